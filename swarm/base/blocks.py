@@ -1,0 +1,110 @@
+"""Every sum on pieces, blocks and bytes; nobody else divides by a piece length.
+
+Sets of blocks within one piece are *masks*: ints whose bit `i` stands for block `i`. A run of
+blocks is one shift and one subtraction, a union is `|`, a count is `int.bit_count()`, so that
+the cost of a run does not depend on its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+#: What every client requests at a time (BEP 3: "all current implementations use 2^14").
+BLOCK_BYTES = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How `total_bytes` of content are cut into pieces, and pieces into blocks.
+
+    Args:
+        total_bytes: length of the content, >= 0.
+        piece_length: bytes of every piece but the last, > 0.
+    """
+
+    total_bytes: int
+    piece_length: int
+    piece_count: int = field(init=False)
+    blocks_per_piece: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.total_bytes < 0 or self.piece_length <= 0:
+            raise ValueError(
+                f"impossible geometry: {self.total_bytes} bytes in pieces of {self.piece_length}"
+            )
+        object.__setattr__(self, "piece_count", -(-self.total_bytes // self.piece_length))
+        object.__setattr__(self, "blocks_per_piece", -(-self.piece_length // BLOCK_BYTES))
+
+    def piece_offset(self, piece: int) -> int:
+        """Where `piece` starts in the content, in bytes."""
+        return piece * self.piece_length
+
+    def piece_bytes(self, piece: int) -> int:
+        """The length of `piece`: the last one may be short."""
+        if piece == self.piece_count - 1:
+            return self.total_bytes - piece * self.piece_length
+        return self.piece_length
+
+    def block_count(self, piece: int) -> int:
+        """How many blocks `piece` has."""
+        if piece == self.piece_count - 1:
+            return -(-self.piece_bytes(piece) // BLOCK_BYTES)
+        return self.blocks_per_piece
+
+    def full_mask(self, piece: int) -> int:
+        """The mask of all blocks of `piece`."""
+        return (1 << self.block_count(piece)) - 1
+
+    def run_bytes(self, piece: int, first: int, count: int) -> int:
+        """The length of `count` blocks of `piece` from block `first` on; the last may be short."""
+        end = min((first + count) * BLOCK_BYTES, self.piece_bytes(piece))
+        return end - first * BLOCK_BYTES
+
+    def mask_bytes(self, piece: int, mask: int) -> int:
+        """The length of the blocks in `mask`."""
+        total = mask.bit_count() * BLOCK_BYTES
+        last = self.block_count(piece) - 1
+        if mask >> last & 1:
+            total -= (last + 1) * BLOCK_BYTES - self.piece_bytes(piece)
+        return total
+
+    def contains(self, piece: int, begin: int, length: int) -> bool:
+        """Does the byte range lie within `piece` (a peer's numbers, not trusted)?"""
+        return (
+            0 <= piece < self.piece_count
+            and begin >= 0
+            and length > 0
+            and begin + length <= self.piece_bytes(piece)
+        )
+
+
+def run_mask(first: int, count: int) -> int:
+    """The mask of `count` blocks from block `first` on."""
+    return ((1 << count) - 1) << first
+
+
+def mask_runs(mask: int) -> Iterator[tuple[int, int]]:
+    """Yield the runs of `mask` as (first, count), lowest first."""
+    at = 0
+    while mask:
+        gap = (mask & -mask).bit_length() - 1
+        mask >>= gap
+        at += gap
+        count = (~mask & (mask + 1)).bit_length() - 1
+        yield at, count
+        mask >>= count
+        at += count
+
+
+def lowest_blocks(mask: int, count: int) -> int:
+    """The mask of the `count` lowest blocks of `mask` (all of it where it has fewer)."""
+    if mask.bit_count() <= count:
+        return mask
+    taken = 0
+    for first, length in mask_runs(mask):
+        if length >= count:
+            return taken | run_mask(first, count)
+        taken |= run_mask(first, length)
+        count -= length
+    return taken

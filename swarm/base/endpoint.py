@@ -1,0 +1,77 @@
+"""Addresses of peers and their compact forms (BEP 5, 7, 23)."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import NamedTuple
+
+COMPACT_V4_BYTES = 6
+COMPACT_V6_BYTES = 18
+
+
+class Endpoint(NamedTuple):
+    """Where a peer listens: a numeric address and a port (1-65535)."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_v6(self) -> bool:
+        return ":" in self.host
+
+    @property
+    def is_local(self) -> bool:
+        """Loopback, link-local or private: a machine of our own network."""
+        try:
+            address = ipaddress.ip_address(self.host.partition("%")[0])
+        except ValueError:
+            return False
+        return address.is_private or address.is_loopback or address.is_link_local
+
+
+def normalized(host: str) -> str:
+    """Return `host` without the IPv4-in-IPv6 mapping that dual-stack sockets show."""
+    return host[7:] if host.startswith("::ffff:") and "." in host else host
+
+
+def parse_host_port(text: str) -> tuple[str, int]:
+    """Split `HOST:PORT`, `[V6]:PORT`; ValueError says what is wrong with it."""
+    host, colon, port_text = text.rpartition(":")
+    if not colon or not host or not port_text.isascii() or not port_text.isdigit():
+        raise ValueError(f"expected HOST:PORT, got {text!r}")
+    port = int(port_text)
+    if port > 65535:
+        raise ValueError(f"a port is at most 65535, got {port}")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"write IPv6 addresses in brackets, [ADDRESS]:PORT, got {text!r}")
+    return host, port
+
+
+def encode_compact(endpoint: Endpoint) -> bytes:
+    """The 6 (IPv4) or 18 (IPv6) bytes of BEP 23 and BEP 7; ValueError for a name."""
+    return ipaddress.ip_address(endpoint.host).packed + endpoint.port.to_bytes(2, "big")
+
+
+def decode_compact_v4(raw: bytes) -> list[Endpoint]:
+    """Read whole entries of 6 bytes; port 0 is left out, a tail that is no entry ignored."""
+    found = []
+    for at in range(0, len(raw) - COMPACT_V4_BYTES + 1, COMPACT_V4_BYTES):
+        port = raw[at + 4] << 8 | raw[at + 5]
+        if port:
+            found.append(Endpoint(f"{raw[at]}.{raw[at + 1]}.{raw[at + 2]}.{raw[at + 3]}", port))
+    return found
+
+
+def decode_compact_v6(raw: bytes) -> list[Endpoint]:
+    """Read whole entries of 18 bytes; port 0 is left out, a tail that is no entry ignored."""
+    found = []
+    for at in range(0, len(raw) - COMPACT_V6_BYTES + 1, COMPACT_V6_BYTES):
+        port = raw[at + 16] << 8 | raw[at + 17]
+        if port:
+            found.append(Endpoint(str(ipaddress.IPv6Address(raw[at : at + 16])), port))
+    return found
