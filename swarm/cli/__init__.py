@@ -1,0 +1,1 @@
+"""Arguments in, bars and JSON lines out; one file a command."""

@@ -1,0 +1,55 @@
+"""Option types and the habit that every option is also an environment variable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from swarm.base.endpoint import parse_host_port
+from swarm.base.units import parse_size
+
+
+class Option(click.Option):
+    """An option that `SWARM_<OPTION>` can set too (`--max-peers` is `SWARM_MAX_PEERS`)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        long_names = [name for name in self.opts if name.startswith("--")]
+        if self.envvar is None and long_names:
+            self.envvar = "SWARM_" + long_names[0].removeprefix("--").upper().replace("-", "_")
+
+
+def option(*args: Any, **kwargs: Any) -> Any:
+    """`click.option` with our `Option`."""
+    return click.option(*args, cls=kwargs.pop("cls", Option), **kwargs)
+
+
+class Size(click.ParamType):
+    """`500K`, `4M`, `1.5G` as bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_size(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class HostPort(click.ParamType):
+    """`HOST:PORT` as a pair."""
+
+    name = "host:port"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return parse_host_port(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)

@@ -1,0 +1,70 @@
+"""What a command says: results to stdout, messages to stderr, JSON lines where asked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+#: Direction marks and isolates could make one name look like another.
+_ESCAPES |= {
+    code: f"\\u{code:04x}" for code in (0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+}
+
+
+def printable(text: str) -> str:
+    """Escape what could steer a terminal: text from torrents, trackers and peers passes here."""
+    return text.translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
+
+
+class Output:
+    """One command's mouth.
+
+    Args:
+        is_json: stdout carries one JSON object a line and nothing else.
+        is_quiet: no progress and no information; warnings and errors stay.
+        verbosity: how often `-v` was given.
+    """
+
+    def __init__(self, *, is_json: bool = False, is_quiet: bool = False, verbosity: int = 0) -> None:
+        self.is_json = is_json
+        self.is_quiet = is_quiet
+        self.verbosity = verbosity
+
+    def result(self, text: str) -> None:
+        """A line the user asked for (stdout); left out in JSON mode, where `event` carries it."""
+        if not self.is_json:
+            print(printable(text), flush=True)
+
+    def event(self, event: str, **fields: Any) -> None:
+        """A JSON line `{"event": ...}`; nothing without --json."""
+        if self.is_json:
+            self.json({"event": event, **fields})
+
+    def json(self, value: Any) -> None:
+        """One JSON object a line on stdout."""
+        print(json.dumps(value, ensure_ascii=True), flush=True)
+
+    def info(self, text: str) -> None:
+        """Something worth knowing while it works (stderr)."""
+        if not self.is_quiet and not self.is_json:
+            self._say(printable(text))
+
+    def detail(self, text: str) -> None:
+        """What only `-v` shows (stderr)."""
+        if self.verbosity:
+            self._say(printable(text))
+
+    def warning(self, text: str) -> None:
+        self.event("warning", message=text)
+        if not self.is_json:
+            self._say(f"warning: {printable(text)}")
+
+    def error(self, text: str) -> None:
+        self.event("error", message=text)
+        if not self.is_json:
+            self._say(f"error: {printable(text)}")
+
+    def _say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
