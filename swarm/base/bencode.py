@@ -1,0 +1,226 @@
+"""Bencode, strictly: the one door to the package `bencodepy`.
+
+The package's decoder takes what no encoder writes (`i1_0e`, `i 1e`, `i+1e`, `1 :a`, a key twice), which
+would let two clients read two things in the same bytes. Ours keeps its dispatch and replaces the
+readers: digits are digits, every key comes once, and depth, size and number of values have limits.
+Unsorted keys pass: BEP 3 wants them sorted, but torrents with unsorted ones are about, and
+info-hashes are taken over the bytes as found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from bencodepy import BencodeDecoder, BencodeEncoder
+
+from swarm.base.errors import BencodeError
+
+#: What decoding gives.
+Value: TypeAlias = int | bytes | list["Value"] | dict[bytes, "Value"]
+#: What encoding takes: text is written as UTF-8, a bool as 0 or 1.
+Encodable: TypeAlias = int | str | bytes | Sequence["Encodable"] | Mapping[bytes, "Encodable"]
+
+#: The largest input: a .torrent of a million files has about this size. Callers with less to expect say so.
+MAX_BYTES = 64 * 1024 * 1024
+#: Deepest nesting: the deepest real thing, a v2 file tree, goes one level down for each folder.
+MAX_DEPTH = 100
+#: Most values in one input, since two bytes (`le`) become a list of 56: libtorrent's limit on tokens.
+MAX_VALUES = 3_000_000
+#: The longest integer: 20 digits and a sign hold any 64-bit number; more would cost quadratic time.
+MAX_INTEGER_DIGITS = 20
+#: Digits of a string's length: up to 999,999,999, far above `MAX_BYTES`.
+_MAX_LENGTH_DIGITS = 9
+
+_END, _ZERO = b"e0"
+
+
+class _Decoder(BencodeDecoder):  # type: ignore[misc]  # the package has no types
+    """The package's decoder with strict readers; one object per input, since it counts."""
+
+    def __init__(self, max_depth: int, max_values: int) -> None:
+        super().__init__()
+        self.depth_max = max_depth
+        self.values_left = max_values
+        # Indexing bytes gives ints: a table by them spares a slice per value.
+        self.readers = {ord(kind): reader for kind, reader in self.decode_func.items()}
+
+    def decode_int(self, raw: bytes, at: int, depth: int = 0) -> tuple[int, int]:
+        end = raw.find(b"e", at, at + MAX_INTEGER_DIGITS + 3)
+        digits = raw[at + 1 : end] if end >= 0 else b""
+        if not digits.isdigit() or (digits[0] == _ZERO and len(digits) > 1):
+            is_negative = digits[:1] == b"-" and digits[1:].isdigit() and digits[1] != _ZERO
+            if not is_negative:
+                raise BencodeError("not an integer", at)
+        return int(digits), end + 1
+
+    def decode_string(self, raw: bytes, at: int, depth: int = 0) -> tuple[bytes, int]:
+        colon = raw.find(b":", at, at + _MAX_LENGTH_DIGITS + 1)
+        digits = raw[at:colon] if colon >= 0 else b""
+        if not digits.isdigit() or (digits[0] == _ZERO and len(digits) > 1):
+            raise BencodeError("not a string", at)
+        end = colon + 1 + int(digits)
+        if end > len(raw):
+            raise BencodeError("a string goes beyond the end", at)
+        return raw[colon + 1 : end], end
+
+    def decode_list(self, raw: bytes, at: int, depth: int = 0) -> tuple[list[Value], int]:
+        self._check_depth(at, depth)
+        depth += 1
+        values: list[Value] = []
+        readers = self.readers
+        at += 1
+        while (kind := raw[at]) != _END:
+            if kind not in readers:
+                raise BencodeError("not bencode", at)
+            value, at = readers[kind](raw, at, depth)
+            values.append(value)
+            self.values_left -= 1
+            if self.values_left < 0:
+                raise BencodeError("too many values", at)
+        return values, at + 1
+
+    def decode_dict(self, raw: bytes, at: int, depth: int = 0) -> tuple[dict[bytes, Value], int]:
+        self._check_depth(at, depth)
+        depth += 1
+        values: dict[bytes, Value] = {}
+        readers = self.readers
+        size = len(raw)
+        at += 1
+        while (kind := raw[at]) != _END:
+            # `decode_string` written out: keys are half of a file list, and a call costs most.
+            colon = raw.find(b":", at, at + _MAX_LENGTH_DIGITS + 1)
+            digits = raw[at:colon] if colon >= 0 else b""
+            if not digits.isdigit() or (kind == _ZERO and len(digits) > 1):
+                raise BencodeError("a key is not a string", at)
+            end = colon + 1 + int(digits)
+            if end >= size:
+                raise BencodeError("a dictionary goes beyond the end", at)
+            key = raw[colon + 1 : end]
+            if key in values:
+                raise BencodeError(f"the key {_shown(key)} comes twice", at)
+            kind = raw[end]
+            if kind not in readers:
+                raise BencodeError("not bencode", end)
+            values[key], at = readers[kind](raw, end, depth)
+            self.values_left -= 1
+            if self.values_left < 0:
+                raise BencodeError("too many values", at)
+        return values, at + 1
+
+    def _check_depth(self, at: int, depth: int) -> None:
+        if depth >= self.depth_max:
+            raise BencodeError(f"nested deeper than {self.depth_max} levels", at)
+
+    def read(self, raw: bytes, at: int) -> tuple[Value, int]:
+        """The value that starts at `at`, and where it ended."""
+        try:
+            reader = self.readers.get(raw[at])
+            if reader is None:
+                raise BencodeError("not bencode", at)
+            value: Value
+            value, end = reader(raw, at, 0)
+        except IndexError:
+            raise BencodeError("the input ends in the middle of a value", len(raw)) from None
+        return value, end
+
+
+class _Writers(dict[type, Any]):
+    """Finds the writer of a subclass too (an `InfoHash` is bytes); the package knows exact types."""
+
+    def __missing__(self, kind: type) -> Any:
+        for base in kind.__mro__[1:]:
+            if base in self:
+                return self[base]
+        raise TypeError(f"bencode has no {kind.__name__}")
+
+
+class _Encoder(BencodeEncoder):  # type: ignore[misc]  # the package has no types
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode_func: _Writers = _Writers(self.encode_func)
+
+
+_ENCODER = _Encoder()
+
+
+def decode(
+    raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES
+) -> Value:
+    """Read the one value that `raw` is.
+
+    Raises:
+        BencodeError: not strict bencode, bytes after the value, or a limit passed.
+    """
+    value, end = decode_prefix(raw, max_bytes=max_bytes, max_depth=max_depth, max_values=max_values)
+    if end != len(raw):
+        raise BencodeError("bytes after the end of the value", end)
+    return value
+
+
+def decode_prefix(
+    raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES
+) -> tuple[Value, int]:
+    """Read the value at the start of `raw`; also say where it ended (BEP 9: data follows a dictionary).
+
+    Raises:
+        BencodeError: not strict bencode, or a limit passed.
+    """
+    raw = _bounded(raw, max_bytes)
+    return _Decoder(max_depth, max_values).read(raw, 0)
+
+
+def decode_with_spans(
+    raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES
+) -> tuple[dict[bytes, Value], dict[bytes, tuple[int, int]]]:
+    """Read the dictionary that `raw` is, and where the value of each of its own keys lies, [start, end).
+
+    Raises:
+        BencodeError: not a dictionary in strict bencode, bytes after it, or a limit passed.
+    """
+    raw = _bounded(raw, max_bytes)
+    if raw[:1] != b"d":
+        raise BencodeError("not a bencoded dictionary", 0)
+    decoder = _Decoder(max_depth - 1, max_values)
+    values: dict[bytes, Value] = {}
+    spans: dict[bytes, tuple[int, int]] = {}
+    at = 1
+    while raw[at : at + 1] != b"e":
+        key, start = decoder.read(raw, at)
+        if not isinstance(key, bytes):
+            raise BencodeError("a key is not a string", at)
+        if key in values:
+            raise BencodeError(f"the key {_shown(key)} comes twice", at)
+        values[key], at = decoder.read(raw, start)
+        spans[key] = (start, at)
+    if at + 1 != len(raw):
+        raise BencodeError("bytes after the end of the value", at + 1)
+    return values, spans
+
+
+def span_of(raw: bytes, key: bytes) -> tuple[int, int]:
+    """Where the value of the top-level `key` lies in `raw`, as it was written: [start, end).
+
+    Raises:
+        BencodeError: not a dictionary in strict bencode, or it has no such key.
+    """
+    spans = decode_with_spans(raw)[1]
+    if key not in spans:
+        raise BencodeError(f"there is no key {_shown(key)}")
+    return spans[key]
+
+
+def encode(value: Encodable) -> bytes:
+    """Write `value`, keys sorted as raw bytes (BEP 3); TypeError where bencode has no such type."""
+    encoded: bytes = _ENCODER.encode(value)
+    return encoded
+
+
+def _bounded(raw: bytes, max_bytes: int) -> bytes:
+    if len(raw) > max_bytes:
+        raise BencodeError(f"{len(raw):,} bytes are more than the {max_bytes:,} that we read")
+    return bytes(raw)
+
+
+def _shown(key: bytes) -> str:
+    return ascii(key[:40].decode("utf-8", "replace"))
