@@ -1,0 +1,225 @@
+"""The tracker protocol over HTTP, the tracker's side: the query that asks, the answer in bencode.
+
+Sources: BEP 3, 7 (`peers6`), 23 (compact), 24 (external ip), 31 (`retry in`), 48 (scrape).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from swarm.base import bencode
+from swarm.base.endpoint import Endpoint
+from swarm.base.errors import TrackerError
+from swarm.wire.tracker.announce import Event, ScrapeEntry
+
+#: Info-hashes in one scrape; BEP 15 sets 74 for UDP, and URLs of more than 4 KiB meet limits.
+SCRAPE_MAX = 64
+#: Numbers in a query: sums of bytes are at most 64 bits.
+_NUMBER_MAX = (1 << 64) - 1
+
+
+# Their announces: what comes in. This is the hot path of the tracker.
+
+
+class AnnounceQuery(NamedTuple):
+    """An announce as our tracker sees it; the address comes from the socket, not from here.
+
+    Args:
+        info_hash, peer_id: 20 bytes each.
+        left_bytes: None where it was not said.
+        num_want: None where it was not said.
+        is_compact: BEP 23; only compact=0 asks for dictionaries.
+        wants_peer_ids: in dictionaries; no_peer_id=1 does without.
+    """
+
+    info_hash: bytes
+    peer_id: bytes
+    port: int
+    left_bytes: int | None
+    event: Event | None
+    num_want: int | None
+    is_compact: bool
+    wants_peer_ids: bool
+
+
+_EVENTS: dict[bytes | None, Event | None] = {
+    None: None,
+    b"": None,
+    b"empty": None,
+    # BEP 21: a partial seed; it stays in the swarm, so to us it is a regular announce.
+    b"paused": None,
+    b"started": "started",
+    b"completed": "completed",
+    b"stopped": "stopped",
+}
+#: Fields that decide something: coming twice, they could mean two things.
+_ONCE = frozenset((b"info_hash", b"peer_id", b"port", b"left", b"event", b"numwant", b"compact"))
+_ESCAPES = {
+    (high + low).encode(): bytes.fromhex(high + low)
+    for high in "0123456789abcdefABCDEF"
+    for low in "0123456789abcdefABCDEF"
+}
+
+
+def parse_announce_query(query: bytes) -> AnnounceQuery:
+    """Read what follows '?' in an announce to us.
+
+    `ip`, `ipv4` and `ipv6` are not read: who could name another's address could aim a swarm at it.
+
+    Raises:
+        TrackerError: a field is missing, given twice or makes no sense; says which.
+    """
+    pairs = [item.partition(b"=") for item in query.split(b"&")]
+    fields = {name: value for name, _, value in pairs}
+    if len(fields) != len(pairs):
+        _refuse_doubled([name for name, _, _ in pairs])
+    event = fields.get(b"event")
+    if event not in _EVENTS:
+        raise TrackerError("event is none of started, completed, stopped")
+    port = _number(fields, b"port", 65535)
+    if not port:
+        raise TrackerError("port must be a number from 1 to 65535")
+    _number(fields, b"uploaded", _NUMBER_MAX)
+    _number(fields, b"downloaded", _NUMBER_MAX)
+    # BEP 15 writes "as you like" as -1, and some send that over HTTP too.
+    num_want = None if fields.get(b"numwant") == b"-1" else _number(fields, b"numwant", _NUMBER_MAX)
+    return AnnounceQuery(
+        info_hash=_twenty_bytes(fields, b"info_hash"),
+        peer_id=_twenty_bytes(fields, b"peer_id"),
+        port=port,
+        left_bytes=_number(fields, b"left", _NUMBER_MAX),
+        event=_EVENTS[event],
+        num_want=num_want,
+        is_compact=fields.get(b"compact") != b"0",
+        wants_peer_ids=fields.get(b"no_peer_id") != b"1",
+    )
+
+
+def parse_scrape_query(query: bytes) -> list[bytes]:
+    """Read the info-hashes after '?' in a scrape of us: one to `SCRAPE_MAX`, each of 20 bytes.
+
+    Raises:
+        TrackerError: none, too many, or one is not an info-hash.
+    """
+    values = [item[10:] for item in query.split(b"&") if item.startswith(b"info_hash=")]
+    if not values:
+        raise TrackerError("info_hash is missing; this tracker gives no list of everything")
+    if len(values) > SCRAPE_MAX:
+        raise TrackerError(f"at most {SCRAPE_MAX} torrents in one scrape")
+    return [_twenty_bytes({b"info_hash": value}, b"info_hash") for value in values]
+
+
+def _refuse_doubled(names: Sequence[bytes]) -> None:
+    for name in sorted(_ONCE):
+        if names.count(name) > 1:
+            raise TrackerError(f"{name.decode()} was given twice")
+
+
+def _number(fields: Mapping[bytes, bytes], name: bytes, most: int) -> int | None:
+    value = fields.get(name)
+    if not value:
+        return None
+    # bytes.isdigit knows ASCII only; the length keeps int() from quadratic work.
+    if value.isdigit() and len(value) <= 20 and (number := int(value)) <= most:
+        return number
+    raise TrackerError(f"{name.decode()} is not a number from 0 to {most}")
+
+
+def _twenty_bytes(fields: Mapping[bytes, bytes], name: bytes) -> bytes:
+    value = fields.get(name)
+    if value is None:
+        raise TrackerError(f"{name.decode()} is missing")
+    raw = unquoted(value)
+    if raw is None:
+        raise TrackerError(f"{name.decode()} is not percent-coded")
+    if len(raw) != 20:
+        raise TrackerError(f"{name.decode()} has {len(raw)} bytes, not 20")
+    return raw
+
+
+def unquoted(value: bytes) -> bytes | None:
+    """Undo percent-coding ('+' stays: these are bytes, not a form); None if it is not such."""
+    if b"%" not in value:
+        return value
+    head, *parts = value.split(b"%")
+    try:
+        return head + b"".join([_ESCAPES[part[:2]] + part[2:] for part in parts])
+    except KeyError:
+        return None
+
+
+# Our answers: what goes out.
+
+
+def encode_announce(
+    *,
+    interval_s: int,
+    min_interval_s: int,
+    seeds: int,
+    leechers: int,
+    compact_v4: bytes = b"",
+    compact_v6: bytes = b"",
+    external_ip: bytes = b"",
+) -> bytes:
+    """An answer to an announce, compact; written by hand for speed, and a test compares with `bencode`.
+
+    Args:
+        compact_v4, compact_v6: entries of 6 and 18 bytes (BEP 23, BEP 7).
+        external_ip: the asker's address, 4 or 16 bytes (BEP 24).
+    """
+    return (
+        b"d8:completei%de11:external ip%d:%s10:incompletei%de8:intervali%de12:min intervali%de5:peers%d:"
+        % (seeds, len(external_ip), external_ip, leechers, interval_s, min_interval_s, len(compact_v4))
+        + compact_v4
+        + (b"6:peers6%d:%se" % (len(compact_v6), compact_v6) if compact_v6 else b"e")
+    )
+
+
+def encode_announce_dictionaries(
+    *,
+    interval_s: int,
+    min_interval_s: int,
+    seeds: int,
+    leechers: int,
+    peers: Iterable[tuple[Endpoint, bytes | None]],
+) -> bytes:
+    """An answer to an announce in BEP 3's form: a dictionary a peer, with its peer id unless None."""
+    entries: list[bencode.Encodable] = []
+    for endpoint, peer_id in peers:
+        entry: dict[bytes, bencode.Encodable] = {b"ip": endpoint.host, b"port": endpoint.port}
+        if peer_id is not None:
+            entry[b"peer id"] = peer_id
+        entries.append(entry)
+    return bencode.encode(
+        {
+            b"complete": seeds,
+            b"incomplete": leechers,
+            b"interval": interval_s,
+            b"min interval": min_interval_s,
+            b"peers": entries,
+        }
+    )
+
+
+def encode_scrape(entries: Mapping[bytes, ScrapeEntry]) -> bytes:
+    """An answer to a scrape (BEP 48): info-hash -> numbers."""
+    files: dict[bytes, bencode.Encodable] = {
+        bytes(info_hash): {
+            b"complete": entry.seeds,
+            b"downloaded": entry.downloads,
+            b"incomplete": entry.leechers,
+        }
+        for info_hash, entry in entries.items()
+    }
+    return bencode.encode({b"files": files})
+
+
+def encode_failure(error: TrackerError) -> bytes:
+    """An answer that refuses, with the reason and when to try again (BEP 31)."""
+    answer: dict[bytes, bencode.Encodable] = {b"failure reason": error.reason}
+    if error.is_final:
+        answer[b"retry in"] = "never"
+    elif error.retry_in_s is not None:
+        answer[b"retry in"] = max(1, round(error.retry_in_s / 60))
+    return bencode.encode(answer)
