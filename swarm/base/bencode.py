@@ -32,16 +32,18 @@ MAX_INTEGER_DIGITS = 20
 #: Digits of a string's length: up to 999,999,999, far above `MAX_BYTES`.
 _MAX_LENGTH_DIGITS = 9
 
-_END, _ZERO = b"e0"
+_END, _ZERO, _NINE = b"e09"
 
 
 class _Decoder(BencodeDecoder):  # type: ignore[misc]  # the package has no types
     """The package's decoder with strict readers; one object per input, since it counts."""
 
-    def __init__(self, max_depth: int, max_values: int) -> None:
+    def __init__(self, size: int, max_depth: int, max_values: int) -> None:
         super().__init__()
         self.depth_max = max_depth
         self.values_left = max_values
+        # A value has two bytes at least: most inputs are too short for too many, and counting costs.
+        self.is_counting = size > 2 * max_values
         # Indexing bytes gives ints: a table by them spares a slice per value.
         self.readers = {ord(kind): reader for kind, reader in self.decode_func.items()}
 
@@ -69,15 +71,26 @@ class _Decoder(BencodeDecoder):  # type: ignore[misc]  # the package has no type
         depth += 1
         values: list[Value] = []
         readers = self.readers
+        size = len(raw)
         at += 1
         while (kind := raw[at]) != _END:
-            if kind not in readers:
+            if _ZERO < kind <= _NINE:
+                # `decode_string` written out: names in lists are most of a file list, and a call costs most.
+                colon = raw.find(b":", at, at + _MAX_LENGTH_DIGITS + 1)
+                digits = raw[at:colon] if colon >= 0 else b""
+                if not digits.isdigit():
+                    raise BencodeError("not a string", at)
+                at = colon + 1 + int(digits)
+                if at > size:
+                    raise BencodeError("a string goes beyond the end", colon)
+                values.append(raw[colon + 1 : at])
+            elif kind in readers:
+                value, at = readers[kind](raw, at, depth)
+                values.append(value)
+            else:
                 raise BencodeError("not bencode", at)
-            value, at = readers[kind](raw, at, depth)
-            values.append(value)
-            self.values_left -= 1
-            if self.values_left < 0:
-                raise BencodeError("too many values", at)
+            if self.is_counting:
+                self._count(at)
         return values, at + 1
 
     def decode_dict(self, raw: bytes, at: int, depth: int = 0) -> tuple[dict[bytes, Value], int]:
@@ -88,7 +101,7 @@ class _Decoder(BencodeDecoder):  # type: ignore[misc]  # the package has no type
         size = len(raw)
         at += 1
         while (kind := raw[at]) != _END:
-            # `decode_string` written out: keys are half of a file list, and a call costs most.
+            # Written out here too.
             colon = raw.find(b":", at, at + _MAX_LENGTH_DIGITS + 1)
             digits = raw[at:colon] if colon >= 0 else b""
             if not digits.isdigit() or (kind == _ZERO and len(digits) > 1):
@@ -103,14 +116,18 @@ class _Decoder(BencodeDecoder):  # type: ignore[misc]  # the package has no type
             if kind not in readers:
                 raise BencodeError("not bencode", end)
             values[key], at = readers[kind](raw, end, depth)
-            self.values_left -= 1
-            if self.values_left < 0:
-                raise BencodeError("too many values", at)
+            if self.is_counting:
+                self._count(at)
         return values, at + 1
 
     def _check_depth(self, at: int, depth: int) -> None:
         if depth >= self.depth_max:
             raise BencodeError(f"nested deeper than {self.depth_max} levels", at)
+
+    def _count(self, at: int) -> None:
+        self.values_left -= 1
+        if self.values_left < 0:
+            raise BencodeError("too many values", at)
 
     def read(self, raw: bytes, at: int) -> tuple[Value, int]:
         """The value that starts at `at`, and where it ended."""
@@ -167,7 +184,7 @@ def decode_prefix(
         BencodeError: not strict bencode, or a limit passed.
     """
     raw = _bounded(raw, max_bytes)
-    return _Decoder(max_depth, max_values).read(raw, 0)
+    return _Decoder(len(raw), max_depth, max_values).read(raw, 0)
 
 
 def decode_with_spans(
@@ -181,7 +198,7 @@ def decode_with_spans(
     raw = _bounded(raw, max_bytes)
     if raw[:1] != b"d":
         raise BencodeError("not a bencoded dictionary", 0)
-    decoder = _Decoder(max_depth - 1, max_values)
+    decoder = _Decoder(len(raw), max_depth - 1, max_values)
     values: dict[bytes, Value] = {}
     spans: dict[bytes, tuple[int, int]] = {}
     at = 1

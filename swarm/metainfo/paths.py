@@ -1,0 +1,164 @@
+"""Names from a torrent, made safe to open: nothing leaves the folder, nothing fools the eye.
+
+The rules are libtorrent's, so that a download has the same names in both: separators and marks
+that show nothing are dropped, what cannot be in a name becomes `_`, names that collide are numbered.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+
+#: Longest part of a path, in UTF-8: NAME_MAX of every common file system.
+MAX_PART_BYTES = 255
+#: What a longer one is cut to, so that there is room for a number.
+_CUT_PART_BYTES = 245
+#: Longest extension that survives when a part is cut, in bytes with its dot.
+_MAX_EXTENSION_BYTES = 15
+#: Most folders in one path: real trees stay far below, and a path of 10,000 folders cannot be deleted.
+MAX_PATH_PARTS = 128
+
+#: Encodings that a torrent's own "encoding" key may name; a list, since Python also knows "idna" and others
+#: that take quadratic time.
+_ENCODINGS = frozenset((
+    "big5", "cp932", "cp936", "cp949", "cp950", "euc-jp", "euc-kr", "gb18030", "gb2312", "gbk", "shift-jis",
+    "cp1250", "cp1251", "cp1252", "windows-1250", "windows-1251", "windows-1252", "koi8-r",
+    "iso-8859-1", "iso-8859-2", "iso-8859-15",
+))  # fmt: skip
+
+#: Separators, and marks without a picture of their own: zero-width, direction, byte order.
+_DROPPED = re.compile("[/\\\\\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+#: Control characters, line and paragraph separators, halves of surrogate pairs.
+_REPLACED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+#: A run of bytes that are not UTF-8, as `bytes.decode` leaves it with "replace".
+_INVALID_RUN = re.compile("\ufffd+")
+#: Shorter names cannot have more than MAX_PART_BYTES, at four bytes a character.
+_SHORT_CHARS = 63
+_NOTHING = ("", ".", "..")
+
+_WINDOWS_FORBIDDEN = re.compile('[<>:"|?*]')
+_WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+
+
+def decode_name(raw: bytes, encoding: str = "") -> str:
+    """The text of a name: UTF-8, else the torrent's own `encoding`, else `_` where it is not UTF-8."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        pass
+    if encoding.lower().replace("_", "-") in _ENCODINGS:
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            pass
+    return _INVALID_RUN.sub("_", raw.decode("utf-8", "replace"))
+
+
+def safe_part(text: str, *, is_windows: bool = sys.platform == "win32") -> str:
+    """One part of a path without anything unsafe; "" where nothing is left of it (`..`, `//`)."""
+    if (
+        text.isprintable()
+        and len(text) <= _SHORT_CHARS
+        and "/" not in text
+        and "\\" not in text
+        and text not in _NOTHING
+        and not is_windows
+    ):
+        # Nearly every name: nothing that is dropped or replaced is "printable".
+        return text
+    if not text:
+        return "_"
+    part = _REPLACED.sub("_", _DROPPED.sub("", text))
+    if part in _NOTHING:
+        return ""
+    if is_windows:
+        part = _WINDOWS_FORBIDDEN.sub("_", part)
+        # Windows drops dots and spaces at the end: two names would become one file.
+        part = part.rstrip(". ") or "_"
+        if _WINDOWS_RESERVED.fullmatch(part):
+            part = f"_{part}"
+    return part if len(part.encode()) <= MAX_PART_BYTES else shortened(part, _CUT_PART_BYTES)
+
+
+def safe_name(text: str) -> str:
+    """The name of a torrent as one safe part, never empty."""
+    return safe_part(text) or "_"
+
+
+def safe_path(parts: Iterable[str]) -> tuple[str, ...]:
+    """The parts of a path, safe; those of which nothing is left are dropped; never empty."""
+    return tuple([part for part in map(safe_part, parts) if part]) or ("_",)
+
+
+def shortened(part: str, limit_bytes: int) -> str:
+    """`part` in at most `limit_bytes` of UTF-8, its extension kept where that is short."""
+    raw = part.encode()
+    if len(raw) <= limit_bytes:
+        return part
+    dot = raw.rfind(b".")
+    extension = raw[dot:] if dot > 0 and len(raw) - dot <= _MAX_EXTENSION_BYTES else b""
+    # A character that is cut in two is left out.
+    return (raw[: limit_bytes - len(extension)].decode("utf-8", "ignore")) + extension.decode()
+
+
+def unique_paths(paths: Sequence[tuple[str, ...]], *, is_case_kept: bool = False) -> list[tuple[str, ...]]:
+    """Number the paths that collide: `a.txt`, `a.1.txt`; also a file with the name of a folder.
+
+    Args:
+        paths: safe paths.
+        is_case_kept: `A` and `a` may lie in one folder (most Linux file systems). By default they
+            collide, so that a torrent is laid out the same on every machine.
+    """
+    keys = ["/".join(path) for path in paths]
+    if not is_case_kept:
+        keys = [key.casefold() for key in keys]
+    folders = _folders(keys)
+    taken = set(keys)
+    if len(taken) == len(keys) and taken.isdisjoint(folders):
+        return list(paths)
+    result = []
+    used: set[str] = set()
+    # The next number to try of each name: a million files called "a" must not take a million squared.
+    numbers: dict[str, int] = {}
+    for path, key in zip(paths, keys, strict=True):
+        if key in used or key in folders:
+            path, key = _numbered(path, key, numbers, taken, folders, is_case_kept)
+        used.add(key)
+        taken.add(key)
+        result.append(path)
+    return result
+
+
+def _folders(keys: Iterable[str]) -> set[str]:
+    folders: set[str] = set()
+    for key in keys:
+        folder = key.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
+
+
+def _numbered(
+    path: tuple[str, ...],
+    key: str,
+    numbers: dict[str, int],
+    taken: set[str],
+    folders: set[str],
+    is_case_kept: bool,
+) -> tuple[tuple[str, ...], str]:
+    stem, dot, extension = path[-1].rpartition(".")
+    if not stem:
+        stem, dot, extension = path[-1], "", ""
+    number = numbers.get(key, 0)
+    while True:
+        number += 1
+        name = shortened(f"{stem}.{number}{dot}{extension}", MAX_PART_BYTES)
+        candidate = (*path[:-1], name)
+        candidate_key = "/".join(candidate)
+        if not is_case_kept:
+            candidate_key = candidate_key.casefold()
+        if candidate_key not in taken and candidate_key not in folders:
+            numbers[key] = number
+            return candidate, candidate_key
