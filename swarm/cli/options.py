@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from swarm.base.endpoint import parse_host_port
 from swarm.base.units import parse_size
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 
 class Option(click.Option):
@@ -20,12 +23,12 @@ class Option(click.Option):
             self.envvar = "SWARM_" + long_names[0].removeprefix("--").upper().replace("-", "_")
 
 
-def option(*args: Any, **kwargs: Any) -> Any:
+def option(*args: Any, **kwargs: Any) -> Callable[[_Decorated], _Decorated]:
     """`click.option` with our `Option`."""
     return click.option(*args, cls=kwargs.pop("cls", Option), **kwargs)
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[int]):
     """`500K`, `4M`, `1.5G` as bytes."""
 
     name = "size"
@@ -39,7 +42,7 @@ class Size(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class HostPort(click.ParamType):
+class HostPort(click.ParamType[tuple[str, int]]):
     """`HOST:PORT` as a pair."""
 
     name = "host:port"

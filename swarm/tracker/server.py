@@ -1,0 +1,130 @@
+"""The tracker server: sockets, the rules, and the beat that lets overdue peers go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import random
+import socket
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from swarm.base.errors import TrackerError
+from swarm.tracker.announce import Rules, TrackerSettings
+from swarm.tracker.http_frontend import HttpFrontend, HttpLimits
+from swarm.tracker.memory_store import MemoryStore
+
+#: Where the whole world looks for a tracker (opentracker's and bittorrent-tracker's default too).
+DEFAULT_PORT = 6969
+#: Between two looks for overdue peers and slow clients.
+BEAT_S = 1.0
+#: Connections waiting to be accepted: a swarm that starts together comes together.
+BACKLOG = 1024
+
+
+class TrackerServer:
+    """A tracker that runs while the `async with` block does.
+
+    Args:
+        host: a numeric address or a name; "0.0.0.0" also listens on all IPv6 addresses where there are any.
+        port: 0 takes any free one; `port` then says which.
+        clock: monotonic seconds.
+
+    Raises:
+        TrackerError: on entering, when it cannot listen there.
+    """
+
+    def __init__(
+        self,
+        host: str = "0.0.0.0",
+        port: int = DEFAULT_PORT,
+        *,
+        settings: TrackerSettings | None = None,
+        limits: HttpLimits | None = None,
+        rng: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings or TrackerSettings()
+        self.store = MemoryStore(self.settings.peer_life_s)
+        self.rules = Rules(self.store, rng or random.Random(), self.settings)
+        self.frontend = HttpFrontend(self.rules, clock, limits)
+        self._host = host
+        self._port = port
+        self._clock = clock
+        self._servers: list[asyncio.Server] = []
+        self._beat: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port
+
+    @property
+    def urls(self) -> list[str]:
+        """Announce URLs, one for each address it listens on."""
+        found = [listener.getsockname()[:2] for server in self._servers for listener in server.sockets]
+        return [
+            f"http://[{host}]:{port}/announce" if ":" in host else f"http://{host}:{port}/announce"
+            for host, port in found
+        ]
+
+    async def __aenter__(self) -> TrackerServer:
+        try:
+            await self._listen()
+        except OSError as error:
+            await self._close()
+            raise TrackerError(self._why_not(error)) from None
+        self._beat = asyncio.create_task(self._beats(), name="tracker beat")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(self.frontend, self._host, self._port, backlog=BACKLOG)
+        self._servers.append(server)
+        self._port = server.sockets[0].getsockname()[1]
+        if self._host == "0.0.0.0" and socket.has_ipv6:
+            # A machine without IPv6, or with a dual-stack listener on that port, is served by IPv4 alone.
+            with contextlib.suppress(OSError):
+                self._servers.append(
+                    await loop.create_server(self.frontend, "::", self._port, backlog=BACKLOG)
+                )
+
+    def _why_not(self, error: OSError) -> str:
+        where = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+        match error.errno:
+            case errno.EADDRINUSE:
+                why = "the port is in use; give another one with --http HOST:PORT"
+            case errno.EACCES:
+                why = "not permitted; ports below 1024 need a privileged user"
+            case errno.EADDRNOTAVAIL:
+                why = "this machine does not have that address"
+            case _ if isinstance(error, socket.gaierror):
+                why = "no such host"
+            case _:
+                why = error.strerror or str(error)
+        return f"cannot listen on {where}: {why}"
+
+    async def _beats(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            self.frontend.sweep()
+            self.rules.expire(self._clock())
+
+    async def _close(self) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+            await asyncio.gather(self._beat, return_exceptions=True)
+            self._beat = None
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
+        self.frontend.close()
+        for server in servers:
+            await server.wait_closed()
