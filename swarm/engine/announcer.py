@@ -1,0 +1,312 @@
+"""When to announce to which tracker, and with which event. Pure: the host asks what is due.
+
+BEP 12: trackers come in tiers, shuffled once within each. We announce to the first that works; one
+that answers moves to the front of its tier; later ones are asked only when those before it fail.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from swarm.base.errors import TrackerError
+from swarm.wire.tracker.announce import NUM_WANT, AnnounceResponse, Event
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceSettings:
+    """How often trackers are asked. Spans in seconds."""
+
+    #: Peers asked for in an announce.
+    num_want: int = NUM_WANT
+    #: Never more often, whatever a tracker says: below a minute announces are an attack.
+    interval_min_s: float = 60.0
+    #: Never less often: with an interval of years we would miss that the swarm has moved on.
+    interval_max_s: float = 86_400.0
+    #: Announces come up to this part later, so that a thousand torrents do not come at once.
+    interval_jitter: float = 0.05
+    #: After a failure; soon, since a tracker often does not know a torrent made a moment ago.
+    retry_s: float = 10.0
+    #: Each further failure waits so many times longer (libtorrent's tracker_backoff) ...
+    retry_growth: float = 2.5
+    #: ... up to an hour.
+    retry_max_s: float = 3600.0
+    #: Retries are spread by this part both ways.
+    retry_jitter: float = 0.2
+
+
+class TrackerState(StrEnum):
+    """How it stands between us and a tracker."""
+
+    WAITING = "not asked yet"
+    ASKING = "asking"
+    WORKING = "working"
+    FAILED = "failed"
+    #: It asked never to be tried again, or we do not speak its protocol.
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An announce to be made now; the rest of the request is the host's to fill in."""
+
+    url: str
+    event: Event | None
+    num_want: int
+    key: int
+    tracker_id: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerStatus:
+    """A tracker as it is shown.
+
+    Args:
+        tier: from 0.
+        error: why it failed last, escaped; "" while it works.
+        warning: what it had to say besides, escaped; "" for nothing.
+        next_at: monotonic seconds of the next announce, None if none is planned.
+        seeds, leechers: None where unknown.
+    """
+
+    url: str
+    tier: int
+    state: TrackerState
+    error: str
+    warning: str
+    next_at: float | None
+    seeds: int | None
+    leechers: int | None
+
+
+class _Tracker:
+    """What we know of one tracker."""
+
+    __slots__ = (
+        "error",
+        "event_asked",
+        "failure_count",
+        "is_known",
+        "leechers",
+        "lonely_count",
+        "next_at",
+        "not_before",
+        "owes_completed",
+        "seeds",
+        "state",
+        "tier",
+        "tracker_id",
+        "url",
+        "warning",
+    )
+
+    def __init__(self, url: str, tier: int) -> None:
+        self.url = url
+        self.tier = tier
+        self.state = TrackerState.WAITING
+        self.error = ""
+        self.warning = ""
+        self.seeds: int | None = None
+        self.leechers: int | None = None
+        self.tracker_id: bytes | None = None
+        self.failure_count = 0
+        #: Answers in a row without any peer.
+        self.lonely_count = 0
+        #: It has answered an announce, so it lists us, and expects `stopped`.
+        self.is_known = False
+        #: We completed while it listed us as a leecher; it has not answered the `completed` yet.
+        self.owes_completed = False
+        #: The event of the announce on its way.
+        self.event_asked: Event | None = None
+        #: The next regular announce; the next try while it fails.
+        self.next_at = 0.0
+        #: However great the need, not before this (its min interval).
+        self.not_before = 0.0
+
+
+class Announcer:
+    """One torrent's trackers. At most one announce is on its way at a time.
+
+    Args:
+        tiers: URLs of announce-list, first tier first; a URL that comes twice counts once.
+        key: 32 random bits that show trackers that we are the same when our address changes.
+        is_seed: complete from the start: no `completed` is ever sent, no peers are searched.
+    """
+
+    def __init__(
+        self,
+        tiers: Sequence[Sequence[str]],
+        rng: random.Random,
+        *,
+        key: int,
+        is_seed: bool = False,
+        settings: AnnounceSettings | None = None,
+    ) -> None:
+        self._settings = settings or AnnounceSettings()
+        self._rng = rng
+        self._key = key
+        self._is_seed = is_seed
+        self._is_stopping = False
+        self._asking: _Tracker | None = None
+        self._tiers: list[list[_Tracker]] = []
+        self._by_url: dict[str, _Tracker] = {}
+        for urls in tiers:
+            fresh = [url for url in dict.fromkeys(urls) if url not in self._by_url]
+            rng.shuffle(fresh)
+            tier = [_Tracker(url, len(self._tiers)) for url in fresh]
+            self._by_url |= {tracker.url: tracker for tracker in tier}
+            if tier:
+                self._tiers.append(tier)
+
+    # What the host asks.
+
+    def due(self, now: float) -> list[Due]:
+        """Announces to be made now, at most one; the host reports each by `answered` or `failed`."""
+        for tracker, event, at in self._plan():
+            if at <= now:
+                self._asking = tracker
+                tracker.state = TrackerState.ASKING
+                tracker.event_asked = event
+                return [self._due(tracker, event)]
+        return []
+
+    def next_wakeup(self) -> float | None:
+        """When `due` may have something; None: not before something else happens."""
+        return min((at for _, _, at in self._plan()), default=None)
+
+    def status(self) -> tuple[TrackerStatus, ...]:
+        """All trackers in the order in which they are tried."""
+        planned = {tracker.url: at for tracker, _, at in reversed(list(self._plan()))}
+        return tuple(
+            TrackerStatus(
+                url=tracker.url,
+                tier=tracker.tier,
+                state=tracker.state,
+                error=tracker.error,
+                warning=tracker.warning,
+                next_at=planned.get(tracker.url),
+                seeds=tracker.seeds,
+                leechers=tracker.leechers,
+            )
+            for tracker in self._ordered()
+        )
+
+    # What the host tells.
+
+    def answered(self, url: str, response: AnnounceResponse, now: float) -> None:
+        """The announce that was due to `url` was answered."""
+        tracker = self._returned(url)
+        if tracker is None:
+            return
+        tracker.state = TrackerState.WORKING
+        tracker.error = ""
+        tracker.warning = response.warning or ""
+        tracker.failure_count = 0
+        tracker.is_known = True
+        tracker.seeds, tracker.leechers = response.seeds, response.leechers
+        # An answer without a tracker id does not take back the one that we have.
+        tracker.tracker_id = response.tracker_id or tracker.tracker_id
+        if tracker.event_asked == "completed":
+            tracker.owes_completed = False
+        self._plan_next(tracker, response, now)
+        tier = self._tiers[tracker.tier]
+        tier.remove(tracker)
+        tier.insert(0, tracker)
+
+    def failed(self, url: str, error: TrackerError, now: float) -> None:
+        """The announce that was due to `url` got no usable answer."""
+        tracker = self._returned(url)
+        if tracker is None:
+            return
+        tracker.error = error.reason
+        tracker.failure_count += 1
+        if error.is_final:
+            tracker.state = TrackerState.OFF
+            return
+        tracker.state = TrackerState.FAILED
+        settings = self._settings
+        if error.retry_in_s is not None:
+            # BEP 31. Its own word, within our bounds.
+            wait_s = min(max(error.retry_in_s, settings.interval_min_s), settings.interval_max_s)
+        else:
+            # The exponent is bounded so that years of failures do not overflow.
+            growth = settings.retry_growth ** min(tracker.failure_count - 1, 20)
+            wait_s = min(settings.retry_s * growth, settings.retry_max_s)
+            wait_s *= 1 + settings.retry_jitter * (2 * self._rng.random() - 1)
+        tracker.next_at = now + wait_s
+
+    def completed(self, now: float) -> None:
+        """The download has completed here: those that list us as a leecher are told at once."""
+        if self._is_seed:
+            return
+        self._is_seed = True
+        for tracker in self._ordered():
+            # One that is being asked right now hears of a leecher; it is told after its answer.
+            if tracker.is_known or tracker is self._asking:
+                tracker.owes_completed = True
+
+    def need_peers(self, now: float) -> None:
+        """We have too few: the next announce comes as early as the tracker's min interval allows."""
+        for tracker in self._ordered():
+            if tracker.state is TrackerState.WORKING:
+                tracker.next_at = min(tracker.next_at, max(now, tracker.not_before))
+                return
+
+    def stopping(self) -> list[Due]:
+        """We leave: the `stopped` announces for all that list us; nothing is due any more."""
+        self._is_stopping = True
+        leaving = [tracker for tracker in self._ordered() if tracker.is_known or tracker is self._asking]
+        self._asking = None
+        return [self._due(tracker, "stopped") for tracker in leaving]
+
+    # The desk itself.
+
+    def _ordered(self) -> Iterator[_Tracker]:
+        for tier in self._tiers:
+            yield from tier
+
+    def _plan(self) -> Iterator[tuple[_Tracker, Event | None, float]]:
+        """Yield (tracker, event, when) of what comes next, the most wanted first."""
+        if self._is_stopping or self._asking is not None:
+            return
+        for tracker in self._ordered():
+            if tracker.owes_completed and tracker.is_known and tracker.state is not TrackerState.OFF:
+                has_failed = tracker.state is TrackerState.FAILED
+                yield tracker, "completed", tracker.next_at if has_failed else 0.0
+        for tracker in self._ordered():
+            if tracker.state is TrackerState.OFF:
+                continue
+            yield tracker, None if tracker.is_known else "started", tracker.next_at
+            if tracker.state is not TrackerState.FAILED:
+                # BEP 12: later ones only while all before them fail.
+                return
+
+    def _due(self, tracker: _Tracker, event: Event | None) -> Due:
+        num_want = 0 if event == "stopped" else self._settings.num_want
+        return Due(tracker.url, event, num_want, self._key, tracker.tracker_id)
+
+    def _returned(self, url: str) -> _Tracker | None:
+        """The tracker whose announce is back; None for one that nobody waits for any more."""
+        tracker = self._by_url.get(url)
+        if tracker is None or tracker is not self._asking:
+            return None
+        self._asking = None
+        return tracker
+
+    def _plan_next(self, tracker: _Tracker, response: AnnounceResponse, now: float) -> None:
+        settings = self._settings
+        least_s = max(settings.interval_min_s, response.min_interval_s or 0)
+        least_s = min(least_s, settings.interval_max_s)
+        interval_s = min(max(response.interval_s, least_s), settings.interval_max_s)
+        has_peers = bool(response.peers or response.named_peers)
+        tracker.lonely_count = 0 if has_peers or self._is_seed else tracker.lonely_count + 1
+        if tracker.lonely_count:
+            # Alone in the swarm: whoever comes next should not have to wait half an hour for us,
+            # but a dead torrent must not be asked for every minute either.
+            growth = settings.retry_growth ** min(tracker.lonely_count - 1, 20)
+            interval_s = min(least_s * growth, interval_s)
+        interval_s *= 1 + settings.interval_jitter * self._rng.random()
+        tracker.not_before = now + least_s
+        tracker.next_at = now + interval_s
