@@ -12,14 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from bencodepy import BencodeDecoder, BencodeEncoder
+from bencodepy import Bencached, BencodeDecoder, BencodeEncoder
 
 from swarm.base.errors import BencodeError
 
 #: What decoding gives.
 Value: TypeAlias = int | bytes | list["Value"] | dict[bytes, "Value"]
-#: What encoding takes: text is written as UTF-8, a bool as 0 or 1.
-Encodable: TypeAlias = int | str | bytes | Sequence["Encodable"] | Mapping[bytes, "Encodable"]
 
 #: The largest input: a .torrent of a million files has about this size. Callers with less to expect say so.
 MAX_BYTES = 64 * 1024 * 1024
@@ -140,6 +138,19 @@ class _Decoder(BencodeDecoder):  # type: ignore[misc]  # the package has no type
         except IndexError:
             raise BencodeError("the input ends in the middle of a value", len(raw)) from None
         return value, end
+
+
+class Verbatim(Bencached):  # type: ignore[misc]  # the package has no types
+    """Bytes that are bencode already: `encode` writes them as they are (an info dictionary as found)."""
+
+    __slots__ = ()
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(raw)
+
+
+#: What encoding takes: text is written as UTF-8, a bool as 0 or 1.
+Encodable: TypeAlias = int | str | bytes | Verbatim | Sequence["Encodable"] | Mapping[bytes, "Encodable"]
 
 
 class _Writers(dict[type, Any]):

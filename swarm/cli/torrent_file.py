@@ -1,0 +1,105 @@
+"""Reads and writes .torrent files for the commands: bounded, atomic, errors that name the file."""
+
+# Names on the command line need not be text, and `pathlib` would cost start-up time:
+# ruff: noqa: PTH
+
+from __future__ import annotations
+
+import os
+import stat
+
+from swarm.base.errors import MetainfoError, StorageError, SwarmError
+from swarm.metainfo.torrent import MAX_METAINFO_BYTES, Metainfo
+
+
+def read_torrent(path: str) -> tuple[bytes, Metainfo]:
+    """The bytes of a .torrent and what they say; errors name the file.
+
+    Raises:
+        StorageError: it cannot be read.
+        MetainfoError: it is no torrent.
+    """
+    try:
+        with open(path, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StorageError("not a regular file", path=path)
+            raw = file.read(MAX_METAINFO_BYTES + 1)
+    except OSError as error:
+        raise StorageError(error.strerror or str(error), path=path, error_number=error.errno or 0) from None
+    try:
+        return raw, Metainfo.parse(raw)
+    except MetainfoError as error:
+        raise MetainfoError(f"{path}: {error}") from None
+
+
+def output_path(output: str | None, name: str) -> str:
+    """Where to write: `output` itself, NAME.torrent in it where it is a folder, or here."""
+    own = name.replace("/", "_") + ".torrent"
+    if output is None:
+        return own
+    if os.path.isdir(output) or output.endswith("/"):
+        return os.path.join(output, own)
+    return output
+
+
+def check_writable(path: str, *, may_replace: bool) -> None:
+    """Fail now rather than after an hour of hashing.
+
+    Raises:
+        SwarmError: the file exists and may not be replaced.
+        StorageError: its folder is missing or closed to us.
+    """
+    if os.path.lexists(path):
+        if os.path.isdir(path):
+            raise StorageError("is a folder", path=path)
+        if not may_replace:
+            raise SwarmError(f"{path}: exists already; -f overwrites it")
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise StorageError("no such folder", path=folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError("the folder is not writable", path=folder)
+
+
+def write_torrent(path: str, raw: bytes, *, may_replace: bool) -> None:
+    """Write the whole file or nothing: aside first, synced, then under its name.
+
+    Raises:
+        SwarmError: the file exists and may not be replaced.
+        StorageError: the disk is full, read-only, ...
+    """
+    folder, name = os.path.split(path)
+    # Long names stay short enough with the suffix.
+    aside = os.path.join(folder, f".{name[:100]}.{os.getpid()}.tmp")
+    try:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            _move(aside, path, may_replace)
+        except BaseException:
+            if os.path.lexists(aside):
+                os.unlink(aside)
+            raise
+    except OSError as error:
+        raise StorageError(error.strerror or str(error), path=path, error_number=error.errno or 0) from None
+
+
+def _move(aside: str, path: str, may_replace: bool) -> None:
+    if may_replace:
+        os.replace(aside, path)
+        return
+    try:
+        # Unlike a rename, a link never takes the place of a file that appeared meanwhile.
+        os.link(aside, path)
+    except FileExistsError:
+        raise SwarmError(f"{path}: exists already; -f overwrites it") from None
+    except OSError:
+        # A file system without links.
+        if os.path.lexists(path):
+            raise SwarmError(f"{path}: exists already; -f overwrites it") from None
+        os.rename(aside, path)
+        return
+    os.unlink(aside)
