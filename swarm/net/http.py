@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import socket
 import ssl
 import zlib
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from swarm.base.errors import SwarmError
+from swarm.net.names import look_up
 
 if TYPE_CHECKING:
     import aiohttp
@@ -226,23 +228,28 @@ def _unpacked(unpacker: Any, chunk: bytes, room_bytes: int, status: int) -> byte
 
 def _resolver(reach: _Reach) -> Any:
     from aiohttp.abc import AbstractResolver
-    from aiohttp.resolver import ThreadedResolver
 
     class _CheckedResolver(AbstractResolver):
         """Looks names up, and gives only the addresses that `reach` admits."""
 
-        def __init__(self) -> None:
-            self._resolver = ThreadedResolver()
-
         async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[Any]:
-            found = await self._resolver.resolve(host, port, family)
-            admitted = [result for result in found if reach.admits(result["host"])]
+            admitted = [address for address in await look_up(host) if reach.admits(address)]
             if not admitted:
                 raise OSError(errno.EACCES, "not admitted")
-            return admitted
+            return [
+                {
+                    "hostname": host,
+                    "host": address,
+                    "port": port,
+                    "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
+                    "proto": 0,
+                    "flags": socket.AI_NUMERICHOST,
+                }
+                for address in admitted
+            ]
 
         async def close(self) -> None:
-            await self._resolver.close()
+            pass
 
     return _CheckedResolver()
 

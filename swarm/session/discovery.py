@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -15,7 +14,8 @@ from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.base.units import format_span
 from swarm.engine.announcer import Announcer, Due, TrackerStatus
-from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, numeric_host, tracker_name
+from swarm.net.names import look_up
+from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, tracker_name
 
 #: Longest that leaving may take, all trackers together (docs: defaults).
 STOP_TIMEOUT_S = 2.0
@@ -74,9 +74,7 @@ class Discovery:
         self._on_notice = on_notice
         self._client = tracker_client
         self._clock = clock
-        self._announcer = Announcer(
-            tiers, rng, key=rng.getrandbits(32), is_seed=bool(tiers) and totals().left_bytes == 0
-        )
+        self._announcer = Announcer(tiers, rng, key=rng.getrandbits(32))
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
@@ -84,9 +82,14 @@ class Discovery:
         self._said: dict[str, str] = {}
 
     def start(self) -> None:
-        """Begin announcing; from within a running loop, once."""
-        if self._task is None and not self._is_stopped:
-            self._task = asyncio.create_task(self._run(), name=f"discovery {self._info_hash}")
+        """Begin announcing; from within a running loop, once, when `totals` are known."""
+        if self._task is not None or self._is_stopped:
+            return
+        if self._totals().left_bytes == 0:
+            # Before the first announce: we join as a seed, and nobody is told of a completed download.
+            self._announcer.completed(self._clock())
+        self._task = asyncio.create_task(self._run(), name=f"discovery {self._info_hash}")
+        self._task.add_done_callback(_report)
 
     def completed(self) -> None:
         """Everything is here: trackers are told so."""
@@ -134,7 +137,7 @@ class Discovery:
             response = await self._client.announce(due.url, self._request(due), ANNOUNCE_TIMEOUT_S)
         except TrackerError as error:
             self._announcer.failed(due.url, error, self._clock())
-            self._say("warning", due.url, error.reason)
+            self._say("warning", due.url, error.reason, is_failure=True)
             return
         self._announcer.answered(due.url, response, self._clock())
         if response.warning:
@@ -162,14 +165,14 @@ class Discovery:
             tracker_id=due.tracker_id,
         )
 
-    def _say(self, level: str, url: str, text: str) -> None:
+    def _say(self, level: str, url: str, text: str, *, is_failure: bool = False) -> None:
         """Pass on what changed; a tracker that works from the start is no news."""
         if self._said.get(url, "working") == text:
             return
         self._said[url] = text
         if level == "info":
             text = "works again"
-        elif (next_at := self._next_at(url)) is not None:
+        elif is_failure and (next_at := self._next_at(url)) is not None:
             text = f"{text}; next try in {format_span(max(0.0, next_at - self._clock()))}"
         self._on_notice(level, f"tracker {tracker_name(url)}: {text}")
 
@@ -177,18 +180,23 @@ class Discovery:
         return next((one.next_at for one in self._announcer.status() if one.url == url), None)
 
 
+def _report(task: asyncio.Task[None]) -> None:
+    """A discovery that ends by itself has met a bug of ours; it must not end in silence."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        task.get_loop().call_exception_handler(
+            {"message": f"{task.get_name()} failed", "exception": error, "task": task}
+        )
+
+
 async def _looked_up(names: Sequence[tuple[str, int]]) -> list[Endpoint]:
     """The addresses of peers given by name; those that have none are left out."""
-    loop = asyncio.get_running_loop()
     found: list[Endpoint] = []
 
-    async def look_up(name: str, port: int) -> None:
-        with contextlib.suppress(OSError, UnicodeError):
-            for result in await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM):
-                if (host := numeric_host(str(result[4][0]))) is not None:
-                    found.append(Endpoint(host, port))
+    async def one(name: str, port: int) -> None:
+        with contextlib.suppress(OSError):
+            found.extend(Endpoint(host, port) for host in await look_up(name))
 
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_NAMES_TIMEOUT_S):
-            await asyncio.gather(*(look_up(name, port) for name, port in names))
+            await asyncio.gather(*(one(name, port) for name, port in names))
     return list(dict.fromkeys(found))
