@@ -1,8 +1,5 @@
 """`mktorrent`: a .torrent of a file or folder, option for option like the C program of that name."""
 
-# Names on the command line need not be text, and `pathlib` would cost start-up time:
-# ruff: noqa: PTH
-
 from __future__ import annotations
 
 import hashlib

@@ -1,8 +1,5 @@
 """Reads and writes .torrent files for the commands: bounded, atomic, errors that name the file."""
 
-# Names on the command line need not be text, and `pathlib` would cost start-up time:
-# ruff: noqa: PTH
-
 from __future__ import annotations
 
 import os

@@ -1,8 +1,5 @@
 """Makes a .torrent of a file or folder: one walk, one read pass, all cores hashing."""
 
-# Names are bytes here, which need not be text, and there may be half a million of them:
-# ruff: noqa: PTH
-
 from __future__ import annotations
 
 import fnmatch
