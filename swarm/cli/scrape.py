@@ -1,0 +1,82 @@
+"""`swarm scrape`: ask the trackers of a torrent how large its swarm is."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from swarm.base.errors import SwarmError, TrackerError
+from swarm.base.ids import InfoHash
+from swarm.cli.options import option
+from swarm.cli.output import Output
+from swarm.cli.torrent_file import read_torrent
+from swarm.metainfo import magnet
+from swarm.wire.tracker.announce import ScrapeEntry
+
+
+@click.command("scrape")
+@click.argument("source", metavar="FILE|MAGNET")
+@option("--json", "is_json", is_flag=True, help="Print JSON lines.")
+def command(source: str, is_json: bool) -> None:
+    """Ask the trackers of a torrent for its seeds, leechers and downloads.
+
+    Exits 0 if any of them knows.
+    """
+    from swarm.cli.main import EXIT_FAILED, ExitWith
+
+    output = Output(is_json=is_json)
+    info_hash, urls = _read(source)
+    if not urls:
+        raise SwarmError("it names no trackers that could be asked")
+    answers = asyncio.run(_ask(info_hash, urls))
+    for url, answer in zip(urls, answers, strict=True):
+        _say(output, info_hash, url, answer)
+    if not any(isinstance(answer, ScrapeEntry) for answer in answers):
+        raise ExitWith(EXIT_FAILED)
+
+
+def _read(source: str) -> tuple[InfoHash, list[str]]:
+    """The info-hash, and the announce URLs in order, each once."""
+    if source.lower().startswith("magnet:"):
+        link = magnet.parse(source)
+        return link.info_hash, list(dict.fromkeys(link.trackers))
+    _, metainfo = read_torrent(source)
+    return metainfo.info_hash, list(dict.fromkeys(url for tier in metainfo.trackers for url in tier))
+
+
+async def _ask(info_hash: InfoHash, urls: list[str]) -> list[ScrapeEntry | TrackerError]:
+    from swarm.net.trackers import TrackerClient
+
+    client = TrackerClient()
+
+    async def one(url: str) -> ScrapeEntry | TrackerError:
+        try:
+            found = await client.scrape(url, [info_hash])
+        except TrackerError as error:
+            return error
+        return found.get(info_hash) or TrackerError("it does not know this torrent")
+
+    try:
+        return await asyncio.gather(*(one(url) for url in urls))
+    finally:
+        await client.close()
+
+
+def _say(output: Output, info_hash: InfoHash, url: str, answer: ScrapeEntry | TrackerError) -> None:
+    if isinstance(answer, TrackerError):
+        output.event("scrape", tracker=url, infohash=str(info_hash), error=answer.reason)
+        if not output.is_json:
+            output.warning(f"{url}: {answer.reason}")
+        return
+    output.event(
+        "scrape",
+        tracker=url,
+        infohash=str(info_hash),
+        seeds=answer.seeds,
+        leechers=answer.leechers,
+        downloads=answer.downloads,
+    )
+    output.result(
+        f"{url}: {answer.seeds} seeds, {answer.leechers} leechers, {answer.downloads} downloads completed"
+    )
