@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from swarm.base.errors import MetainfoError, StorageError, SwarmError
-from swarm.metainfo.torrent import MAX_METAINFO_BYTES, Metainfo
+from swarm.metainfo.limits import MAX_METAINFO_BYTES
+
+if TYPE_CHECKING:
+    from swarm.metainfo.torrent import Metainfo
 
 
 def read_torrent(path: str) -> tuple[bytes, Metainfo]:
@@ -16,6 +20,9 @@ def read_torrent(path: str) -> tuple[bytes, Metainfo]:
         StorageError: it cannot be read.
         MetainfoError: it is no torrent.
     """
+    # Only here: `mktorrent`, which writes one, starts faster without.
+    from swarm.metainfo.torrent import Metainfo
+
     try:
         with open(path, "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

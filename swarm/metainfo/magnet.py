@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote, unquote_plus, urlsplit
 
 from swarm.base.endpoint import parse_host_port
@@ -21,14 +21,15 @@ MAX_SELECTED_INDEX = 500_000
 _SCHEME = "magnet:?"
 _BTIH = "urn:btih:"
 _BTMH = "urn:btmh:"
-_BAD_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
-_TRACKER_KEY = re.compile(r"tr(\.\d+)?")
+# Patterns are compiled at their first use: writing a link needs none.
+_BAD_ESCAPE = "%(?![0-9a-fA-F]{2})"
+_TRACKER_KEY = r"tr(\.[0-9]{1,9})?"
+_HOST = r"[0-9A-Za-z.:_-]{1,255}"
 _TRACKER_SCHEMES = ("http", "https", "udp")
-_SELECTION = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+_SELECTION = r"([0-9]{1,9})(?:-([0-9]{1,9}))?"
 
 
-@dataclass(frozen=True, slots=True)
-class Magnet:
+class Magnet(NamedTuple):
     """What a magnet link says.
 
     Args:
@@ -79,7 +80,7 @@ def parse(link: str) -> Magnet:
     if not link[: len(_SCHEME)].lower() == _SCHEME:
         raise MetainfoError(f"not a magnet link: {link[:80]!r}")
     fields = _fields(link[len(_SCHEME) :])
-    trackers = [url for key, url in fields if _TRACKER_KEY.fullmatch(key) and _is_tracker(url)]
+    trackers = [url for key, url in fields if re.fullmatch(_TRACKER_KEY, key) and _is_tracker(url)]
     names = [text for key, text in fields if key == "dn"]
     lengths = [int(text) for key, text in fields if key == "xl" and re.fullmatch(r"[0-9]{1,18}", text)]
     return Magnet(
@@ -101,7 +102,7 @@ def _fields(query: str) -> list[tuple[str, str]]:
         key, equals, value = field.partition("=")
         if not equals:
             continue
-        if key.lower() in ("xt", "xs") and _BAD_ESCAPE.search(value):
+        if key.lower() in ("xt", "xs") and re.search(_BAD_ESCAPE, value):
             raise MetainfoError(f"an escape in the magnet link is not valid: {value[:80]!r}")
         fields.append((key.lower(), unquote_plus(value)))
     return fields
@@ -137,7 +138,7 @@ def _endpoints(texts: Iterable[str]) -> tuple[tuple[str, int], ...]:
             host, port = parse_host_port(text)
         except ValueError:
             continue
-        if port and re.fullmatch(r"[0-9A-Za-z.:_-]+", host):
+        if port and re.fullmatch(_HOST, host):
             found[host, port] = None
     return tuple(found)[:MAX_ENTRIES]
 
@@ -147,7 +148,7 @@ def _selection(texts: Iterable[str]) -> tuple[int, ...]:
     chosen: set[int] = set()
     for text in texts:
         for part in text.split(","):
-            match = _SELECTION.fullmatch(part)
+            match = re.fullmatch(_SELECTION, part)
             if match is None:
                 continue
             first = int(match[1])

@@ -132,11 +132,6 @@ def unique_paths(paths: Sequence[tuple[str, ...]], *, is_case_kept: bool = False
 
 def unportable_names(names: Sequence[bytes]) -> list[bytes]:
     """Those of `names` ("/" between parts) that a download would not have: unsafe, or equal but for case."""
-    whole = b"/".join(names)
-    if whole.isascii() and whole.decode().isprintable() and b"\\" not in whole:
-        lowered = {name.lower() for name in names}
-        if len(lowered) == len(names):
-            return []
     paths = [safe_path(decode_name(part) for part in name.split(b"/")) for name in names]
     unique = unique_paths(paths)
     return [

@@ -19,22 +19,17 @@ from swarm.base.errors import BencodeError, MetainfoError
 from swarm.base.ids import InfoHash
 from swarm.metainfo import magnet as magnets
 from swarm.metainfo.files import FileEntry
+from swarm.metainfo.limits import (
+    HASH_BYTES,
+    MAX_FILES,
+    MAX_PIECE_BYTES,
+    MAX_PIECES,
+    MAX_TOTAL_BYTES,
+    MAX_TRACKERS,
+    MAX_WEB_SEEDS,
+)
+from swarm.metainfo.limits import MAX_METAINFO_BYTES as MAX_METAINFO_BYTES
 from swarm.metainfo.paths import MAX_PATH_PARTS, decode_name, safe_name, safe_part, unique_paths
-
-HASH_BYTES = 20
-#: Largest .torrent file: a million small files, or three million pieces.
-MAX_METAINFO_BYTES = 64 * 1024 * 1024
-#: Most pieces (libtorrent's limit too): 40 MB of hashes, and bitfields of 256 KiB for each peer.
-MAX_PIECES = 2_097_152
-#: Longest piece: one is held in memory until its hash is known. The wild knows up to 256 MiB.
-MAX_PIECE_BYTES = 512 * 1024 * 1024
-#: Most files; each costs about a kilobyte of memory and a descriptor when written.
-MAX_FILES = 500_000
-#: Most content: file offsets are signed 64-bit numbers to every system.
-MAX_TOTAL_BYTES = 2**62
-#: Most trackers and web seeds that are read; the rest is ignored, for nobody can ask them all.
-MAX_TRACKERS = 500
-MAX_WEB_SEEDS = 500
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,31 +8,30 @@ import itertools
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from swarm.base.blocks import Geometry
 from swarm.base.errors import StorageError
 from swarm.metainfo.builder import (
-    NamedLength,
     TorrentOptions,
+    are_plain,
     auto_piece_length,
     build_info,
     build_metainfo,
     check_piece_length,
 )
-from swarm.metainfo.files import FileEntry, Layout
-from swarm.metainfo.paths import decode_name, unportable_names
-from swarm.metainfo.torrent import MAX_FILES
+from swarm.metainfo.limits import HASH_BYTES, MAX_FILES
 
 #: What a thread reads and hashes at a time: fits the second-level cache of any core of today.
 BUFFER_BYTES = 1024 * 1024
 #: Most threads: beyond, the disk is the limit.
 MAX_THREADS = 64
-#: From so many files a batch on, opening them is what takes time: see `_Hasher._work`.
-_MANY_FILES = 8
 #: How often the caller hears of progress, in seconds.
 _PROGRESS_INTERVAL_S = 0.1
+
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC
 
 #: Called with the bytes hashed so far and in all; what it raises ends the work and reaches the caller.
 Progress = Callable[[int, int], None]
@@ -103,12 +102,12 @@ def create(
     hashes = _Hasher(files, piece_length, threads or os.cpu_count() or 1).run(progress)
     name = os.fsencode(options.name) if options.name else own_name(root)
     names = [file.name for file in files]
-    listed = [NamedLength(file.name, file.length) for file in files]
+    listed = list(zip(names, [file.length for file in files], strict=True))
     info = build_info(name, listed, piece_length, hashes, options)
     return Created(
         raw=build_metainfo(info, options),
         info_bytes=info,
-        name=decode_name(name),
+        name=name.decode(errors="replace"),
         geometry=Geometry(total, piece_length),
         file_count=len(files),
         warnings=_name_warnings([name, *names] if names[0] else [name]),
@@ -117,6 +116,11 @@ def create(
 
 def _name_warnings(names: Sequence[bytes]) -> list[str]:
     """Names that another machine, or we ourselves, would write otherwise."""
+    if are_plain(names):
+        return []
+    # Only here: nearly all names are plain, and the import costs.
+    from swarm.metainfo.paths import unportable_names
+
     changed = unportable_names(names)
     if not changed:
         return []
@@ -210,25 +214,21 @@ class _Hasher:
     """Hashes the pieces of files laid end to end, in threads that take batches of pieces in turn."""
 
     def __init__(self, files: Sequence[SourceFile], piece_length: int, threads: int) -> None:
-        self.files = files
+        # Empty files have no byte in any piece; without them each offset stands for one file.
+        self.files = [file for file in files if file.length]
+        self.starts = list(itertools.accumulate([file.length for file in self.files], initial=0))
+        self.total = self.starts[-1]
         self.piece_length = piece_length
-        offsets = itertools.accumulate((file.length for file in files), initial=0)
-        self.layout = Layout(
-            [FileEntry((), file.length, at) for file, at in zip(files, offsets, strict=False)]
-        )
-        self.total = self.layout.end_offset
-        piece_count = -(-self.total // piece_length)
-        self.hashes = bytearray(20 * piece_count)
+        self.hashes = bytearray(HASH_BYTES * -(-self.total // piece_length))
         # A batch is whole pieces: as many as fill the buffer, or one piece read in parts.
         self.batch_bytes = max(BUFFER_BYTES // piece_length, 1) * piece_length
-        self.batch_count = -(-self.total // self.batch_bytes)
+        batch_count = -(-self.total // self.batch_bytes)
         # `next` of a count is one step of the interpreter: no two threads get the same batch.
         self.batches = itertools.count()
-        self.thread_count = max(min(threads, MAX_THREADS, self.batch_count), 1)
+        self.thread_count = max(min(threads, MAX_THREADS, batch_count), 1)
         self.done = [0] * self.thread_count
         self.failure: BaseException | None = None
         self.is_stopped = False
-        self.opening = threading.Lock()
 
     def run(self, progress: Progress | None) -> bytes:
         """All hashes, 20 bytes a piece."""
@@ -254,7 +254,7 @@ class _Hasher:
         return bytes(self.hashes)
 
     def _thread(self, index: int) -> None:
-        reader = _Reader(self.files)
+        reader = _Reader(self.files, self.starts)
         try:
             try:
                 self._work(index, reader)
@@ -266,35 +266,26 @@ class _Hasher:
                 self.failure = error
 
     def _work(self, index: int, reader: _Reader) -> None:
-        view = memoryview(bytearray(min(BUFFER_BYTES, max(self.total, 1))))
+        view = memoryview(bytearray(max(min(BUFFER_BYTES, self.total), 1)))
         while not self.is_stopped:
             start = next(self.batches) * self.batch_bytes
             if start >= self.total:
                 return
             end = min(start + self.batch_bytes, self.total)
             if self.piece_length <= BUFFER_BYTES:
-                self._read(reader, start, view[: end - start])
-                self._hash_pieces(start, view[: end - start])
+                part = view[: end - start]
+                reader.fill(start, part)
+                self._hash_pieces(start, part)
             else:
                 self._hash_long_piece(reader, start, end, view)
             self.done[index] += end - start
 
-    def _read(self, reader: _Reader, start: int, view: memoryview) -> None:
-        ranges = self.layout.ranges(start, len(view))
-        if len(ranges) < _MANY_FILES:
-            reader.read(ranges, view)
-            return
-        # Opening small files holds the interpreter's lock nearly all the time. Two threads at it only wake
-        # each other up; one reads while the others hash.
-        with self.opening:
-            reader.read(ranges, view)
-
     def _hash_pieces(self, start: int, view: memoryview) -> None:
-        sha1 = hashlib.sha1
-        at = start // self.piece_length * 20
+        at = start // self.piece_length * HASH_BYTES
         for offset in range(0, len(view), self.piece_length):
-            self.hashes[at : at + 20] = sha1(view[offset : offset + self.piece_length]).digest()
-            at += 20
+            digest = hashlib.sha1(view[offset : offset + self.piece_length]).digest()
+            self.hashes[at : at + HASH_BYTES] = digest
+            at += HASH_BYTES
 
     def _hash_long_piece(self, reader: _Reader, start: int, end: int, view: memoryview) -> None:
         digest = hashlib.sha1()
@@ -302,61 +293,95 @@ class _Hasher:
             if self.is_stopped:
                 return
             part = view[: min(BUFFER_BYTES, end - offset)]
-            self._read(reader, offset, part)
+            reader.fill(offset, part)
             digest.update(part)
-        at = start // self.piece_length * 20
-        self.hashes[at : at + 20] = digest.digest()
+        at = start // self.piece_length * HASH_BYTES
+        self.hashes[at : at + HASH_BYTES] = digest.digest()
 
 
 class _Reader:
-    """One thread's open file; checks that every file is still what it was when found."""
+    """One thread's reading: checks that every file is still what it was when found."""
 
-    def __init__(self, files: Sequence[SourceFile]) -> None:
+    def __init__(self, files: Sequence[SourceFile], starts: Sequence[int]) -> None:
         self.files = files
+        self.starts = starts
+        self.spare = bytearray(1)
+        # The file left open because the next batch probably goes on in it.
         self.index = -1
         self.descriptor = -1
 
-    def read(self, ranges: Iterable[tuple[int, int, int]], view: memoryview) -> None:
-        """Fill `view` from the file ranges; StorageError names a file that vanished or changed."""
-        at = 0
-        for index, offset, length in ranges:
-            file = self.files[index]
-            try:
-                if index != self.index:
-                    self._open(index)
-                while length:
-                    count = os.preadv(self.descriptor, [view[at : at + length]], offset)
-                    if not count:
-                        raise StorageError("became shorter while it was hashed", path=os.fsdecode(file.path))
-                    at += count
-                    offset += count
-                    length -= count
-            except OSError as error:
-                if isinstance(error, FileNotFoundError):
-                    raise StorageError(
-                        "vanished while the torrent was made",
-                        path=os.fsdecode(file.path),
-                        error_number=error.errno or 0,
-                    ) from None
-                raise _storage_error(error, file.path) from None
+    def fill(self, start: int, view: memoryview) -> None:
+        """Read the content from `start` on into all of `view`.
 
-    def _open(self, index: int) -> None:
-        self.close()
-        self.descriptor = os.open(self.files[index].path, os.O_RDONLY | os.O_CLOEXEC)
-        self.index = index
+        Raises:
+            StorageError: a file vanished, changed or cannot be read; it is named.
+        """
+        index = bisect_right(self.starts, start) - 1
+        offset = start - self.starts[index]
+        at = 0
+        size = len(view)
+        try:
+            while at < size:
+                length = min(self.files[index].length - offset, size - at)
+                if offset or index == self.index or length < self.files[index].length:
+                    self._read_part(index, offset, view[at : at + length])
+                    offset = 0
+                else:
+                    self._read_whole(index, view[at : at + length])
+                at += length
+                index += 1
+        except FileNotFoundError as error:
+            raise self._failure(index, "vanished while the torrent was made", error) from None
+        except OSError as error:
+            raise self._failure(index, error.strerror or str(error), error) from None
+
+    def _read_whole(self, index: int, view: memoryview) -> None:
+        """A small file in one go: with one byte too much asked for, its length is checked by the way."""
+        descriptor = os.open(self.files[index].path, _OPEN_FLAGS)
+        try:
+            count = os.readv(descriptor, (view, self.spare))
+            if count != len(view):
+                # Some file systems give less at a time; the slow way tells that from a change.
+                self._keep_open(index, os.dup(descriptor))
+                self._read_part(index, 0, view)
+                self.close()
+        finally:
+            os.close(descriptor)
+
+    def _read_part(self, index: int, offset: int, view: memoryview) -> None:
+        if index != self.index:
+            self._keep_open(index, os.open(self.files[index].path, _OPEN_FLAGS))
+        while view:
+            count = os.preadv(self.descriptor, (view,), offset)
+            if not count:
+                raise self._failure(index, "became shorter while it was hashed")
+            view = view[count:]
+            offset += count
+
+    def _keep_open(self, index: int, descriptor: int) -> None:
+        try:
+            self.close()
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.index, self.descriptor = index, descriptor
 
     def close(self) -> None:
-        """Close the open file; StorageError where it changed since it was found."""
+        """Close the file left open; StorageError where it changed since it was found."""
         if self.descriptor < 0:
             return
-        descriptor, self.descriptor = self.descriptor, -1
-        file = self.files[self.index]
-        self.index = -1
+        index, descriptor = self.index, self.descriptor
+        self.index = self.descriptor = -1
         try:
             status = os.fstat(descriptor)
         finally:
             os.close(descriptor)
+        file = self.files[index]
         if status.st_size != file.length or status.st_mtime_ns != file.modified_ns:
-            raise StorageError("changed while it was hashed", path=os.fsdecode(file.path))
+            raise self._failure(index, "changed while it was hashed")
         if not status.st_nlink:
-            raise StorageError("vanished while the torrent was made", path=os.fsdecode(file.path))
+            raise self._failure(index, "vanished while the torrent was made")
+
+    def _failure(self, index: int, reason: str, error: OSError | None = None) -> StorageError:
+        number = error.errno if error is not None else 0
+        return StorageError(reason, path=os.fsdecode(self.files[index].path), error_number=number or 0)
