@@ -89,32 +89,29 @@ class _Roll:
         other, at the price of two random numbers. Source: aquatic's tracker picks likewise.
         """
         total = len(self.peer_ids)
-        asker_at = self.places.get(asker, -1)
-        # With the asker in the row take one more, and cut out either it or the surplus.
-        take = count + 1 if asker_at >= 0 else count
-        if take >= total:
-            yield from _without(0, total, asker_at)
+        asker_at = self.places.get(asker)
+        # The others as a line that begins behind the asker and is closed to a ring without it.
+        base, others = (0, total) if asker_at is None else (asker_at + 1, total - 1)
+        if count >= others:
+            yield from _on_line(base, others, total)
             return
-        first = take // 2
-        gap = int(rng.random() * (total - take + 1))
-        start = int(rng.random() * total)
-        ring = [(start, first), ((start + first + gap) % total, take - first)]
-        if asker_at >= 0 and not any((asker_at - at) % total < length for at, length in ring):
-            at, length = ring[1]
-            ring[1] = (at, length - 1)
-        for at, length in ring:
-            end = at + length
-            yield from _without(at, min(end, total), asker_at)
-            if end > total:
-                yield from _without(0, end - total, asker_at)
+        first = count // 2
+        start = int(rng.random() * others)
+        gap = int(rng.random() * (others - count + 1))
+        for at, length in ((start, first), ((start + first + gap) % others, count - first)):
+            before_seam = min(length, others - at)
+            yield from _on_line(base + at, before_seam, total)
+            yield from _on_line(base, length - before_seam, total)
 
 
-def _without(start: int, end: int, left_out: int) -> Iterator[tuple[int, int]]:
-    if start <= left_out < end:
-        yield start, left_out
-        yield left_out + 1, end
-    else:
-        yield start, end
+def _on_line(start: int, length: int, total: int) -> Iterator[tuple[int, int]]:
+    """Yield [start, end) of `length` entries from `start` on, going on at 0 behind the last."""
+    if length <= 0:
+        return
+    start %= total
+    yield start, min(start + length, total)
+    if start + length > total:
+        yield 0, start + length - total
 
 
 class _Swarm:

@@ -1,0 +1,216 @@
+"""The tracker's rules, over the store in memory, in virtual time."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from swarm.base.endpoint import Endpoint, decode_compact_v4, decode_compact_v6, encode_compact
+from swarm.base.errors import TrackerError
+from swarm.tracker.announce import Announce, Answer, Rules, TrackerSettings
+from swarm.tracker.memory_store import MemoryStore
+from swarm.wire.tracker.announce import Event, ScrapeEntry
+
+TORRENT = b"t" * 20
+
+
+def v4(number: int) -> bytes:
+    return encode_compact(Endpoint(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 6881))
+
+
+def v6(number: int) -> bytes:
+    return encode_compact(Endpoint(f"2001:db8::{number:x}", 6881))
+
+
+class World:
+    """A tracker without sockets."""
+
+    def __init__(self, settings: TrackerSettings | None = None, seed: int = 1) -> None:
+        self.settings = settings or TrackerSettings()
+        self.store = MemoryStore(self.settings.peer_life_s)
+        self.rules = Rules(self.store, random.Random(seed), self.settings)
+
+    def announce(
+        self,
+        peer: bytes,
+        *,
+        left: int | None = 100,
+        event: Event | None = None,
+        num_want: int | None = None,
+        now: float = 0.0,
+        torrent: bytes = TORRENT,
+    ) -> Answer:
+        return self.rules.announce(Announce(torrent, peer, b"p" * 20, left, event, num_want), now)
+
+    def counts(self, now: float = 0.0) -> ScrapeEntry | None:
+        return self.rules.scrape([TORRENT], now).get(TORRENT)
+
+
+def peers(answer: Answer) -> list[bytes]:
+    found = [encode_compact(one) for one in decode_compact_v4(answer.v4.addresses)]
+    found += [encode_compact(one) for one in decode_compact_v6(answer.v6.addresses)]
+    assert len(found) == len(answer.v4.peer_ids) + len(answer.v6.peer_ids)
+    return found
+
+
+class TestWhoGetsWhom:
+    def test_nobody_gets_himself(self) -> None:
+        world = World()
+        assert peers(world.announce(v4(1))) == []
+        assert peers(world.announce(v4(1))) == []
+
+    def test_a_leecher_gets_seeds_and_leechers(self) -> None:
+        world = World()
+        world.announce(v4(1), left=0)
+        world.announce(v4(2))
+        assert sorted(peers(world.announce(v4(3)))) == [v4(1), v4(2)]
+
+    def test_a_seed_gets_leechers_only(self) -> None:
+        world = World()
+        world.announce(v4(1), left=0)
+        world.announce(v4(2))
+        assert peers(world.announce(v4(3), left=0)) == [v4(2)]
+
+    def test_the_same_address_with_two_ports_are_two_peers(self) -> None:
+        world = World()
+        first, second = (encode_compact(Endpoint("127.0.0.1", port)) for port in (1, 2))
+        world.announce(first)
+        assert peers(world.announce(second)) == [first]
+
+    def test_the_own_family_comes_first_and_the_other_fills_up(self) -> None:
+        world = World()
+        for number in range(1, 4):
+            world.announce(v4(number))
+            world.announce(v6(number))
+        assert sorted(peers(world.announce(v4(9), num_want=3))) == [v4(1), v4(2), v4(3)]
+        assert sorted(peers(world.announce(v6(9), num_want=3))) == [v6(1), v6(2), v6(3)]
+        answer = world.announce(v6(9), num_want=10)
+        assert len(answer.v6.peer_ids) == 3 and len(answer.v4.peer_ids) == 4
+
+    def test_torrents_do_not_mix(self) -> None:
+        world = World()
+        world.announce(v4(1), torrent=b"a" * 20)
+        assert peers(world.announce(v4(2), torrent=b"b" * 20)) == []
+
+    @pytest.mark.parametrize(("num_want", "count"), [(None, 50), (0, 0), (7, 7), (200, 200), (10**20, 200)])
+    def test_numwant_is_bounded(self, num_want: int | None, count: int) -> None:
+        world = World()
+        for number in range(1, 301):
+            world.announce(v4(number), num_want=0)
+        found = peers(world.announce(v4(1), num_want=num_want))
+        assert len(found) == len(set(found)) == count and v4(1) not in found
+
+    @pytest.mark.parametrize(("seeds", "leechers"), [(0, 9), (5, 0), (1, 60), (60, 1), (30, 30), (300, 20)])
+    def test_never_too_few_never_twice(self, seeds: int, leechers: int) -> None:
+        world = World()
+        for number in range(seeds):
+            world.announce(v4(1000 + number), left=0)
+        for number in range(leechers):
+            world.announce(v4(2000 + number))
+        for want in (1, 2, 3, 10, 50):
+            found = peers(world.announce(v4(1), num_want=want))
+            assert len(found) == len(set(found)) == min(want, seeds + leechers)
+            assert v4(1) not in found
+
+    def test_everybody_is_as_likely_as_any_other(self) -> None:
+        world = World()
+        for number in range(20):
+            world.announce(v4(100 + number), left=0 if number < 10 else 1)
+        tally = Counter(peer for _ in range(4000) for peer in peers(world.announce(v4(1), num_want=4)))
+        # 4000 draws of 4 out of 20: 800 each; five standard deviations are about 130.
+        assert len(tally) == 20 and all(670 < count < 930 for count in tally.values())
+
+
+class TestEvents:
+    def test_stopped_leaves_and_gets_nobody(self) -> None:
+        world = World()
+        world.announce(v4(1))
+        world.announce(v4(2))
+        answer = world.announce(v4(1), event="stopped")
+        assert peers(answer) == [] and answer.interval_s > 0
+        assert peers(world.announce(v4(2))) == []
+
+    def test_stopped_of_a_stranger_changes_nothing(self) -> None:
+        world = World()
+        world.announce(v4(1), event="stopped")
+        assert world.counts() is None and world.store.swarm_count == 0
+
+    def test_one_that_completes_becomes_a_seed_and_is_counted_once(self) -> None:
+        world = World()
+        world.announce(v4(1), event="started")
+        world.announce(v4(1), left=0, event="completed")
+        world.announce(v4(1), left=0, event="completed")
+        assert world.counts() == ScrapeEntry(seeds=1, leechers=0, downloads=1)
+
+    def test_a_seed_that_starts_is_no_download(self) -> None:
+        world = World()
+        world.announce(v4(1), left=0, event="started")
+        assert world.counts() == ScrapeEntry(seeds=1, leechers=0, downloads=0)
+
+    def test_one_that_does_not_say_what_is_left_is_a_leecher(self) -> None:
+        world = World()
+        world.announce(v4(1), left=None)
+        assert world.counts() == ScrapeEntry(seeds=0, leechers=1, downloads=0)
+
+    def test_counts_are_in_every_answer(self) -> None:
+        world = World()
+        world.announce(v4(1), left=0)
+        answer = world.announce(v6(2))
+        assert (answer.seeds, answer.leechers) == (1, 1)
+
+
+class TestTime:
+    def test_intervals_differ_by_a_tenth_both_ways(self) -> None:
+        world = World()
+        intervals = [world.announce(v4(number)).interval_s for number in range(1, 300)]
+        assert 810 <= min(intervals) < 830 and 970 < max(intervals) <= 990
+        assert world.announce(v4(1)).min_interval_s == 60
+
+    def test_a_peer_not_heard_of_for_two_intervals_and_a_minute_is_gone(self) -> None:
+        world = World()
+        life_s = world.settings.peer_life_s
+        world.announce(v4(1), now=0)
+        world.announce(v4(2), now=100)
+        assert peers(world.announce(v4(3), now=life_s)) == [v4(1), v4(2)]
+        assert peers(world.announce(v4(3), now=life_s + 1)) == [v4(2)]
+        assert world.counts(now=life_s + 1) == ScrapeEntry(0, 2, 0)
+
+    def test_an_announce_renews(self) -> None:
+        world = World()
+        life_s = world.settings.peer_life_s
+        world.announce(v4(1), now=0)
+        world.announce(v4(2), now=1)
+        world.announce(v4(1), now=life_s)
+        assert peers(world.announce(v4(3), now=life_s + 2)) == [v4(1)]
+
+    def test_expire_empties_swarms_that_nobody_asks_for(self) -> None:
+        world = World()
+        for number in range(1, 50):
+            world.announce(v4(number), torrent=bytes([number]) * 20)
+        assert world.rules.expire(world.settings.peer_life_s + 1) == 49
+        assert world.store.swarm_count == world.store.peer_count == 0
+
+    def test_downloads_are_remembered_when_everybody_has_gone(self) -> None:
+        world = World()
+        world.announce(v4(1))
+        world.announce(v4(1), left=0, event="completed")
+        world.announce(v4(1), left=0, event="stopped")
+        world.rules.expire(1e6)
+        assert world.counts(1e6) == ScrapeEntry(0, 0, 1)
+
+
+class TestLists:
+    def test_only_allowed_torrents_are_served(self) -> None:
+        world = World(TrackerSettings(allowed=frozenset([b"a" * 20])))
+        world.announce(v4(1), torrent=b"a" * 20)
+        with pytest.raises(TrackerError, match="does not serve"):
+            world.announce(v4(1), torrent=b"b" * 20)
+        assert set(world.rules.scrape([b"a" * 20, b"b" * 20], 0)) == {b"a" * 20}
+
+    def test_denied_torrents_are_not_served(self) -> None:
+        world = World(TrackerSettings(denied=frozenset([TORRENT])))
+        with pytest.raises(TrackerError, match="does not serve"):
+            world.announce(v4(1))
+        assert world.counts() is None
