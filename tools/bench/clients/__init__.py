@@ -1,0 +1,46 @@
+"""Real BitTorrent clients behind one door: for the benchmarks here and for tests/interop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tools.bench.clients.aria2_client import Aria2
+from tools.bench.clients.client import LOOPBACK, Client, Endpoint, Peer
+from tools.bench.clients.libtorrent_client import Libtorrent
+from tools.bench.clients.process import ClientError, Process, Usage
+from tools.bench.clients.swarm_client import Swarm
+from tools.bench.clients.torrents import Torrent, first_difference, make_torrent, write_random, write_tree
+from tools.bench.clients.trackers import Opentracker, SwarmTracker, Tracker
+from tools.bench.clients.transmission_client import Transmission
+
+#: name -> how to make it.
+CLIENTS: dict[str, Callable[[], Client]] = {
+    "swarm": Swarm,
+    "libtorrent": Libtorrent,
+    "libtorrent-defaults": lambda: Libtorrent(is_tuned=False),
+    "aria2": Aria2,
+    "transmission": Transmission,
+}
+
+__all__ = [
+    "CLIENTS",
+    "LOOPBACK",
+    "Aria2",
+    "Client",
+    "ClientError",
+    "Endpoint",
+    "Libtorrent",
+    "Opentracker",
+    "Peer",
+    "Process",
+    "Swarm",
+    "SwarmTracker",
+    "Torrent",
+    "Tracker",
+    "Transmission",
+    "Usage",
+    "first_difference",
+    "make_torrent",
+    "write_random",
+    "write_tree",
+]

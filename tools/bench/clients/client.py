@@ -1,0 +1,124 @@
+"""What every client can be asked to do, whatever program is behind it."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+from tools.bench.clients.process import Process, Usage
+from tools.bench.clients.torrents import Torrent
+
+Endpoint = tuple[str, int]
+
+LOOPBACK = "127.0.0.1"
+
+
+class Peer(ABC):
+    """One running client with one torrent.
+
+    Attributes:
+        port: where it takes peers' connections.
+        started_at: when its process was started (time.monotonic).
+    """
+
+    def __init__(self, process: Process, port: int) -> None:
+        self.process = process
+        self.port = port
+        self.started_at = process.started_at
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return (LOOPBACK, self.port)
+
+    @abstractmethod
+    def wait_ready(self, timeout_s: float) -> float:
+        """When it was up (time.monotonic): a seeder has verified and takes connections; a leecher has begun.
+
+        Raises:
+            ClientError: it ended or took longer.
+        """
+
+    @abstractmethod
+    def wait_complete(self, timeout_s: float) -> float:
+        """When everything was there and verified (time.monotonic).
+
+        Raises:
+            ClientError: it ended or took longer.
+        """
+
+    def usage(self) -> Usage:
+        """CPU and peak memory so far."""
+        return self.process.usage()
+
+    def stop(self) -> None:
+        """End the process; harmless when it has ended."""
+        self.process.stop()
+
+
+class Client(ABC):
+    """One program. Peers that must be found through a tracker are found through the torrent's `announce`.
+
+    Attributes:
+        name: what tables and test ids call it.
+        is_dialling: `leech` can be given peers' addresses; otherwise it only learns of them from a tracker.
+        is_dialling_loopback: connects to 127.0.0.1 when a tracker names it. Transmission 3 ignores every
+            address in 127.0.0.0/8 and ::1 ("martian") and waits to be dialled.
+        is_making_empty_files: a file of no bytes is there at the end (Transmission 3 leaves it out).
+    """
+
+    name: ClassVar[str]
+    is_dialling: ClassVar[bool] = True
+    is_dialling_loopback: ClassVar[bool] = True
+    is_making_empty_files: ClassVar[bool] = True
+
+    @abstractmethod
+    def missing(self) -> str | None:
+        """What has to be installed first, in one line; None if it can be started."""
+
+    @abstractmethod
+    def seed(self, torrent: Torrent, scratch: Path, peers: Sequence[Endpoint] = ()) -> Peer:
+        """Start offering `torrent.content`; returns at once, `wait_ready` says when it is checked.
+
+        Args:
+            scratch: an empty folder for its settings and state.
+            peers: whom to dial, where `is_dialling`.
+        """
+
+    @abstractmethod
+    def leech(self, torrent: Torrent, folder: Path, scratch: Path, peers: Sequence[Endpoint] = ()) -> Peer:
+        """Start fetching the torrent into `folder` (which gets an entry of the torrent's name)."""
+
+
+def wait_until_listening(process: Process, port: int, timeout_s: float) -> float:
+    """Wait for a client that says nothing about it to accept connections on `port`.
+
+    Raises:
+        ClientError: it ended or took longer.
+    """
+    # Look into the kernel's table: to connect would be to knock at the client's door.
+    wanted = f":{port:04X} "
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            if not Path(table).exists():
+                continue
+            for row in Path(table).read_text().splitlines()[1:]:
+                _, local, _, state, *_ = row.split()
+                if state == "0A" and f"{local} ".endswith(wanted):
+                    return time.monotonic()
+        if not process.is_running:
+            raise process.failure("ended before it listened")
+        time.sleep(0.02)
+    raise process.failure(f"not listening after {timeout_s:g} s")
