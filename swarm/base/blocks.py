@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from swarm.base.bitfield import Bitfield
+
 #: What every client requests at a time (BEP 3: "all current implementations use 2^14").
 BLOCK_BYTES = 16384
 
@@ -45,6 +47,13 @@ class Geometry:
         if piece == self.piece_count - 1:
             return self.total_bytes - piece * self.piece_length
         return self.piece_length
+
+    def pieces_bytes(self, pieces: Bitfield) -> int:
+        """The length of all `pieces` together."""
+        total = pieces.count * self.piece_length
+        if self.piece_count and pieces.flags[-1]:
+            total -= self.piece_length - self.piece_bytes(self.piece_count - 1)
+        return total
 
     def block_count(self, piece: int) -> int:
         """How many blocks `piece` has."""

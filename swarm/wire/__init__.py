@@ -1,0 +1,1 @@
+"""Bytes to messages and back; one module a protocol, no I/O."""

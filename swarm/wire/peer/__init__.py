@@ -1,0 +1,1 @@
+"""The peer wire protocol, both directions (BEP 3, 6, 10, 21, 54)."""

@@ -1,0 +1,119 @@
+"""The extension handshake (BEP 10) and the small extensions that need no room of their own."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+from swarm.base import bencode
+from swarm.base.errors import BencodeError, PeerError
+
+#: Extended id 0 is the handshake itself (BEP 10).
+HANDSHAKE_ID = 0
+
+#: What we ask others to call our extensions; a peer sends us these numbers.
+LOCAL_IDS = {"lt_donthave": 1}
+
+#: Names in `m` beyond this are a bomb; the busiest client we know of has a dozen.
+EXTENSION_NAMES_MAX = 64
+#: `v` is shown to users; longer ones are cut.
+CLIENT_NAME_MAX = 64
+#: A peer's `reqq` beyond this is not believed.
+REQUEST_QUEUE_MAX = 10_000
+
+
+@dataclass(slots=True, frozen=True)
+class ExtendedHandshake:
+    """The dictionary of BEP 10; every number in it is a stranger's claim, but within bounds.
+
+    Args:
+        extensions: name -> the id by which the sender wants to be sent that extension, 1-255.
+        listen_port: `p`, where it listens for peers.
+        client: `v`, not escaped.
+        request_queue: `reqq`, how many requests it will keep.
+        is_upload_only: `upload_only` (BEP 21): it wants nothing more.
+        metadata_bytes: `metadata_size` (BEP 9).
+        your_ip: `yourip`, the packed address by which it sees us.
+    """
+
+    extensions: dict[str, int] = field(default_factory=dict)
+    listen_port: int | None = None
+    client: str = ""
+    request_queue: int | None = None
+    is_upload_only: bool = False
+    metadata_bytes: int | None = None
+    your_ip: bytes = b""
+
+
+def encode_extended_handshake(handshake: ExtendedHandshake) -> bytes:
+    """The payload after the extended id."""
+    content: dict[bytes, object] = {
+        b"m": {name.encode(): number for name, number in handshake.extensions.items()},
+        b"v": handshake.client.encode(),
+    }
+    if handshake.listen_port is not None:
+        content[b"p"] = handshake.listen_port
+    if handshake.request_queue is not None:
+        content[b"reqq"] = handshake.request_queue
+    if handshake.is_upload_only:
+        content[b"upload_only"] = 1
+    if handshake.metadata_bytes is not None:
+        content[b"metadata_size"] = handshake.metadata_bytes
+    if handshake.your_ip:
+        content[b"yourip"] = handshake.your_ip
+    return bencode.encode(content)
+
+
+def decode_extended_handshake(payload: bytes) -> ExtendedHandshake:
+    """Read a stranger's handshake.
+
+    Keys of the wrong type or out of range are passed over, as libtorrent and Transmission do:
+    only what is no dictionary at all is an error.
+
+    Raises:
+        PeerError: not a bencoded dictionary, or too many names in `m`.
+    """
+    try:
+        # BEP 10 allows bytes after the dictionary no more than it mentions them; clients do send some.
+        content, _ = bencode.decode_prefix(payload)
+    except BencodeError as error:
+        raise PeerError(f"its extension handshake is not bencode: {error}") from None
+    if not isinstance(content, dict):
+        raise PeerError("its extension handshake is no dictionary")
+    names = content.get(b"m")
+    extensions: dict[str, int] = {}
+    if isinstance(names, dict):
+        if len(names) > EXTENSION_NAMES_MAX:
+            raise PeerError(f"it names {len(names)} extensions")
+        for name, number in names.items():
+            # 0 means "switched off" (BEP 10).
+            if isinstance(number, int) and 0 < number < 256:
+                extensions[name.decode("utf-8", "replace")] = number
+    client = content.get(b"v")
+    your_ip = content.get(b"yourip")
+    return ExtendedHandshake(
+        extensions=extensions,
+        listen_port=_number(content.get(b"p"), 1, 65535),
+        client=client.decode("utf-8", "replace")[:CLIENT_NAME_MAX] if isinstance(client, bytes) else "",
+        request_queue=_number(content.get(b"reqq"), 1, REQUEST_QUEUE_MAX),
+        is_upload_only=bool(_number(content.get(b"upload_only"), 1, 1)),
+        metadata_bytes=_number(content.get(b"metadata_size"), 1, 2**31 - 1),
+        your_ip=your_ip if isinstance(your_ip, bytes) and len(your_ip) in (4, 16) else b"",
+    )
+
+
+def _number(value: object, least: int, most: int) -> int | None:
+    return value if isinstance(value, int) and least <= value <= most else None
+
+
+def encode_dont_have(piece: int) -> bytes:
+    """The payload of `lt_donthave` (BEP 54)."""
+    return struct.pack(">I", piece)
+
+
+def decode_dont_have(payload: bytes) -> int:
+    """The piece that the sender no longer has (BEP 54); PeerError for a wrong size."""
+    if len(payload) != 4:
+        raise PeerError(f"its lt_donthave has {len(payload)} bytes")
+    piece: int = struct.unpack(">I", payload)[0]
+    return piece

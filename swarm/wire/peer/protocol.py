@@ -1,0 +1,283 @@
+"""Frames to messages and back, many at a time.
+
+One `recv` may bring 64 blocks of 16 KiB, or a thousand requests: neighbours become one run, and a
+block's bytes are never copied here. See docs/decisions/ for the figures behind that.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+from swarm.base.blocks import BLOCK_BYTES, Geometry
+from swarm.base.errors import PeerError
+from swarm.wire.peer.messages import (
+    AllowedFast,
+    BitfieldMessage,
+    Cancel,
+    Choke,
+    Extended,
+    Have,
+    HaveAll,
+    HaveNone,
+    Interested,
+    KeepAlive,
+    Message,
+    NotInterested,
+    Piece,
+    Port,
+    Reject,
+    Request,
+    Suggest,
+    Unchoke,
+)
+
+#: Some old clients ask for 128 KiB at a time; nobody for more (BEP 3 speaks of 2^17 as the bound).
+SERVED_BLOCK_MAX = 1 << 17
+#: Extension messages: 16 KiB of metadata and its dictionary, 100 peers of PEX; libtorrent allows 1 MiB.
+EXTENDED_BYTES_MAX = 1 << 17
+#: 2^21 pieces (defaults.md) make a bitfield of 256 KiB: the longest message there is.
+MESSAGE_BYTES_MAX = (1 << 18) + 1
+
+_CHOKE, _UNCHOKE, _INTERESTED, _NOT_INTERESTED, _HAVE, _BITFIELD, _REQUEST, _PIECE, _CANCEL, _PORT = range(10)
+_SUGGEST, _HAVE_ALL, _HAVE_NONE, _REJECT, _ALLOWED_FAST = range(0x0D, 0x12)
+_EXTENDED = 20
+
+_LENGTH = struct.Struct(">I")
+_FRAME = struct.Struct(">IB")
+_BLOCK_HEAD = struct.Struct(">IBII")
+#: Bytes before a block on the wire: length, id, piece, begin.
+BLOCK_HEAD_BYTES = _BLOCK_HEAD.size
+_TRIPLE = struct.Struct(">IBIII")
+_TRIPLE_BYTES = 17
+_INDEX = struct.Struct(">I")
+_NUMBERED = struct.Struct(">IBI")
+
+#: Frame lengths that are fixed (id and payload).
+_FIXED_LENGTH = {
+    _CHOKE: 1, _UNCHOKE: 1, _INTERESTED: 1, _NOT_INTERESTED: 1, _HAVE: 5, _REQUEST: 13, _CANCEL: 13, _PORT: 3,
+    _SUGGEST: 5, _HAVE_ALL: 1, _HAVE_NONE: 1, _REJECT: 13, _ALLOWED_FAST: 5,
+}  # fmt: skip
+_BARE: dict[int, Message] = {
+    _CHOKE: Choke(),
+    _UNCHOKE: Unchoke(),
+    _INTERESTED: Interested(),
+    _NOT_INTERESTED: NotInterested(),
+    _HAVE_ALL: HaveAll(),
+    _HAVE_NONE: HaveNone(),
+}
+_BARE_IDS = {type(message): number for number, message in _BARE.items()}
+_FAST_ONLY = frozenset((_SUGGEST, _HAVE_ALL, _HAVE_NONE, _REJECT, _ALLOWED_FAST))
+_INDEXED: dict[int, type[Have] | type[Suggest] | type[AllowedFast]] = {
+    _HAVE: Have,
+    _SUGGEST: Suggest,
+    _ALLOWED_FAST: AllowedFast,
+}
+_RUNS: dict[int, type[Request] | type[Cancel] | type[Reject]] = {
+    _REQUEST: Request,
+    _CANCEL: Cancel,
+    _REJECT: Reject,
+}
+
+
+class Decoder:
+    """Turns one peer's frames into messages, and checks every number in them.
+
+    Args:
+        geometry: of the torrent; indices beyond it drop the peer.
+        has_fast: whether both sides agreed on BEP 6; without it its messages drop the peer.
+    """
+
+    __slots__ = ("_bitfield_length", "_geometry", "_has_fast")
+
+    def __init__(self, geometry: Geometry, *, has_fast: bool) -> None:
+        self._geometry = geometry
+        self._has_fast = has_fast
+        self._bitfield_length = 1 + (geometry.piece_count + 7) // 8
+
+    def decode(self, view: memoryview, end: int) -> tuple[list[Message], int]:
+        """Read all whole frames in `view[:end]`.
+
+        Args:
+            view: bytes of the link; runs of blocks in the answer are slices of it.
+            end: how many of them are there.
+
+        Returns:
+            The messages in order (keep-alives left out) and where the first incomplete frame starts.
+
+        Raises:
+            PeerError: a frame that no honest peer sends; nothing after it can be trusted.
+        """
+        messages: list[Message] = []
+        at = 0
+        while end - at >= 4:
+            (length,) = _LENGTH.unpack_from(view, at)
+            if length == 0:
+                at += 4
+                continue
+            if end - at < 5:
+                if length > MESSAGE_BYTES_MAX:
+                    raise PeerError(f"it announced a message of {length} bytes")
+                break
+            kind = view[at + 4]
+            self._check_length(length, kind)
+            stop = at + 4 + length
+            if stop > end:
+                break
+            if kind == _PIECE:
+                at = self._decode_blocks(view, at, end, messages)
+            elif kind in _RUNS:
+                at = self._decode_runs(view, at, end, kind, messages)
+            else:
+                message = self._decode_one(kind, view[at + 5 : stop])
+                if message is not None:
+                    messages.append(message)
+                at = stop
+        return messages, at
+
+    def _decode_blocks(self, view: memoryview, at: int, end: int, messages: list[Message]) -> int:
+        """Read the neighbouring blocks from `at` on, of which the first is whole; returns where they end.
+
+        This loop sees every block of a download, so it does one `unpack_from` and one slice for each.
+        """
+        _, _, run_piece, run_begin = _BLOCK_HEAD.unpack_from(view, at)
+        parts: list[memoryview] = []
+        next_begin = run_begin
+        # A frame of 13 bytes or more is the only kind that can be read ahead this way.
+        while end - at > BLOCK_HEAD_BYTES:
+            length, kind, piece, begin = _BLOCK_HEAD.unpack_from(view, at)
+            stop = at + 4 + length
+            if kind != _PIECE or piece != run_piece or begin != next_begin or stop > end or length <= 9:
+                break
+            parts.append(view[at + BLOCK_HEAD_BYTES : stop])
+            next_begin += length - 9
+            at = stop
+            if length != BLOCK_BYTES + 9:
+                # Only whole blocks run on: a shorter one is a run's last, a longer one stands alone.
+                break
+        length = next_begin - run_begin
+        if not self._geometry.contains(run_piece, run_begin, length):
+            raise PeerError(f"it sent a block outside the torrent: piece {run_piece}, byte {run_begin}")
+        messages.append(Piece(run_piece, run_begin, length, parts))
+        return at
+
+    def _check_length(self, length: int, kind: int) -> None:
+        fixed = _FIXED_LENGTH.get(kind)
+        if fixed is not None:
+            is_right = length == fixed
+        elif kind == _PIECE:
+            is_right = 9 < length <= SERVED_BLOCK_MAX + 9
+        elif kind == _BITFIELD:
+            is_right = length == self._bitfield_length
+        elif kind == _EXTENDED:
+            is_right = 2 <= length <= EXTENDED_BYTES_MAX
+        else:
+            is_right = length <= EXTENDED_BYTES_MAX
+        if not is_right:
+            raise PeerError(f"it sent a message of type {kind} with a length of {length} bytes")
+        if kind in _FAST_ONLY and not self._has_fast:
+            raise PeerError(f"it sent a message of type {kind} without the fast extension")
+
+    def _decode_runs(self, view: memoryview, at: int, end: int, kind: int, messages: list[Message]) -> int:
+        """Read the neighbouring requests (or cancels, rejects) from `at` on; returns where they end."""
+        whole = (end - at) // _TRIPLE_BYTES * _TRIPLE_BYTES
+        make = _RUNS[kind]
+        first_piece = first_begin = next_begin = -1
+        block_bytes = 0
+
+        def flush() -> None:
+            if block_bytes:
+                if not self._geometry.contains(first_piece, first_begin, next_begin - first_begin):
+                    raise PeerError(
+                        f"it named a block outside the torrent: piece {first_piece}, byte {first_begin}"
+                    )
+                messages.append(make(first_piece, first_begin, next_begin - first_begin, block_bytes))
+
+        for length, number, piece, begin, size in _TRIPLE.iter_unpack(view[at : at + whole]):
+            if number != kind or length != 13:
+                break
+            if not 0 < size <= SERVED_BLOCK_MAX:
+                raise PeerError(f"it named a block of {size} bytes")
+            continues = piece == first_piece and begin == next_begin and size <= block_bytes
+            # A block shorter than the run's can only be its last one.
+            if not continues or (next_begin - first_begin) % block_bytes:
+                flush()
+                first_piece, first_begin, block_bytes = piece, begin, size
+            next_begin = begin + size
+            at += _TRIPLE_BYTES
+        flush()
+        return at
+
+    def _decode_one(self, kind: int, payload: memoryview) -> Message | None:
+        """Read one message whose length has been checked; None for one we do not know."""
+        bare = _BARE.get(kind)
+        if bare is not None:
+            return bare
+        if kind == _EXTENDED:
+            return Extended(payload[0], bytes(payload[1:]))
+        if kind == _BITFIELD:
+            return BitfieldMessage(bytes(payload))
+        if kind == _PORT:
+            return Port(int.from_bytes(payload, "big"))
+        if kind not in _INDEXED:
+            return None
+        (piece,) = _INDEX.unpack(payload)
+        if piece >= self._geometry.piece_count:
+            if kind == _HAVE:
+                raise PeerError(f"it has piece {piece} of {self._geometry.piece_count}")
+            # BEP 6 says nothing of hints past the end; like libtorrent we pass over them.
+            return None
+        return _INDEXED[kind](piece)
+
+
+def encode(messages: Iterable[Message]) -> bytes:
+    """The frames of `messages`, ready for the socket.
+
+    `Piece` is left out on purpose: blocks leave with their heads from the storage's own buffers
+    (see `encode_block_head`).
+    """
+    frames = []
+    for message in messages:
+        kind = _BARE_IDS.get(type(message))
+        if kind is not None:
+            frames.append(_FRAME.pack(1, kind))
+            continue
+        match message:
+            case Request():
+                frames.append(_encode_run(_REQUEST, message))
+            case Have(piece):
+                frames.append(_NUMBERED.pack(5, _HAVE, piece))
+            case Cancel():
+                frames.append(_encode_run(_CANCEL, message))
+            case Reject():
+                frames.append(_encode_run(_REJECT, message))
+            case BitfieldMessage(raw):
+                frames.append(_FRAME.pack(1 + len(raw), _BITFIELD) + raw)
+            case Extended(extended_id, payload):
+                frames.append(_FRAME.pack(2 + len(payload), _EXTENDED) + bytes((extended_id,)) + payload)
+            case AllowedFast(piece):
+                frames.append(_NUMBERED.pack(5, _ALLOWED_FAST, piece))
+            case Suggest(piece):
+                frames.append(_NUMBERED.pack(5, _SUGGEST, piece))
+            case KeepAlive():
+                frames.append(bytes(4))
+            case Port(port):
+                frames.append(_FRAME.pack(3, _PORT) + port.to_bytes(2, "big"))
+            case _:
+                raise ValueError(f"{type(message).__name__} is not sent this way")
+    return b"".join(frames)
+
+
+def _encode_run(kind: int, run: Request | Cancel | Reject) -> bytes:
+    piece, size, end = run.piece, run.block_bytes, run.begin + run.length
+    pack = _TRIPLE.pack
+    frames = [pack(13, kind, piece, begin, size) for begin in range(run.begin, end - size + 1, size)]
+    short = run.length % size
+    if short:
+        frames.append(pack(13, kind, piece, end - short, short))
+    return b"".join(frames)
+
+
+def encode_block_head(buffer: bytearray | memoryview, at: int, piece: int, begin: int, length: int) -> None:
+    """Write the 13 bytes that go before a block of `length` bytes into `buffer` at `at`."""
+    _BLOCK_HEAD.pack_into(buffer, at, length + 9, _PIECE, piece, begin)
