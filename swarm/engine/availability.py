@@ -1,0 +1,220 @@
+"""How many connected peers have each piece, and the pieces in the order of their rarity."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from operator import add, sub
+
+from swarm.base.bitfield import Bitfield
+
+
+class RarityOrder:
+    """A set of pieces kept sorted by availability, ties in random order.
+
+    The pieces of one availability stand side by side in `_order`; `_starts[level]` is where those of
+    `level` begin. One more or one less is a swap across a border, so that a `have` costs the same in
+    a swarm of any size and nothing is ever sorted for a pick. (The idea is as old as Mainline's.)
+
+    Args:
+        counts: availability by piece; owned by `Availability`, changed one step at a time.
+    """
+
+    __slots__ = ("_counts", "_order", "_places", "_rng", "_starts")
+
+    def __init__(self, counts: list[int], rng: random.Random) -> None:
+        self._counts = counts
+        self._rng = rng
+        self._order: list[int] = []
+        self._places: dict[int, int] = {}
+        self._starts: list[int] = [0]
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __contains__(self, piece: int) -> bool:
+        return piece in self._places
+
+    def __iter__(self) -> Iterator[int]:
+        """Rarest first."""
+        return iter(self._order)
+
+    def at(self, place: int) -> int:
+        return self._order[place]
+
+    def from_place(self, place: int) -> Iterator[int]:
+        """All pieces, beginning at `place` and going round."""
+        yield from self._order[place:]
+        yield from self._order[:place]
+
+    def rebuild(self, pieces: list[int], counts: list[int]) -> None:
+        """Start anew with `pieces`; for when many counts have changed at once."""
+        self._counts = counts
+        self._rng.shuffle(pieces)
+        pieces.sort(key=counts.__getitem__)
+        self._order = pieces
+        self._places = {piece: place for place, piece in enumerate(pieces)}
+        self._starts = [0]
+        for place, piece in enumerate(pieces):
+            while len(self._starts) <= counts[piece]:
+                self._starts.append(place)
+
+    def add(self, piece: int) -> None:
+        level = self._counts[piece]
+        starts, order, places = self._starts, self._order, self._places
+        while len(starts) <= level:
+            starts.append(len(order))
+        # Open a gap at the end of the level: the first of each higher level moves to that level's end.
+        gap = len(order)
+        order.append(piece)
+        for higher in range(len(starts) - 1, level, -1):
+            first = starts[higher]
+            order[gap] = order[first]
+            places[order[gap]] = gap
+            gap = first
+            starts[higher] = first + 1
+        order[gap] = piece
+        places[piece] = gap
+        self._mix(gap, level)
+
+    def remove(self, piece: int) -> None:
+        level = self._counts[piece]
+        starts, order, places = self._starts, self._order, self._places
+        gap = places.pop(piece)
+        for higher in range(level + 1, len(starts)):
+            last = starts[higher] - 1
+            order[gap] = order[last]
+            places[order[gap]] = gap
+            gap = last
+            starts[higher] = last
+        last = len(order) - 1
+        moved = order.pop()
+        if gap != last:
+            order[gap] = moved
+            places[moved] = gap
+
+    def raised(self, piece: int) -> None:
+        """The count of `piece` has just become one more."""
+        place = self._places.get(piece)
+        if place is None:
+            return
+        level = self._counts[piece]
+        starts = self._starts
+        while len(starts) <= level:
+            starts.append(len(self._order))
+        border = starts[level] - 1
+        starts[level] = border
+        self._swap(place, border)
+        self._mix(border, level)
+
+    def lowered(self, piece: int) -> None:
+        """The count of `piece` has just become one less."""
+        place = self._places.get(piece)
+        if place is None:
+            return
+        level = self._counts[piece]
+        border = self._starts[level + 1]
+        self._starts[level + 1] = border + 1
+        self._swap(place, border)
+        self._mix(border, level)
+
+    def _mix(self, place: int, level: int) -> None:
+        """Move the newcomer at `place` to a random one within its level: ties stay random."""
+        start = self._starts[level]
+        end = self._starts[level + 1] if level + 1 < len(self._starts) else len(self._order)
+        if end - start > 1:
+            self._swap(place, start + int(self._rng.random() * (end - start)))
+
+    def _swap(self, one: int, other: int) -> None:
+        if one == other:
+            return
+        order = self._order
+        first, second = order[one], order[other]
+        order[one], order[other] = second, first
+        self._places[first] = other
+        self._places[second] = one
+
+    def check(self) -> None:
+        """Raise AssertionError where the order is not what it says (for tests)."""
+        levels = [self._counts[piece] for piece in self._order]
+        assert levels == sorted(levels), "not sorted by availability"
+        assert all(self._order[place] == piece for piece, place in self._places.items()), "places are wrong"
+        assert len(self._places) == len(self._order), "a piece stands twice"
+        for place, level in enumerate(levels):
+            assert self._starts[level] <= place, "a border is wrong"
+            assert level + 1 >= len(self._starts) or place < self._starts[level + 1], "a border is wrong"
+
+
+class Availability:
+    """Counts who has what; seeds are counted once for all pieces.
+
+    `orders` are told of every change; the picker registers them.
+    """
+
+    __slots__ = ("counts", "orders", "seed_count")
+
+    #: A bitfield with more pieces than this share of the torrent is counted in bulk.
+    BULK_SHARE = 1 / 16
+
+    def __init__(self, piece_count: int) -> None:
+        self.counts = [0] * piece_count
+        self.seed_count = 0
+        self.orders: list[RarityOrder] = []
+
+    def of(self, piece: int) -> int:
+        """How many connected peers have `piece`."""
+        return self.counts[piece] + self.seed_count
+
+    def raise_one(self, piece: int) -> None:
+        self.counts[piece] += 1
+        for order in self.orders:
+            order.raised(piece)
+
+    def lower_one(self, piece: int) -> None:
+        self.counts[piece] -= 1
+        for order in self.orders:
+            order.lowered(piece)
+
+    def add(self, have: Bitfield) -> None:
+        """A peer came with these pieces."""
+        if have.is_full:
+            self.seed_count += 1
+        elif have.count > len(have) * self.BULK_SHARE:
+            self._in_bulk(list(map(add, self.counts, have.flags)))
+        else:
+            for piece in have:
+                self.raise_one(piece)
+
+    def remove(self, have: Bitfield) -> None:
+        """A peer that had these pieces has gone."""
+        if have.is_full:
+            self.seed_count -= 1
+        elif have.count > len(have) * self.BULK_SHARE:
+            self._in_bulk(list(map(sub, self.counts, have.flags)))
+        else:
+            for piece in have:
+                self.lower_one(piece)
+
+    def became_seed(self) -> None:
+        """A peer whose pieces were counted one by one now has the last: count it as a seed instead."""
+        self.seed_count += 1
+        self._in_bulk([count - 1 for count in self.counts])
+
+    def was_seed(self) -> None:
+        """A seed is about to lose a piece (BEP 54): count its pieces one by one from now on."""
+        self.seed_count -= 1
+        self._in_bulk([count + 1 for count in self.counts])
+
+    def _in_bulk(self, counts: list[int]) -> None:
+        self.counts = counts
+        for order in self.orders:
+            order.rebuild(list(order), counts)
+
+    @property
+    def distributed_copies(self) -> float:
+        """How many copies the connected peers hold together: whole ones, and the share of the next."""
+        if not self.counts:
+            return float(self.seed_count)
+        least = min(self.counts)
+        above = sum(count > least for count in self.counts)
+        return self.seed_count + least + above / len(self.counts)

@@ -1,0 +1,101 @@
+"""Whom to serve: tit for tat while we download, whoever spreads best when we seed (BEP 3)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+
+from swarm.engine.peer import Peer
+from swarm.engine.settings import EngineSettings
+
+
+class Choker:
+    """Gives the unchoke slots away, anew every round.
+
+    All slots but one go to the interested peers that give us most (downloading) or take most
+    (seeding); the last is optimistic: it moves every 30 s and favours newcomers, so that better
+    peers can be found and new ones get their first piece. Peers that snub us keep no slot, except
+    that one.
+
+    Args:
+        choke, unchoke: how the coordinator carries out a decision.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        rng: random.Random,
+        choke: Callable[[Peer], None],
+        unchoke: Callable[[Peer], None],
+    ) -> None:
+        self._settings = settings
+        self._rng = rng
+        self._choke = choke
+        self._unchoke = unchoke
+        self._optimistic: Peer | None = None
+        self._optimistic_at = float("-inf")
+        self.next_round_at = float("-inf")
+
+    def interested(self, peer: Peer, peers: Iterable[Peer], now: float) -> None:
+        """`peer` wants something: a free slot is given at once, not at the next round."""
+        if peer.am_choking and sum(not other.am_choking for other in peers) < self._settings.unchoke_slots:
+            peer.unchoked_at = now
+            self._unchoke(peer)
+
+    def lost(self, peer: Peer) -> None:
+        if self._optimistic is peer:
+            self._optimistic = None
+            self._optimistic_at = float("-inf")
+
+    def round(self, peers: Iterable[Peer], *, is_seeding: bool, now: float) -> None:
+        """Decide on all slots; the host calls about every `choke_round_s`."""
+        self.next_round_at = now + self._settings.choke_round_s
+        wanting = [peer for peer in peers if peer.peer_interested]
+        ranked = sorted(
+            wanting, key=self._seed_rank(now) if is_seeding else self._leech_rank(now), reverse=True
+        )
+        slots = self._settings.unchoke_slots
+        if len(ranked) <= slots:
+            # Room for all, snubbers and free riders too: what is left over costs nobody anything.
+            chosen = ranked
+        else:
+            regular = (
+                ranked[: slots - 1]
+                if is_seeding
+                else [peer for peer in ranked if not peer.is_snubbed][: slots - 1]
+            )
+            optimistic = self._pick_optimistic([peer for peer in ranked if peer not in regular], now)
+            chosen = [*regular, optimistic]
+        keep = {peer.number for peer in chosen}
+        for peer in peers:
+            if peer.number not in keep and not peer.am_choking:
+                self._choke(peer)
+        for peer in chosen:
+            if peer.am_choking:
+                peer.unchoked_at = now
+                self._unchoke(peer)
+
+    def _pick_optimistic(self, waiting: list[Peer], now: float) -> Peer:
+        current = self._optimistic
+        if current in waiting and now < self._optimistic_at + self._settings.optimistic_s:
+            return current
+        newcomer_s, weight = self._settings.newcomer_s, self._settings.newcomer_weight
+        weights = [weight if now - peer.connected_at < newcomer_s else 1 for peer in waiting]
+        choice = self._rng.choices(waiting, weights)[0]
+        self._optimistic = choice
+        self._optimistic_at = now
+        return choice
+
+    def _leech_rank(self, now: float) -> Callable[[Peer], tuple[float, ...]]:
+        return lambda peer: (peer.download.average(now), not peer.am_choking, -peer.connected_at)
+
+    def _seed_rank(self, now: float) -> Callable[[Peer], tuple[float, ...]]:
+        # Those unchoked within the last two rounds stay, by rate; then the ones that waited longest get
+        # their turn: everyone is served, and nobody is dropped before TCP got up to speed.
+        recent_s = 2 * self._settings.choke_round_s
+
+        def rank(peer: Peer) -> tuple[float, ...]:
+            is_recent = not peer.am_choking and now - peer.unchoked_at < recent_s
+            return (is_recent, peer.upload.average(now) if is_recent else 0.0, -peer.last_served_at)
+
+        return rank

@@ -1,0 +1,101 @@
+"""What the engine tells its host to do, in the imperative; the union is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from swarm.base.endpoint import Endpoint
+from swarm.wire.peer.messages import Message, Piece
+
+
+@dataclass(slots=True, frozen=True)
+class SendMessages:
+    peer: int
+    messages: Sequence[Message]
+
+
+@dataclass(slots=True, frozen=True)
+class SendBlocks:
+    """Read `length` bytes of `piece` from `begin` on and send them, `block_bytes` a message.
+
+    Answer with `BlocksSent(peer, length)`, also where the link dies meanwhile.
+    """
+
+    peer: int
+    piece: int
+    begin: int
+    length: int
+    block_bytes: int
+
+
+@dataclass(slots=True, frozen=True)
+class StoreBlocks:
+    """Copy the run into the piece's buffer, now: its parts are views that will not last.
+
+    Only blocks whose bit is set in `mask` are wanted (bit 0: the run's first block).
+    """
+
+    run: Piece
+    mask: int
+
+
+@dataclass(slots=True, frozen=True)
+class HashPiece:
+    """All blocks of `piece` were stored: hash it, write it if good, answer with `PiecesHashed`."""
+
+    piece: int
+    with_block_digests: bool
+
+
+@dataclass(slots=True, frozen=True)
+class ForgetPiece:
+    """What was stored of `piece` is not wanted any more."""
+
+    piece: int
+
+
+@dataclass(slots=True, frozen=True)
+class Dial:
+    endpoint: Endpoint
+
+
+@dataclass(slots=True, frozen=True)
+class DropPeer:
+    """Close the link; nothing more of it will be handled. No `PeerLost` is expected."""
+
+    peer: int
+    reason: str
+
+
+@dataclass(slots=True, frozen=True)
+class BanHost:
+    """Refuse links from this address from now on: it is proven to have lied."""
+
+    endpoint: Endpoint
+    reason: str
+
+
+@dataclass(slots=True, frozen=True)
+class AnnounceCompleted:
+    """Everything wanted is here and verified."""
+
+
+@dataclass(slots=True, frozen=True)
+class SeekPeers:
+    """Too few peers are known to go on well: ask the sources again when their rules allow it."""
+
+
+Command: TypeAlias = (
+    SendMessages
+    | SendBlocks
+    | StoreBlocks
+    | HashPiece
+    | ForgetPiece
+    | Dial
+    | DropPeer
+    | BanHost
+    | AnnounceCompleted
+    | SeekPeers
+)

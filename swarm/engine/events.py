@@ -1,0 +1,131 @@
+"""What a host tells the engine, in the past tense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from swarm.base.endpoint import Endpoint
+from swarm.base.ids import PeerId
+from swarm.wire.peer.messages import Message
+
+
+@dataclass(slots=True, frozen=True)
+class PeerConnected:
+    """A link is open and both handshakes are read; `peer` is the host's number for the link.
+
+    `endpoint` is where the link goes; of an incoming one its port is not where the peer listens.
+    """
+
+    peer: int
+    endpoint: Endpoint
+    peer_id: PeerId
+    is_outgoing: bool
+    has_fast: bool
+    has_extended: bool
+
+
+@dataclass(slots=True, frozen=True)
+class PeerLost:
+    """The link is gone; `reason` is what the host saw."""
+
+    peer: int
+    reason: str
+
+
+@dataclass(slots=True, frozen=True)
+class MessagesReceived:
+    """Everything that one `recv` brought, in order."""
+
+    peer: int
+    messages: Sequence[Message]
+
+
+@dataclass(slots=True, frozen=True)
+class BlocksSent:
+    """`length` bytes of blocks given to the host by `SendBlocks` have left (or were given up)."""
+
+    peer: int
+    length: int
+
+
+@dataclass(slots=True, frozen=True)
+class HashResult:
+    """One piece was hashed, and written if it was good.
+
+    `block_digests` has one digest a block, where the piece is bad or was hashed with digests.
+    """
+
+    piece: int
+    is_good: bool
+    block_digests: Sequence[bytes] = ()
+
+
+@dataclass(slots=True, frozen=True)
+class PiecesHashed:
+    results: Sequence[HashResult]
+
+
+@dataclass(slots=True, frozen=True)
+class PieceNotWritten:
+    """The piece was good, but the disk would not take it; it counts as missing again."""
+
+    piece: int
+
+
+@dataclass(slots=True, frozen=True)
+class PieceUnreadable:
+    """The piece on disk can no longer be read; it must not be offered any more."""
+
+    piece: int
+
+
+@dataclass(slots=True, frozen=True)
+class CandidatesFound:
+    """Addresses of peers, from `source` ("tracker", "user", ...)."""
+
+    endpoints: Sequence[Endpoint]
+    source: str
+
+
+@dataclass(slots=True, frozen=True)
+class DialFailed:
+    endpoint: Endpoint
+    reason: str
+
+
+@dataclass(slots=True, frozen=True)
+class SelectionChanged:
+    """The user chose anew: one priority a piece, 0 for unwanted."""
+
+    priorities: bytes
+    is_sequential: bool
+
+
+@dataclass(slots=True, frozen=True)
+class DownloadHeld:
+    """The disk takes no more (`is_held`), or takes again: nothing new is asked for meanwhile."""
+
+    is_held: bool
+
+
+@dataclass(slots=True, frozen=True)
+class WokenUp:
+    """`next_wakeup()` has come."""
+
+
+Event: TypeAlias = (
+    PeerConnected
+    | PeerLost
+    | MessagesReceived
+    | BlocksSent
+    | PiecesHashed
+    | PieceNotWritten
+    | PieceUnreadable
+    | CandidatesFound
+    | DialFailed
+    | SelectionChanged
+    | DownloadHeld
+    | WokenUp
+)

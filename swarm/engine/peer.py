@@ -1,0 +1,132 @@
+"""What the engine knows of one connected peer; the desks share it, each writes its own part."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from swarm.base.bitfield import Bitfield
+from swarm.base.endpoint import Endpoint
+from swarm.base.ids import PeerId
+from swarm.engine.rates import Rate
+from swarm.engine.settings import EngineSettings
+from swarm.wire.peer.messages import Request
+
+
+class Peer:
+    """One link's state. Masks of blocks are ints as in `base/blocks`."""
+
+    __slots__ = (
+        "allowed_fast_in",
+        "allowed_fast_out",
+        "am_choking",
+        "am_interested",
+        "asked",
+        "asked_blocks",
+        "asked_since",
+        "choked_requests",
+        "client",
+        "connected_at",
+        "depth",
+        "depth_max",
+        "download",
+        "endpoint",
+        "extensions",
+        "forgiven",
+        "has_extended",
+        "has_fast",
+        "have",
+        "heard_at",
+        "interesting",
+        "is_outgoing",
+        "is_slow_start",
+        "is_snubbed",
+        "is_stalled",
+        "is_upload_only",
+        "last_block_at",
+        "last_served_at",
+        "number",
+        "peer_choking",
+        "peer_id",
+        "peer_interested",
+        "queue",
+        "queued_blocks",
+        "refused",
+        "said_at",
+        "sending_bytes",
+        "slow_start_rate",
+        "unasked_blocks",
+        "unchoked_at",
+        "upload",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        endpoint: Endpoint,
+        peer_id: PeerId,
+        *,
+        is_outgoing: bool,
+        has_fast: bool,
+        has_extended: bool,
+        piece_count: int,
+        settings: EngineSettings,
+        now: float,
+    ) -> None:
+        self.number = number
+        self.endpoint = endpoint
+        self.peer_id = peer_id
+        self.is_outgoing = is_outgoing
+        self.has_fast = has_fast
+        self.has_extended = has_extended
+        self.client = ""
+        self.extensions: dict[str, int] = {}
+        self.connected_at = now
+        self.heard_at = now
+        self.said_at = now
+
+        # BEP 3: "Connections start out choked and not interested."
+        self.am_choking = True
+        self.am_interested = False
+        self.peer_choking = True
+        self.peer_interested = False
+        self.is_upload_only = False
+        self.have = Bitfield(piece_count)
+        #: How many pieces it has that we want and miss.
+        self.interesting = 0
+
+        # What we asked it for (requests desk).
+        self.asked: dict[int, int] = {}
+        self.asked_blocks = 0
+        self.asked_since = now
+        self.last_block_at = now
+        self.depth = settings.request_depth_start
+        self.depth_max = settings.request_depth_unknown
+        self.is_slow_start = True
+        self.slow_start_rate = 0.0
+        #: Its requests were given to others as well; it may still answer them.
+        self.is_stalled = False
+        self.is_snubbed = False
+        #: Blocks that we asked for and took back, by cancel or because it choked: they may still come.
+        self.forgiven: dict[int, int] = {}
+        self.unasked_blocks = 0
+        self.allowed_fast_in: set[int] = set()
+        #: Pieces whose requests it rejected while it did not choke us.
+        self.refused: set[int] = set()
+        self.download = Rate(now, settings.rate_window_s)
+
+        # What it asked us for (uploads desk, choker).
+        self.queue: deque[Request] = deque()
+        self.queued_blocks = 0
+        self.sending_bytes = 0
+        self.choked_requests = 0
+        self.allowed_fast_out: set[int] = set()
+        self.upload = Rate(now, settings.rate_window_s)
+        self.unchoked_at = 0.0
+        self.last_served_at = now
+
+    @property
+    def is_seed(self) -> bool:
+        return self.have.is_full
+
+    def __repr__(self) -> str:
+        return f"<Peer {self.number} {self.endpoint} has {self.have.count}>"

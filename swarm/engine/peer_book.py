@@ -1,0 +1,183 @@
+"""Addresses of peers: known, being dialled, connected, banned."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from swarm.base.endpoint import Endpoint
+from swarm.base.ids import PeerId
+from swarm.engine.settings import EngineSettings
+
+#: Backoff grows by this (defaults.md: x 2.5).
+BACKOFF = 2.5
+
+
+@dataclass(slots=True)
+class Candidate:
+    """An address that is not connected; `next_at` is the earliest instant of the next try."""
+
+    endpoint: Endpoint
+    source: str
+    next_at: float = 0.0
+    failures: int = 0
+    is_seed: bool = False
+
+
+class PeerBook:
+    """Decides whom to dial and whom to let in."""
+
+    def __init__(self, own_id: PeerId, settings: EngineSettings, rng: random.Random, now: float) -> None:
+        self._own_id = own_id
+        self._settings = settings
+        self._rng = rng
+        self._candidates: dict[Endpoint, Candidate] = {}
+        self._dialling: dict[Endpoint, Candidate] = {}
+        self._connected: dict[Endpoint, Candidate] = {}
+        self._banned_hosts: dict[str, str] = {}
+        self._banned_ids: dict[bytes, str] = {}
+        self._own_endpoints: set[Endpoint] = set()
+        self._allowance = float(settings.dial_burst)
+        self._allowance_at = now
+
+    def found(self, endpoints: Iterable[Endpoint], source: str, now: float) -> int:
+        """Note addresses; returns how many were new. What does not fit is left out."""
+        fresh = 0
+        for endpoint in endpoints:
+            if not 0 < endpoint.port < 65536 or endpoint in self._own_endpoints or self.is_banned(endpoint):
+                continue
+            if endpoint in self._candidates or endpoint in self._dialling or endpoint in self._connected:
+                continue
+            if len(self._candidates) >= self._settings.candidates_max:
+                break
+            self._candidates[endpoint] = Candidate(endpoint, source, now)
+            fresh += 1
+        return fresh
+
+    def take(self, connected_count: int, *, skip_seeds: bool, now: float) -> list[Endpoint]:
+        """The addresses to dial now, within the limits on connections, attempts and their rate."""
+        self._allowance = min(
+            float(self._settings.dial_burst),
+            self._allowance + (now - self._allowance_at) * self._settings.dials_per_s,
+        )
+        self._allowance_at = now
+        room = min(
+            self._settings.connections_max - connected_count - len(self._dialling),
+            self._settings.half_open_max - len(self._dialling),
+            int(self._allowance),
+        )
+        if room <= 0:
+            return []
+        ready = [
+            candidate
+            for candidate in self._candidates.values()
+            if candidate.next_at <= now and not (skip_seeds and candidate.is_seed)
+        ]
+        if len(ready) > room:
+            # Those that never failed first, at random among equals: not every newcomer dials the same.
+            self._rng.shuffle(ready)
+            ready.sort(key=lambda candidate: candidate.failures)
+            del ready[room:]
+        for candidate in ready:
+            del self._candidates[candidate.endpoint]
+            self._dialling[candidate.endpoint] = candidate
+        self._allowance -= len(ready)
+        return [candidate.endpoint for candidate in ready]
+
+    def next_dial_at(self, connected_count: int, *, skip_seeds: bool, now: float) -> float | None:
+        """When `take` may have something to say again; None where nothing waits."""
+        if connected_count + len(self._dialling) >= self._settings.connections_max:
+            return None
+        if len(self._dialling) >= self._settings.half_open_max:
+            return None
+        waiting = [
+            candidate.next_at
+            for candidate in self._candidates.values()
+            if not (skip_seeds and candidate.is_seed)
+        ]
+        if not waiting:
+            return None
+        return max(min(waiting), now + max(0.0, (1 - self._allowance) / self._settings.dials_per_s))
+
+    def dial_failed(self, endpoint: Endpoint, now: float) -> None:
+        candidate = self._dialling.pop(endpoint, None)
+        if candidate is not None:
+            self._put_back(candidate, now, has_failed=True)
+
+    def _put_back(self, candidate: Candidate, now: float, *, has_failed: bool) -> None:
+        candidate.failures = candidate.failures + 1 if has_failed else 0
+        # An address that the user named is never forgotten.
+        if candidate.failures >= self._settings.dial_failures_max and candidate.source != "user":
+            return
+        span_s = min(
+            self._settings.redial_s * BACKOFF ** max(0, candidate.failures - 1), self._settings.redial_max_s
+        )
+        candidate.next_at = now + span_s * self._rng.uniform(0.8, 1.2)
+        if candidate.source == "user" and candidate.failures:
+            candidate.next_at = now + min(span_s, 4 * self._settings.redial_s) * self._rng.uniform(0.8, 1.2)
+        self._candidates[candidate.endpoint] = candidate
+
+    def refusal(
+        self,
+        endpoint: Endpoint,
+        peer_id: PeerId,
+        connected_ids: Iterable[PeerId],
+        *,
+        is_outgoing: bool,
+        connected_count: int,
+    ) -> str | None:
+        """Why a link whose handshake was read must not stay; None where it may."""
+        if peer_id == self._own_id:
+            if is_outgoing:
+                self._own_endpoints.add(endpoint)
+            return "it is ourselves"
+        if self.is_banned(endpoint) or peer_id in self._banned_ids:
+            return "it is banned"
+        if peer_id in connected_ids:
+            return "it is connected already"
+        if connected_count >= self._settings.connections_max:
+            return "there are enough connections"
+        return None
+
+    def connected(self, endpoint: Endpoint, *, is_outgoing: bool) -> None:
+        if is_outgoing:
+            candidate = self._dialling.pop(endpoint, None) or Candidate(endpoint, "host")
+            candidate.failures = 0
+            self._connected[endpoint] = candidate
+
+    def lost(
+        self, endpoint: Endpoint, now: float, *, is_outgoing: bool, is_seed: bool, is_welcome: bool
+    ) -> None:
+        """A link has ended; an address that we dialled will be tried again if it is `is_welcome`."""
+        if not is_outgoing:
+            return
+        candidate = self._connected.pop(endpoint, None) or self._dialling.pop(endpoint, None)
+        if candidate is None or endpoint in self._own_endpoints or self.is_banned(endpoint):
+            return
+        candidate.is_seed = is_seed
+        if is_welcome:
+            self._put_back(candidate, now, has_failed=False)
+
+    def ban(self, endpoint: Endpoint, peer_id: PeerId | None, reason: str) -> None:
+        """Keep a proven liar out, by address and by id.
+
+        Many honest peers can share a loopback address (and do, in tests and on one machine), so there the
+        id alone is banned.
+        """
+        if peer_id is not None:
+            self._banned_ids[peer_id] = reason
+        if not endpoint.host.startswith("127.") and endpoint.host != "::1":
+            self._banned_hosts[endpoint.host] = reason
+        self._candidates.pop(endpoint, None)
+
+    def is_banned(self, endpoint: Endpoint) -> bool:
+        return endpoint.host in self._banned_hosts
+
+    @property
+    def candidate_count(self) -> int:
+        return len(self._candidates)
+
+    @property
+    def dialling_count(self) -> int:
+        return len(self._dialling)

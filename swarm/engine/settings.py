@@ -1,0 +1,84 @@
+"""The engine's numbers, each with its unit and its reason; see docs for the field's other choices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from swarm.base.blocks import BLOCK_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How one torrent's engine behaves. Spans in seconds, sizes in bytes."""
+
+    #: Connections of one torrent: enough to find every rare piece, few enough for TCP to be fair.
+    connections_max: int = 55
+    #: New connections a second, and at once at the start.
+    dials_per_s: float = 30.0
+    dial_burst: int = 30
+    #: Connections being made at the same time.
+    half_open_max: int = 30
+    #: Addresses kept that were not dialled yet; beyond it a flood of lies would cost memory.
+    candidates_max: int = 2000
+    #: A peer that cannot be reached is tried again after this, then after 2.5 times as long ...
+    redial_s: float = 15.0
+    redial_max_s: float = 3600.0
+    #: ... and forgotten after so many failures in a row.
+    dial_failures_max: int = 6
+
+    #: Peers served at a time. More slots split the uplink without gaining a piece (BEP 3).
+    unchoke_slots: int = 8
+    #: BEP 3: "every ten seconds", long enough for TCP to reach its rate.
+    choke_round_s: float = 10.0
+    #: BEP 3: the optimistic slot moves "every 30 seconds".
+    optimistic_s: float = 30.0
+    #: BEP 3: newly connected peers are three times as likely to get it.
+    newcomer_weight: int = 3
+    newcomer_s: float = 60.0
+    #: Rates that decide on slots are averages over this span (BEP 3: "a rolling 20-second average").
+    rate_window_s: float = 20.0
+
+    #: The first requests to a peer of which nothing is known.
+    request_depth_start: int = 32
+    request_depth_min: int = 4
+    #: libtorrent and we keep 2,000 requests a peer; 32 MiB fill any pipe we can serve.
+    request_depth_max: int = 2000
+    #: Peers that do not say (`reqq`) are not trusted with more; Transmission keeps 500.
+    request_depth_unknown: int = 250
+    #: How much of a peer's rate is asked for ahead, besides the round trip.
+    request_ahead_s: float = 1.0
+    #: Refill when this share of the depth is free: requests leave in runs, not one by one.
+    refill_share: float = 0.25
+    #: Pieces being received or hashed, in bytes: what a download costs in memory.
+    in_flight_bytes_max: int = 48 << 20
+    #: A peer that would need longer for a whole piece shares it with others.
+    whole_piece_s: float = 8.0
+    #: No block for so long although asked: the requests go to others as well.
+    request_timeout_s: float = 20.0
+    #: No block for so long: the peer has snubbed us (BEP 3: "over a minute").
+    snub_s: float = 60.0
+    #: Until so many pieces are there, pick at random, to have something to trade (BEP 3).
+    random_first_pieces: int = 4
+    #: End game: so many peers may be asked for one block ...
+    end_game_askers_max: int = 2
+    #: ... and only if its first asker is expected to need this much longer than the second.
+    end_game_advantage: float = 2.0
+
+    #: Requests of one peer that we keep (we advertise it as `reqq`).
+    served_queue_max: int = 2000
+    #: Requests that came while choked without being answerable; then it is a flood.
+    choked_requests_max: int = 20_000
+    #: Bytes handed to the host per peer before it has sent them.
+    send_window_min: int = 16 * BLOCK_BYTES
+    send_window_max: int = 4 << 20
+    #: BEP 6 suggests ten pieces for newcomers that have fewer than that.
+    allowed_fast_count: int = 10
+
+    #: Nothing heard for so long: gone. Everybody sends keep-alives within 120 s.
+    idle_s: float = 180.0
+    #: A keep-alive after so long a silence of ours.
+    keep_alive_s: float = 100.0
+    #: Blocks nobody asked for, before the peer is dropped.
+    unasked_blocks_max: int = 8
+    #: How often the desks look at their clocks while data flows.
+    tick_s: float = 1.0

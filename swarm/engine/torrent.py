@@ -1,0 +1,676 @@
+"""The coordinator of one torrent: routes events to the desks and collects their commands.
+
+It decides nothing itself that a desk could decide; see docs/ARCHITECTURE.md for the way of a block.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, assert_never
+
+from swarm.base.bitfield import Bitfield
+from swarm.base.blocks import Geometry
+from swarm.base.errors import PeerError
+from swarm.base.ids import InfoHash, PeerId, client_name
+from swarm.engine.allowed_fast import allowed_fast_set
+from swarm.engine.availability import Availability
+from swarm.engine.choker import Choker
+from swarm.engine.commands import (
+    AnnounceCompleted,
+    BanHost,
+    Command,
+    Dial,
+    DropPeer,
+    ForgetPiece,
+    HashPiece,
+    SeekPeers,
+    SendBlocks,
+    SendMessages,
+    StoreBlocks,
+)
+from swarm.engine.events import (
+    BlocksSent,
+    CandidatesFound,
+    DialFailed,
+    DownloadHeld,
+    Event,
+    HashResult,
+    MessagesReceived,
+    PeerConnected,
+    PeerLost,
+    PieceNotWritten,
+    PiecesHashed,
+    PieceUnreadable,
+    SelectionChanged,
+    WokenUp,
+)
+from swarm.engine.peer import Peer
+from swarm.engine.peer_book import PeerBook
+from swarm.engine.picker import UNWANTED, Picker
+from swarm.engine.rates import Rate
+from swarm.engine.requests import Requests
+from swarm.engine.settings import EngineSettings
+from swarm.engine.stats import EngineStats, PeerStats
+from swarm.engine.uploads import Uploads
+from swarm.engine.verifier import Verifier
+from swarm.wire.peer.extended import (
+    HANDSHAKE_ID,
+    LOCAL_IDS,
+    ExtendedHandshake,
+    decode_dont_have,
+    decode_extended_handshake,
+    encode_dont_have,
+    encode_extended_handshake,
+)
+from swarm.wire.peer.messages import (
+    AllowedFast,
+    BitfieldMessage,
+    Cancel,
+    Choke,
+    Extended,
+    Have,
+    HaveAll,
+    HaveNone,
+    Interested,
+    KeepAlive,
+    Message,
+    NotInterested,
+    Piece,
+    Port,
+    Reject,
+    Request,
+    Suggest,
+    Unchoke,
+)
+
+
+class TorrentEngine:
+    """The mind of one torrent.
+
+    Args:
+        have: the verified pieces; the engine owns it from here on.
+        priorities: one byte a piece, 0 for unwanted (see `picker`).
+        client: how we call ourselves in the extension handshake.
+        listen_port: where peers reach us, or None.
+        now: monotonic seconds, the same clock as in every later call.
+    """
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        info_hash: InfoHash,
+        peer_id: PeerId,
+        have: Bitfield,
+        priorities: bytes,
+        *,
+        settings: EngineSettings,
+        rng: random.Random,
+        now: float,
+        client: str = "swarm",
+        listen_port: int | None = None,
+        is_sequential: bool = False,
+    ) -> None:
+        self.have = have
+        self._geometry = geometry
+        self._info_hash = info_hash
+        self._client = client
+        self._listen_port = listen_port
+        self._settings = settings
+        self._commands: list[Command] = []
+        self._peers: dict[int, Peer] = {}
+        #: Peers that have said which pieces they have; it may be said once (BEP 3, BEP 6).
+        self._introduced: set[int] = set()
+        self._availability = Availability(geometry.piece_count)
+        self._picker = Picker(
+            have,
+            priorities,
+            self._availability,
+            rng,
+            is_sequential=is_sequential,
+            random_first_pieces=settings.random_first_pieces,
+        )
+        self._requests = Requests(geometry, self._picker, self._peers, settings, self._send)
+        self._verifier = Verifier()
+        self._uploads = Uploads(have, settings, self._send, self._serve)
+        self._choker = Choker(settings, rng, self._choke, self._unchoke)
+        self._book = PeerBook(peer_id, settings, rng, now)
+        self._download = Rate(now, settings.rate_window_s)
+        self._upload = Rate(now, settings.rate_window_s)
+        self._now = now
+        self._tick_at = now
+        self._was_complete = self.is_complete
+        self._handlers: dict[type, Callable[[Peer, Any, float], None]] = {
+            Piece: self._on_piece,
+            Request: self._on_request,
+            Have: self._on_have,
+            Cancel: self._on_cancel,
+            Reject: self._on_reject,
+            Choke: self._on_choke,
+            Unchoke: self._on_unchoke,
+            Interested: self._on_interested,
+            NotInterested: self._on_not_interested,
+            BitfieldMessage: self._on_bitfield,
+            HaveAll: self._on_have_all,
+            HaveNone: self._on_have_none,
+            AllowedFast: self._on_allowed_fast,
+            Suggest: self._on_nothing,
+            Port: self._on_nothing,
+            Extended: self._on_extended,
+            KeepAlive: self._on_nothing,
+        }
+
+    # -- the door -------------------------------------------------------------------------------
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """Take one event; returns what the host must do, in this order."""
+        self._now = now
+        match event:
+            case MessagesReceived():
+                self._messages_received(event, now)
+            case BlocksSent():
+                self._blocks_sent(event, now)
+            case PiecesHashed():
+                self._pieces_hashed(event.results, now)
+            case PeerConnected():
+                self._peer_connected(event, now)
+            case PeerLost():
+                peer = self._peers.get(event.peer)
+                if peer is not None:
+                    self._forget(peer, now)
+            case CandidatesFound():
+                if self._book.found(event.endpoints, event.source, now):
+                    self._dial(now)
+            case DialFailed():
+                self._book.dial_failed(event.endpoint, now)
+            case PieceNotWritten():
+                if self._requests.hashed(event.piece) is not None:
+                    self._picker.returned(event.piece)
+            case PieceUnreadable():
+                self._piece_lost(event.piece)
+            case SelectionChanged():
+                self._select(event, now)
+            case DownloadHeld():
+                self._requests.is_held = event.is_held
+                self._fill_all(now)
+            case WokenUp():
+                self._woken(now)
+            case _:
+                assert_never(event)
+        commands = self._commands
+        self._commands = []
+        return commands
+
+    def next_wakeup(self, now: float) -> float | None:
+        """The instant at which the host must send `WokenUp`, or None for not before another event."""
+        instants = []
+        if self._peers:
+            instants.append(self._tick_at)
+        dial_at = self._book.next_dial_at(len(self._peers), skip_seeds=self.is_complete, now=now)
+        if dial_at is not None:
+            instants.append(dial_at)
+        return min(instants, default=None)
+
+    def check(self) -> None:
+        """Raise AssertionError where the desks contradict each other; for tests and the simulator."""
+        self._picker.check()
+        self._requests.check()
+        for peer in self._peers.values():
+            assert peer.interesting == self._picker.count_interesting(peer.have), "interesting is wrong"
+            assert peer.sending_bytes >= 0, "more was sent than handed over"
+        counts = [0] * self._geometry.piece_count
+        seeds = 0
+        for peer in self._peers.values():
+            if peer.have.is_full:
+                seeds += 1
+            else:
+                for piece in peer.have:
+                    counts[piece] += 1
+        assert counts == self._availability.counts, "availability is wrong"
+        assert seeds == self._availability.seed_count, "seed_count is wrong"
+
+    @property
+    def is_complete(self) -> bool:
+        """Everything wanted is verified."""
+        return self._picker.wanted_missing == 0
+
+    # -- emitting -------------------------------------------------------------------------------
+
+    def _send(self, peer: Peer, messages: Sequence[Message]) -> None:
+        self._commands.append(SendMessages(peer.number, messages))
+        peer.said_at = self._now
+
+    def _serve(self, peer: Peer, request: Request) -> None:
+        self._commands.append(
+            SendBlocks(peer.number, request.piece, request.begin, request.length, request.block_bytes)
+        )
+
+    def _choke(self, peer: Peer) -> None:
+        peer.am_choking = True
+        self._send(peer, [Choke()])
+        self._uploads.choked(peer)
+
+    def _unchoke(self, peer: Peer) -> None:
+        peer.am_choking = False
+        peer.choked_requests = 0
+        self._send(peer, [Unchoke()])
+
+    def _dial(self, now: float) -> None:
+        for endpoint in self._book.take(len(self._peers), skip_seeds=self.is_complete, now=now):
+            self._commands.append(Dial(endpoint))
+
+    def _drop(self, peer: Peer, reason: str, now: float, *, is_welcome: bool = False) -> None:
+        self._commands.append(DropPeer(peer.number, reason))
+        self._forget(peer, now, is_welcome=is_welcome)
+
+    # -- peers come and go ----------------------------------------------------------------------
+
+    def _peer_connected(self, event: PeerConnected, now: float) -> None:
+        ids = [peer.peer_id for peer in self._peers.values()]
+        refusal = self._book.refusal(
+            event.endpoint,
+            event.peer_id,
+            ids,
+            is_outgoing=event.is_outgoing,
+            connected_count=len(self._peers),
+        )
+        if refusal is not None:
+            self._commands.append(DropPeer(event.peer, refusal))
+            self._book.lost(
+                event.endpoint, now, is_outgoing=event.is_outgoing, is_seed=False, is_welcome=False
+            )
+            return
+        peer = Peer(
+            event.peer,
+            event.endpoint,
+            event.peer_id,
+            is_outgoing=event.is_outgoing,
+            has_fast=event.has_fast,
+            has_extended=event.has_extended,
+            piece_count=self._geometry.piece_count,
+            settings=self._settings,
+            now=now,
+        )
+        peer.client = client_name(event.peer_id)
+        if not self._peers:
+            self._tick_at = now + self._settings.tick_s
+        self._peers[event.peer] = peer
+        self._book.connected(event.endpoint, is_outgoing=event.is_outgoing)
+        self._verifier.met(event.peer, event.endpoint)
+        self._introduce(peer)
+
+    def _introduce(self, peer: Peer) -> None:
+        """Say what we have, who we are, and what a newcomer may ask for at once."""
+        messages: list[Message] = []
+        if peer.has_fast and self.have.is_full:
+            messages.append(HaveAll())
+        elif peer.has_fast and not self.have.count:
+            messages.append(HaveNone())
+        elif self.have.count:
+            messages.append(BitfieldMessage(self.have.to_bytes()))
+        if peer.has_extended:
+            handshake = ExtendedHandshake(
+                extensions=LOCAL_IDS,
+                listen_port=self._listen_port,
+                client=self._client,
+                request_queue=self._settings.served_queue_max,
+                is_upload_only=self.is_complete,
+            )
+            messages.append(Extended(HANDSHAKE_ID, encode_extended_handshake(handshake)))
+        if peer.has_fast and self.have.count:
+            for piece in allowed_fast_set(
+                peer.endpoint.host,
+                self._settings.allowed_fast_count,
+                self._geometry.piece_count,
+                self._info_hash,
+            ):
+                if self.have.flags[piece]:
+                    peer.allowed_fast_out.add(piece)
+                    messages.append(AllowedFast(piece))
+        if messages:
+            self._send(peer, messages)
+
+    def _forget(self, peer: Peer, now: float, *, is_welcome: bool = True) -> None:
+        """The link is gone: take everything back."""
+        self._requests.take_back(peer, is_forgiven=False)
+        del self._peers[peer.number]
+        self._introduced.discard(peer.number)
+        self._availability.remove(peer.have)
+        self._choker.lost(peer)
+        has_served = peer.download.total_bytes > 0
+        self._book.lost(
+            peer.endpoint,
+            now,
+            is_outgoing=peer.is_outgoing,
+            is_seed=peer.is_seed or peer.is_upload_only,
+            is_welcome=is_welcome or has_served,
+        )
+        if not peer.am_choking:
+            self._choke_round(now)
+        self._fill_all(now)
+        self._dial(now)
+        if not self.is_complete and self._book.candidate_count == 0:
+            self._commands.append(SeekPeers())
+
+    # -- messages -------------------------------------------------------------------------------
+
+    def _messages_received(self, event: MessagesReceived, now: float) -> None:
+        peer = self._peers.get(event.peer)
+        if peer is None:
+            return
+        peer.heard_at = now
+        try:
+            for message in event.messages:
+                self._handlers[type(message)](peer, message, now)
+                if event.peer not in self._peers:
+                    return
+        except PeerError as error:
+            self._drop(peer, str(error), now)
+            return
+        self._requests.fill(peer, now)
+
+    def _on_nothing(self, peer: Peer, message: Message, now: float) -> None:
+        """Known, and nothing follows from it here."""
+
+    def _on_piece(self, peer: Peer, run: Piece, now: float) -> None:
+        mask, complete = self._requests.arrived(peer, run, now)
+        self._download.add(run.length)
+        if mask:
+            self._commands.append(StoreBlocks(run, mask))
+        if complete is not None:
+            self._commands.append(HashPiece(run.piece, self._verifier.is_suspected(run.piece)))
+
+    def _on_request(self, peer: Peer, request: Request, now: float) -> None:
+        self._uploads.requested(peer, request)
+
+    def _on_cancel(self, peer: Peer, cancel: Cancel, now: float) -> None:
+        self._uploads.cancelled(peer, cancel.piece, cancel.begin, cancel.length)
+
+    def _on_reject(self, peer: Peer, reject: Reject, now: float) -> None:
+        self._requests.rejected(peer, reject.piece, reject.begin, reject.length)
+
+    def _on_choke(self, peer: Peer, message: Choke, now: float) -> None:
+        peer.peer_choking = True
+        # With BEP 6 rejects follow, without it silence; blocks under way are welcome in both cases.
+        self._requests.take_back(peer, is_forgiven=True)
+        self._fill_all(now)
+
+    def _on_unchoke(self, peer: Peer, message: Unchoke, now: float) -> None:
+        peer.peer_choking = False
+        peer.refused.clear()
+
+    def _on_interested(self, peer: Peer, message: Interested, now: float) -> None:
+        if not peer.peer_interested:
+            peer.peer_interested = True
+            self._choker.interested(peer, self._peers.values(), now)
+
+    def _on_not_interested(self, peer: Peer, message: NotInterested, now: float) -> None:
+        if peer.peer_interested:
+            peer.peer_interested = False
+            if not peer.am_choking:
+                self._choke(peer)
+                self._choke_round(now)
+
+    def _on_have(self, peer: Peer, message: Have, now: float) -> None:
+        piece = message.piece
+        if not peer.have.add(piece):
+            return
+        if peer.have.is_full:
+            self._availability.counts[piece] += 1
+            self._availability.became_seed()
+        else:
+            self._availability.raise_one(piece)
+        if self._picker.wants(piece):
+            peer.interesting += 1
+            self._show_interest(peer)
+        elif peer.have.is_full:
+            self._drop_if_useless(peer, now)
+
+    def _on_bitfield(self, peer: Peer, message: BitfieldMessage, now: float) -> None:
+        try:
+            have = Bitfield.from_bytes(message.raw, self._geometry.piece_count)
+        except ValueError as error:
+            raise PeerError(f"its bitfield is wrong: {error}") from None
+        self._learn(peer, have, now)
+
+    def _on_have_all(self, peer: Peer, message: HaveAll, now: float) -> None:
+        self._learn(peer, Bitfield(self._geometry.piece_count, is_full=True), now)
+
+    def _on_have_none(self, peer: Peer, message: HaveNone, now: float) -> None:
+        self._learn(peer, Bitfield(self._geometry.piece_count), now)
+
+    def _learn(self, peer: Peer, have: Bitfield, now: float) -> None:
+        """`peer` has said which pieces it has."""
+        if peer.number in self._introduced:
+            raise PeerError("it said twice which pieces it has")
+        self._introduced.add(peer.number)
+        self._availability.remove(peer.have)
+        peer.have = have
+        self._availability.add(have)
+        peer.interesting = self._picker.count_interesting(have)
+        self._show_interest(peer)
+        self._drop_if_useless(peer, now)
+
+    def _on_allowed_fast(self, peer: Peer, message: AllowedFast, now: float) -> None:
+        # BEP 6 lets it name pieces it does not have; more names than a set has are ignored.
+        if len(peer.allowed_fast_in) < 4 * self._settings.allowed_fast_count:
+            peer.allowed_fast_in.add(message.piece)
+
+    def _on_extended(self, peer: Peer, message: Extended, now: float) -> None:
+        if message.extended_id == HANDSHAKE_ID:
+            handshake = decode_extended_handshake(message.payload)
+            peer.extensions.update(handshake.extensions)
+            peer.client = handshake.client or peer.client
+            if handshake.request_queue is not None:
+                peer.depth_max = min(handshake.request_queue, self._settings.request_depth_max)
+            peer.is_upload_only = handshake.is_upload_only
+            self._drop_if_useless(peer, now)
+        elif message.extended_id == LOCAL_IDS["lt_donthave"]:
+            self._on_dont_have(peer, decode_dont_have(message.payload))
+
+    def _on_dont_have(self, peer: Peer, piece: int) -> None:
+        """BEP 54: `peer` has lost a piece."""
+        if piece >= self._geometry.piece_count or not peer.have.flags[piece]:
+            return
+        if peer.have.is_full:
+            self._availability.was_seed()
+        peer.have.discard(piece)
+        self._availability.lower_one(piece)
+        if self._picker.wants(piece):
+            peer.interesting -= 1
+            self._show_interest(peer)
+
+    # -- interest -------------------------------------------------------------------------------
+
+    def _show_interest(self, peer: Peer) -> None:
+        is_interested = peer.interesting > 0
+        if is_interested != peer.am_interested:
+            peer.am_interested = is_interested
+            self._send(peer, [Interested() if is_interested else NotInterested()])
+
+    def _drop_if_useless(self, peer: Peer, now: float) -> None:
+        """Two that want nothing of each other free their places for others."""
+        if self.is_complete and (peer.is_seed or peer.is_upload_only) and peer.number in self._introduced:
+            self._drop(peer, "both of us have everything", now, is_welcome=True)
+
+    # -- blocks out -----------------------------------------------------------------------------
+
+    def _blocks_sent(self, event: BlocksSent, now: float) -> None:
+        peer = self._peers.get(event.peer)
+        if peer is None:
+            return
+        self._upload.add(event.length)
+        peer.said_at = now
+        self._uploads.sent(peer, event.length, now)
+
+    def _piece_lost(self, piece: int) -> None:
+        """The disk no longer gives us `piece`: take the offer back, and fetch it again if wanted."""
+        if not self.have.discard(piece):
+            return
+        self._picker.lost(piece)
+        self._was_complete = self.is_complete
+        for peer in list(self._peers.values()):
+            self._uploads.withdraw([peer], piece)
+            dont_have = peer.extensions.get("lt_donthave")
+            if dont_have:
+                self._send(peer, [Extended(dont_have, encode_dont_have(piece))])
+            if peer.have.flags[piece] and self._picker.wants(piece):
+                peer.interesting += 1
+                self._show_interest(peer)
+
+    # -- pieces ---------------------------------------------------------------------------------
+
+    def _pieces_hashed(self, results: Sequence[HashResult], now: float) -> None:
+        done: list[int] = []
+        for result in results:
+            partial = self._requests.hashed(result.piece)
+            if partial is None:
+                continue
+            verdict = self._verifier.judge(
+                result.piece, partial.senders, is_good=result.is_good, block_digests=result.block_digests
+            )
+            if result.is_good:
+                self.have.add(result.piece)
+                self._picker.verified(result.piece)
+                done.append(result.piece)
+            else:
+                self._picker.returned(result.piece)
+                if verdict.is_retry_solo and self._picker.wants(result.piece):
+                    self._requests.restart_solo(result.piece)
+            for number in verdict.liars:
+                self._ban(number, f"piece {result.piece} had wrong data from it", now)
+        if done:
+            self._tell_have(done)
+        if self.is_complete and not self._was_complete:
+            self._became_complete(now)
+        self._fill_all(now)
+
+    def _tell_have(self, pieces: Sequence[int]) -> None:
+        messages = [Have(piece) for piece in pieces]
+        for peer in self._peers.values():
+            self._send(peer, messages)
+            flags = peer.have.flags
+            gained = sum(flags[piece] for piece in pieces if self._picker.priorities[piece] != UNWANTED)
+            if gained:
+                peer.interesting -= gained
+                self._show_interest(peer)
+
+    def _became_complete(self, now: float) -> None:
+        self._was_complete = True
+        self._commands.append(AnnounceCompleted())
+        for peer in list(self._peers.values()):
+            if peer.has_extended and peer.extensions:
+                upload_only = ExtendedHandshake(
+                    extensions=LOCAL_IDS, client=self._client, is_upload_only=True
+                )
+                self._send(peer, [Extended(HANDSHAKE_ID, encode_extended_handshake(upload_only))])
+            self._drop_if_useless(peer, now)
+
+    def _ban(self, number: int, reason: str, now: float) -> None:
+        endpoint = self._verifier.origin(number)
+        peer = self._peers.get(number)
+        if endpoint is None:
+            return
+        self._book.ban(endpoint, peer.peer_id if peer is not None else None, reason)
+        self._commands.append(BanHost(endpoint, reason))
+        if peer is not None:
+            self._drop(peer, reason, now, is_welcome=False)
+
+    def _select(self, event: SelectionChanged, now: float) -> None:
+        unwanted = [piece for piece in self._requests.partials if event.priorities[piece] == UNWANTED]
+        for piece in self._requests.abandon(unwanted):
+            self._commands.append(ForgetPiece(piece))
+        busy = [*self._requests.partials, *self._requests.hashing]
+        self._picker.select(event.priorities, is_sequential=event.is_sequential, started=busy)
+        for peer in self._peers.values():
+            peer.interesting = self._picker.count_interesting(peer.have)
+            self._show_interest(peer)
+        if self.is_complete and not self._was_complete:
+            self._became_complete(now)
+        self._was_complete = self.is_complete
+        self._fill_all(now)
+        self._dial(now)
+
+    # -- time -----------------------------------------------------------------------------------
+
+    def _fill_all(self, now: float) -> None:
+        for peer in self._peers.values():
+            self._requests.fill(peer, now)
+
+    def _choke_round(self, now: float) -> None:
+        self._choker.round(list(self._peers.values()), is_seeding=self.is_complete, now=now)
+
+    def _woken(self, now: float) -> None:
+        self._dial(now)
+        if now < self._tick_at:
+            return
+        self._download.sample(now)
+        self._upload.sample(now)
+        is_busy = False
+        for peer in list(self._peers.values()):
+            peer.download.sample(now)
+            peer.upload.sample(now)
+            is_busy = is_busy or bool(peer.asked_blocks or peer.sending_bytes) or not peer.download.is_idle
+            self._look_after(peer, now)
+        if now >= self._choker.next_round_at:
+            self._choke_round(now)
+        self._fill_all(now)
+        # Without traffic a look every choke round is enough.
+        self._tick_at = now + (self._settings.tick_s if is_busy else self._settings.choke_round_s)
+
+    def _look_after(self, peer: Peer, now: float) -> None:
+        """Timeouts, keep-alives and the pace of one peer."""
+        if now - peer.heard_at >= self._settings.idle_s:
+            self._drop(peer, "nothing was heard from it for too long", now, is_welcome=True)
+            return
+        if now - peer.said_at >= self._settings.keep_alive_s and not peer.sending_bytes:
+            peer.said_at = now
+            self._commands.append(SendMessages(peer.number, (KeepAlive(),)))
+        if peer.asked_blocks:
+            self._requests.pace(peer, now)
+            self._requests.check_timeouts(peer, now)
+
+    # -- seen from outside ----------------------------------------------------------------------
+
+    def stats(self, now: float) -> EngineStats:
+        """A snapshot for progress displays."""
+        geometry = self._geometry
+        return EngineStats(
+            pieces_done=self.have.count,
+            pieces_total=geometry.piece_count,
+            done_bytes=geometry.pieces_bytes(self.have),
+            missing_bytes=self._picker.missing_bytes(geometry),
+            total_bytes=geometry.total_bytes,
+            downloaded_bytes=self._download.total_bytes,
+            uploaded_bytes=self._upload.total_bytes,
+            wasted_bytes=self._requests.wasted_bytes,
+            failed_pieces=self._verifier.failed_count,
+            down_bytes_per_s=self._download.average(now, 3.0),
+            up_bytes_per_s=self._upload.average(now, 3.0),
+            peers=len(self._peers),
+            seeds=self._availability.seed_count,
+            candidates=self._book.candidate_count,
+            in_flight_bytes=self._requests.in_flight_bytes,
+            distributed_copies=self._availability.distributed_copies,
+            is_complete=self.is_complete,
+        )
+
+    def peers(self, now: float) -> list[PeerStats]:
+        """One row a connected peer."""
+        return [
+            PeerStats(
+                endpoint=str(peer.endpoint),
+                client=peer.client,
+                pieces=peer.have.count,
+                is_seed=peer.is_seed,
+                am_choking=peer.am_choking,
+                am_interested=peer.am_interested,
+                peer_choking=peer.peer_choking,
+                peer_interested=peer.peer_interested,
+                down_bytes_per_s=peer.download.average(now, 3.0),
+                up_bytes_per_s=peer.upload.average(now, 3.0),
+                asked_blocks=peer.asked_blocks,
+                queued_blocks=peer.queued_blocks,
+            )
+            for peer in self._peers.values()
+        ]

@@ -1,0 +1,146 @@
+"""What peers have asked of us, and how much of it is on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from swarm.base.bitfield import Bitfield
+from swarm.base.errors import PeerError
+from swarm.engine.peer import Peer
+from swarm.engine.settings import EngineSettings
+from swarm.wire.peer.messages import Message, Reject, Request
+
+Send = Callable[[Peer, list[Message]], None]
+#: peer, piece, begin, length, block_bytes
+Serve = Callable[[Peer, Request], None]
+
+
+class Uploads:
+    """Queues requests and hands them to the host, a bounded number of bytes per peer at a time.
+
+    What is queued here can still be cancelled, rejected or dropped by a choke; what the host has
+    will be sent.
+    """
+
+    def __init__(self, have: Bitfield, settings: EngineSettings, send: Send, serve: Serve) -> None:
+        self._have = have
+        self._settings = settings
+        self._send = send
+        self._serve = serve
+
+    def requested(self, peer: Peer, request: Request) -> None:
+        """Queue a run of requests, or say no.
+
+        Raises:
+            PeerError: more requests than an honest peer sends.
+        """
+        count = -(-request.length // request.block_bytes)
+        if not self._have.flags[request.piece]:
+            self._refuse(peer, request, count)
+            return
+        if peer.am_choking and request.piece not in peer.allowed_fast_out:
+            self._refuse(peer, request, count)
+            return
+        if peer.queued_blocks + count > self._settings.served_queue_max:
+            self._refuse(peer, request, count)
+            return
+        peer.queue.append(request)
+        peer.queued_blocks += count
+        self.serve(peer)
+
+    def _refuse(self, peer: Peer, request: Request, count: int) -> None:
+        peer.choked_requests += count
+        if peer.choked_requests > self._settings.choked_requests_max:
+            raise PeerError("it floods us with requests that we cannot answer")
+        if peer.has_fast:
+            self._send(peer, [Reject(request.piece, request.begin, request.length, request.block_bytes)])
+
+    def cancelled(self, peer: Peer, piece: int, begin: int, length: int) -> None:
+        """Take the run out of the queue as far as it is still there."""
+        end = begin + length
+        kept: list[Request] = []
+        taken: list[Message] = []
+        for request in peer.queue:
+            request_end = request.begin + request.length
+            if request.piece != piece or request.begin >= end or request_end <= begin:
+                kept.append(request)
+                continue
+            # Blocks before, within and after the cancelled range stay whole: cut at their borders.
+            size = request.block_bytes
+            low = max(0, -(-(begin - request.begin) // size)) * size
+            high = min(
+                request.length, (end - request.begin) // size * size if end < request_end else request.length
+            )
+            if high <= low:
+                kept.append(request)
+                continue
+            if low:
+                kept.append(Request(piece, request.begin, low, size))
+            taken.append(Reject(piece, request.begin + low, high - low, size))
+            if high < request.length:
+                kept.append(Request(piece, request.begin + high, request.length - high, size))
+        if taken:
+            peer.queue.clear()
+            peer.queue.extend(kept)
+            peer.queued_blocks = sum(-(-request.length // request.block_bytes) for request in kept)
+            if peer.has_fast:
+                # BEP 6: every request gets its block or a reject, a cancelled one too.
+                self._send(peer, taken)
+
+    def serve(self, peer: Peer) -> None:
+        """Hand queued runs to the host while the peer's window has room."""
+        window = self._window(peer)
+        while peer.queue and peer.sending_bytes < window:
+            request = peer.queue.popleft()
+            room = window - peer.sending_bytes
+            if request.length > room:
+                blocks = max(1, room // request.block_bytes)
+                head = blocks * request.block_bytes
+                if head < request.length:
+                    peer.queue.appendleft(
+                        Request(
+                            request.piece, request.begin + head, request.length - head, request.block_bytes
+                        )
+                    )
+                    request = Request(request.piece, request.begin, head, request.block_bytes)
+            peer.queued_blocks -= -(-request.length // request.block_bytes)
+            peer.sending_bytes += request.length
+            self._serve(peer, request)
+
+    def _window(self, peer: Peer) -> int:
+        """About a second of what the peer takes: a choke or a cancel should not come too late."""
+        rate = int(
+            peer.upload.total_bytes
+            if peer.upload.total_bytes < 1 << 20
+            else peer.upload.average(peer.said_at)
+        )
+        return max(self._settings.send_window_min, min(2 * rate, self._settings.send_window_max))
+
+    def sent(self, peer: Peer, length: int, now: float) -> None:
+        """The host is done with `length` bytes."""
+        peer.sending_bytes -= length
+        peer.upload.add(length)
+        peer.last_served_at = now
+        self.serve(peer)
+
+    def choked(self, peer: Peer) -> None:
+        """We choke `peer`: its queue is void; with BEP 6 it is told so, request by request."""
+        kept = [request for request in peer.queue if request.piece in peer.allowed_fast_out]
+        if peer.has_fast:
+            rejects: list[Message] = [
+                Reject(request.piece, request.begin, request.length, request.block_bytes)
+                for request in peer.queue
+                if request.piece not in peer.allowed_fast_out
+            ]
+            if rejects:
+                self._send(peer, rejects)
+        peer.queue.clear()
+        peer.queue.extend(kept)
+        peer.queued_blocks = sum(-(-request.length // request.block_bytes) for request in kept)
+
+    def withdraw(self, peers: list[Peer], piece: int) -> None:
+        """`piece` can no longer be served: refuse what waits for it."""
+        for peer in peers:
+            waiting = [request for request in peer.queue if request.piece == piece]
+            for request in waiting:
+                self.cancelled(peer, piece, request.begin, request.length)
