@@ -1,0 +1,1 @@
+"""Files, threads and buffers: whatever touches the disk does it here, off the event loop."""

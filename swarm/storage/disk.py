@@ -1,0 +1,108 @@
+"""Threads that do what would block the loop, and bring the results back in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: What a job answers with: its value, or what it raised.
+Done = Callable[[Any, BaseException | None], None]
+_Job = tuple[Callable[[], Any], Done]
+
+
+class Disk:
+    """A few worker threads for hashing, reading and writing, shared by all torrents of a session.
+
+    Jobs and answers are plain calls: no future and no task a job, since at full speed there are
+    thousands of jobs a second. All answers that are ready reach the loop in one wake-up.
+
+    Args:
+        loop: on which answers are delivered.
+        thread_count: SHA-1 and pread/pwrite release the GIL, so that threads do scale.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, thread_count: int | None = None) -> None:
+        self._loop = loop
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._answers: deque[tuple[Done, Any, BaseException | None]] = deque()
+        self._is_wakeup_due = False
+        self._pending = 0
+        self._idle: asyncio.Event | None = None
+        self._threads = [
+            threading.Thread(target=self._work, name=f"swarm-disk-{number}", daemon=True)
+            for number in range(thread_count or max(2, min(8, os.cpu_count() or 2)))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: Callable[[], T], done: Callable[[T | None, BaseException | None], None]) -> None:
+        """Run `job` in a thread, then call `done(value, error)` on the loop."""
+        self._pending += 1
+        self._jobs.put((job, done))
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Run `job` in a thread and wait for it; for what happens seldom."""
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def done(value: T | None, error: BaseException | None) -> None:
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(value)  # type: ignore[arg-type]  # None only if the job gave None
+
+        self.submit(job, done)
+        return await future
+
+    def _work(self) -> None:
+        get = self._jobs.get
+        while (entry := get()) is not None:
+            job, done = entry
+            value: Any = None
+            error: BaseException | None = None
+            try:
+                value = job()
+            except BaseException as raised:
+                error = raised
+            self._answers.append((done, value, error))
+            # Only the first answer of a batch wakes the loop; the flag is cleared before the batch is taken.
+            if not self._is_wakeup_due:
+                self._is_wakeup_due = True
+                try:
+                    self._loop.call_soon_threadsafe(self._deliver)
+                except RuntimeError:
+                    return  # the loop is closed: nobody wants the answer
+            del entry, job, done, value, error
+
+    def _deliver(self) -> None:
+        self._is_wakeup_due = False
+        answers = self._answers
+        while answers:
+            done, value, error = answers.popleft()
+            self._pending -= 1
+            done(value, error)
+        if not self._pending and self._idle is not None:
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Wait until every job that was submitted has been answered."""
+        while self._pending:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+
+    async def close(self) -> None:
+        """Finish what was submitted, then end the threads."""
+        await self.drained()
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            # They have nothing left to do: this takes microseconds.
+            thread.join()

@@ -1,0 +1,301 @@
+"""Whole pieces between memory and disk: gather, hash, write; read ahead for serving."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha1
+
+from swarm.base.blocks import BLOCK_BYTES, Geometry
+from swarm.base.errors import StorageError
+from swarm.storage.buffers import BufferPool
+from swarm.storage.disk import Disk
+from swarm.storage.files import ContentFiles
+
+#: Unused piece buffers that are kept.
+KEPT_BUFFERS_BYTES = 32 << 20
+#: What is read at a time for serving: 64 blocks.
+CHUNK_BLOCKS = 64
+#: Chunks kept for the next peer that asks for the same.
+CHUNK_CACHE_BYTES = 16 << 20
+
+
+@dataclass(slots=True, frozen=True)
+class PieceHashed:
+    """One piece went through hashing.
+
+    Args:
+        block_digests: SHA-1 of each block, where the piece was bad or they were asked for.
+        error: why a good piece could not be written.
+    """
+
+    piece: int
+    is_good: bool
+    block_digests: tuple[bytes, ...] = ()
+    error: StorageError | None = None
+
+
+class PieceStore:
+    """Gathers the blocks of incoming pieces in memory; a complete piece is hashed and written in one go.
+
+    Args:
+        piece_hashes: 20 bytes a piece.
+        on_hashed: called on the loop with all pieces of one batch.
+    """
+
+    def __init__(
+        self,
+        files: ContentFiles,
+        geometry: Geometry,
+        piece_hashes: bytes,
+        disk: Disk,
+        on_hashed: Callable[[list[PieceHashed]], None],
+    ) -> None:
+        self._files = files
+        self._geometry = geometry
+        self._piece_hashes = piece_hashes
+        self._disk = disk
+        self._on_hashed = on_hashed
+        self._pool = BufferPool(geometry.piece_length, KEPT_BUFFERS_BYTES)
+        self._gathering: dict[int, memoryview] = {}
+
+    def store(self, piece: int, begin: int, parts: Sequence[memoryview], mask: int) -> None:
+        """Copy blocks into the buffer of `piece`; bit i of `mask` says whether `parts[i]` is wanted."""
+        buffer = self._gathering.get(piece)
+        if buffer is None:
+            buffer = self._gathering[piece] = self._pool.lend()
+        for index, part in enumerate(parts):
+            end = begin + len(part)
+            if mask >> index & 1:
+                buffer[begin:end] = part
+            begin = end
+
+    def forget(self, piece: int) -> None:
+        """Drop what was gathered of `piece`."""
+        buffer = self._gathering.pop(piece, None)
+        if buffer is not None:
+            self._pool.give_back(buffer)
+
+    def hash_and_write(self, pieces: Sequence[tuple[int, bool]]) -> None:
+        """Hash complete pieces in a thread, write the good ones, then report them together.
+
+        Args:
+            pieces: (piece, whether its block digests are wanted even if it is good).
+        """
+        work = [(piece, is_digested, self._gathering.pop(piece)) for piece, is_digested in pieces]
+
+        def job() -> list[PieceHashed]:
+            return [self._hash_one(piece, is_digested, buffer) for piece, is_digested, buffer in work]
+
+        def done(results: list[PieceHashed] | None, error: BaseException | None) -> None:
+            for _, _, buffer in work:
+                self._pool.give_back(buffer)
+            if error is not None:
+                raise error
+            assert results is not None
+            self._on_hashed(results)
+
+        self._disk.submit(job, done)
+
+    def _hash_one(self, piece: int, is_digested: bool, buffer: memoryview) -> PieceHashed:
+        view = buffer[: self._geometry.piece_bytes(piece)]
+        is_good = sha1(view).digest() == self._piece_hashes[piece * 20 : piece * 20 + 20]
+        digests: tuple[bytes, ...] = ()
+        if is_digested or not is_good:
+            digests = tuple(
+                sha1(view[at : at + BLOCK_BYTES]).digest() for at in range(0, len(view), BLOCK_BYTES)
+            )
+        error = None
+        if is_good:
+            try:
+                self._files.write(self._geometry.piece_offset(piece), [view])
+            except StorageError as raised:
+                error = raised
+        return PieceHashed(piece, is_good, digests, error)
+
+    @property
+    def gathered(self) -> list[int]:
+        """Pieces of which some blocks are in memory."""
+        return list(self._gathering)
+
+    def write_blocks(self, piece: int, runs: Sequence[tuple[int, int]]) -> None:
+        """Write (begin, length) runs of an incomplete piece where they belong; blocking, for a shutdown."""
+        buffer = self._gathering[piece]
+        for begin, length in runs:
+            self._files.write(self._geometry.piece_offset(piece) + begin, [buffer[begin : begin + length]])
+
+    def load_blocks(self, piece: int, runs: Sequence[tuple[int, int]]) -> None:
+        """The other way round, when the download goes on; blocking."""
+        buffer = self._pool.lend()
+        for begin, length in runs:
+            self._files.read(self._geometry.piece_offset(piece) + begin, [buffer[begin : begin + length]])
+        self._gathering[piece] = buffer
+
+
+class Chunk:
+    """Up to 64 blocks of one piece as they go over the wire, each behind its 13-byte head.
+
+    `pins` counts the links that still send from it; only an unpinned chunk's memory is used again.
+    """
+
+    __slots__ = ("buffer", "first_block", "is_cached", "is_pooled", "pins")
+
+    def __init__(self, buffer: memoryview, first_block: int, *, is_pooled: bool = True) -> None:
+        self.buffer = buffer
+        self.first_block = first_block
+        self.is_pooled = is_pooled
+        self.pins = 0
+        self.is_cached = False
+
+
+#: Called with a pinned chunk, or with what went wrong.
+ChunkDone = Callable[[Chunk | None, BaseException | None], None]
+#: Writes the head of a block into a buffer: (buffer, at, piece, begin, length).
+WriteHead = Callable[[memoryview, int, int, int, int], None]
+
+
+class ChunkReader:
+    """Reads content for serving, in wire form: one `preadv` scatters 64 blocks between their heads.
+
+    So a run of blocks leaves as one slice of one buffer, whatever its length.
+
+    Args:
+        head_bytes, write_head: the wire's form of a block's head.
+    """
+
+    def __init__(
+        self, files: ContentFiles, geometry: Geometry, disk: Disk, head_bytes: int, write_head: WriteHead
+    ) -> None:
+        self._files = files
+        self._geometry = geometry
+        self._disk = disk
+        self._head_bytes = head_bytes
+        self._write_head = write_head
+        blocks = min(CHUNK_BLOCKS, geometry.blocks_per_piece)
+        self._pool = BufferPool(blocks * (BLOCK_BYTES + head_bytes), CHUNK_CACHE_BYTES)
+        self._cache: OrderedDict[tuple[int, int], Chunk] = OrderedDict()
+        self._cached_max = max(2, CHUNK_CACHE_BYTES // self._pool.size_bytes)
+        self._reading: dict[tuple[int, int], list[ChunkDone]] = {}
+
+    @staticmethod
+    def chunk_of(begin: int) -> int:
+        """The number, within its piece, of the chunk that holds byte `begin`."""
+        return begin // (CHUNK_BLOCKS * BLOCK_BYTES)
+
+    @staticmethod
+    def end_of(number: int) -> int:
+        """Where that chunk ends, within its piece (the piece may end before)."""
+        return (number + 1) * CHUNK_BLOCKS * BLOCK_BYTES
+
+    def has_heads_for(self, piece: int, begin: int, length: int, block_bytes: int) -> bool:
+        """Are these the blocks that everybody asks for, whose heads stand in the chunks?"""
+        end = begin + length
+        is_cut_as_ours = block_bytes == BLOCK_BYTES or length <= min(block_bytes, BLOCK_BYTES)
+        return (
+            is_cut_as_ours
+            and begin % BLOCK_BYTES == 0
+            and (end % BLOCK_BYTES == 0 or end == self._geometry.piece_bytes(piece))
+        )
+
+    def get_odd(self, piece: int, begin: int, length: int, block_bytes: int, done: ChunkDone) -> None:
+        """As `get`, for a run cut in another way; `chunk.buffer` is all of its wire form."""
+
+        def job() -> Chunk:
+            sizes = [min(block_bytes, length - at) for at in range(0, length, block_bytes)]
+            buffer = memoryview(bytearray(length + self._head_bytes * len(sizes)))
+            views = []
+            at, start = 0, begin
+            for size in sizes:
+                self._write_head(buffer, at, piece, start, size)
+                views.append(buffer[at + self._head_bytes : at + self._head_bytes + size])
+                at += self._head_bytes + size
+                start += size
+            self._files.read(self._geometry.piece_offset(piece) + begin, views)
+            chunk = Chunk(buffer, 0, is_pooled=False)
+            chunk.pins = 1
+            return chunk
+
+        self._disk.submit(job, done)
+
+    def get(self, piece: int, number: int, done: ChunkDone) -> None:
+        """Call `done(chunk, error)` with a pinned chunk: at once if it is cached, else when it was read."""
+        key = (piece, number)
+        chunk = self._cache.get(key)
+        if chunk is not None:
+            self._cache.move_to_end(key)
+            chunk.pins += 1
+            done(chunk, None)
+            return
+        waiting = self._reading.get(key)
+        if waiting is not None:
+            waiting.append(done)
+            return
+        self._reading[key] = [done]
+        buffer = self._pool.lend()
+        self._disk.submit(
+            lambda: self._read(piece, number, buffer),
+            lambda chunk, error: self._was_read(key, buffer, chunk, error),
+        )
+
+    def _read(self, piece: int, number: int, buffer: memoryview) -> Chunk:
+        first = number * CHUNK_BLOCKS * BLOCK_BYTES
+        length = min(CHUNK_BLOCKS * BLOCK_BYTES, self._geometry.piece_bytes(piece) - first)
+        head = self._head_bytes
+        views = []
+        at = 0
+        for begin in range(first, first + length, BLOCK_BYTES):
+            size = min(BLOCK_BYTES, first + length - begin)
+            self._write_head(buffer, at, piece, begin, size)
+            views.append(buffer[at + head : at + head + size])
+            at += head + size
+        self._files.read(self._geometry.piece_offset(piece) + first, views)
+        return Chunk(buffer, number * CHUNK_BLOCKS)
+
+    def _was_read(
+        self, key: tuple[int, int], buffer: memoryview, chunk: Chunk | None, error: BaseException | None
+    ) -> None:
+        waiting = self._reading.pop(key)
+        if chunk is None:
+            self._pool.give_back(buffer)
+        else:
+            chunk.pins = len(waiting)
+            chunk.is_cached = True
+            self._cache[key] = chunk
+            while len(self._cache) > self._cached_max:
+                _, oldest = self._cache.popitem(last=False)
+                oldest.is_cached = False
+                self._reuse(oldest)
+        for done in waiting:
+            done(chunk, error)
+
+    def unpin(self, chunk: Chunk) -> None:
+        """One link is done with `chunk`."""
+        chunk.pins -= 1
+        self._reuse(chunk)
+
+    def _reuse(self, chunk: Chunk) -> None:
+        if not chunk.pins and not chunk.is_cached and chunk.is_pooled:
+            self._pool.give_back(chunk.buffer)
+
+    def forget(self, piece: int) -> None:
+        """`piece` has changed on disk or may not be served any more."""
+        for key in [key for key in self._cache if key[0] == piece]:
+            chunk = self._cache.pop(key)
+            chunk.is_cached = False
+            self._reuse(chunk)
+
+    def run_of(self, chunk: Chunk, begin: int, length: int) -> memoryview:
+        """The wire bytes of the blocks from `begin` on, `length` bytes of content, all within `chunk`."""
+        stride = BLOCK_BYTES + self._head_bytes
+        first = begin // BLOCK_BYTES - chunk.first_block
+        blocks = -(-length // BLOCK_BYTES)
+        start = first * stride
+        return chunk.buffer[start : start + length + blocks * self._head_bytes]
+
+    def shrink(self) -> None:
+        """Let go of what is cached: nothing is being served."""
+        for chunk in self._cache.values():
+            chunk.is_cached = False
+        self._cache.clear()
+        self._pool.shrink()

@@ -1,0 +1,198 @@
+"""What of a download is known to be good: written so that a crash at any moment loses no more than seconds.
+
+A record is trusted as far as the world still fits it: files with the recorded size and time (or, after
+a crash, written no later than the record could have missed), and, after a reboot, only pieces that had
+been synced. Whatever is not trusted is hashed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiofiles
+import aiofiles.os
+
+from swarm.base import bencode
+from swarm.base.bitfield import Bitfield
+from swarm.base.errors import BencodeError, StorageError
+from swarm.storage.files import storage_error
+
+_MAGIC = b"swarm resume 1\n"
+#: A crash may have lost the last record: files may be this much newer than it (saves are 5 s apart at most).
+_CRASH_SLACK_NS = 15 * 10**9
+#: Two million pieces and a million files fit; more is not ours.
+_RECORD_BYTES_MAX = 64 << 20
+
+
+@dataclass(slots=True)
+class ResumeRecord:
+    """What was known when the record was written.
+
+    Args:
+        verified: pieces that were hashed good and written.
+        synced: those of them that the disk had confirmed; a reboot loses no more than the others.
+        partials: piece -> mask of blocks that an orderly stop has written into place.
+        signature: (size, mtime in ns) of each file, see `ContentFiles.signature`.
+        is_clean: written by an orderly stop; nothing was written to the files after it.
+        saved_at_ns: wall clock, to be compared with file times.
+        boot_id: of the running system then; empty where there is none.
+    """
+
+    info_hash: bytes
+    content_path: str
+    verified: Bitfield
+    synced: Bitfield
+    signature: list[tuple[int, int]]
+    is_clean: bool
+    saved_at_ns: int
+    boot_id: bytes
+    downloaded_bytes: int = 0
+    uploaded_bytes: int = 0
+    partials: dict[int, int] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        body = bencode.encode(
+            {
+                b"boot": self.boot_id,
+                b"clean": int(self.is_clean),
+                b"content": os.fsencode(self.content_path),
+                b"downloaded": self.downloaded_bytes,
+                b"files": [list(pair) for pair in self.signature],
+                b"infohash": self.info_hash,
+                b"partials": {b"%d" % piece: b"%x" % mask for piece, mask in self.partials.items()},
+                b"pieces": len(self.verified),
+                b"saved": self.saved_at_ns,
+                b"synced": self.synced.to_bytes(),
+                b"uploaded": self.uploaded_bytes,
+                b"verified": self.verified.to_bytes(),
+            }
+        )
+        return _MAGIC + hashlib.sha256(body).digest() + body
+
+    @classmethod
+    def decode(cls, raw: bytes) -> ResumeRecord:
+        """Read what `encode` wrote.
+
+        Raises:
+            StorageError: it is damaged, or not ours.
+        """
+        head = len(_MAGIC) + 32
+        if raw[: len(_MAGIC)] != _MAGIC or hashlib.sha256(raw[head:]).digest() != raw[len(_MAGIC) : head]:
+            raise StorageError("the resume data is damaged")
+        try:
+            fields: Any = bencode.decode(raw[head:], max_bytes=_RECORD_BYTES_MAX)
+            piece_count = fields[b"pieces"]
+            return cls(
+                info_hash=fields[b"infohash"],
+                content_path=os.fsdecode(fields[b"content"]),
+                verified=Bitfield.from_bytes(fields[b"verified"], piece_count),
+                synced=Bitfield.from_bytes(fields[b"synced"], piece_count),
+                signature=[(size, time_ns) for size, time_ns in fields[b"files"]],
+                is_clean=bool(fields[b"clean"]),
+                saved_at_ns=fields[b"saved"],
+                boot_id=fields[b"boot"],
+                downloaded_bytes=fields[b"downloaded"],
+                uploaded_bytes=fields[b"uploaded"],
+                partials={int(piece): int(mask, 16) for piece, mask in fields[b"partials"].items()},
+            )
+        except (BencodeError, KeyError, TypeError, ValueError, AttributeError):
+            raise StorageError("the resume data is not understood") from None
+
+
+@dataclass(slots=True)
+class Trust:
+    """What may be believed without hashing, and what should be looked at.
+
+    Args:
+        verified: pieces known to be good.
+        is_content_unchanged: nothing was written since: pieces that are not verified are missing.
+    """
+
+    verified: Bitfield
+    is_content_unchanged: bool
+
+
+def weigh(
+    record: ResumeRecord,
+    signature: Sequence[tuple[int, int]],
+    pieces_of_file: Sequence[range],
+    boot_id: bytes,
+) -> Trust:
+    """Decide what of `record` still holds for files that now look like `signature`.
+
+    Args:
+        pieces_of_file: by file, the pieces that hold bytes of it.
+    """
+    if len(signature) != len(record.signature):
+        return Trust(Bitfield(len(record.verified)), is_content_unchanged=False)
+    is_same_boot = bool(boot_id) and boot_id == record.boot_id
+    verified = (record.verified if is_same_boot or record.is_clean else record.synced).copy()
+    newest_ns = record.saved_at_ns + (0 if record.is_clean else _CRASH_SLACK_NS)
+    is_unchanged = record.is_clean
+    for now, then, pieces in zip(signature, record.signature, pieces_of_file, strict=True):
+        if now == then:
+            continue
+        is_unchanged = False
+        # After a crash our own last writes are younger than the record; sizes only grow.
+        if not record.is_clean and now[0] >= then[0] and now[1] <= newest_ns:
+            continue
+        for piece in pieces:
+            verified.discard(piece)
+    return Trust(verified, is_unchanged)
+
+
+def boot_id() -> bytes:
+    """What names the running system until it is started anew; empty where nothing does."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    except OSError:
+        return b""
+
+
+async def load(path: Path) -> ResumeRecord | None:
+    """The record at `path`; None where there is none.
+
+    Raises:
+        StorageError: it is damaged; it was set aside as `NAME.broken`.
+    """
+    try:
+        async with aiofiles.open(path, "rb") as file:
+            raw = await file.read(_RECORD_BYTES_MAX + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise storage_error(error, path) from None
+    try:
+        return ResumeRecord.decode(raw)
+    except StorageError as error:
+        aside = path.with_name(path.name + ".broken")
+        with contextlib.suppress(OSError):
+            await aiofiles.os.replace(path, aside)
+        raise StorageError(f"{error.reason}; it was set aside as {aside.name}", path=str(path)) from None
+
+
+async def save(path: Path, record: ResumeRecord) -> None:
+    """Replace the record at `path` so that at every moment the old or the new one is there whole.
+
+    Raises:
+        StorageError: it could not be written; the old one is still there.
+    """
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        await aiofiles.os.makedirs(path.parent, exist_ok=True)
+        async with aiofiles.open(scratch, "wb") as file:
+            await file.write(record.encode())
+            await file.flush()
+            os_fsync = aiofiles.os.wrap(os.fsync)
+            await os_fsync(file.fileno())
+        await aiofiles.os.replace(scratch, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            await aiofiles.os.remove(scratch)
+        raise storage_error(error, path) from None
