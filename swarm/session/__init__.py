@@ -1,0 +1,1 @@
+"""The host of the engine in the real world, and the library's public face."""

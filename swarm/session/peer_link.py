@@ -1,0 +1,234 @@
+"""One live connection to a peer: bytes in, messages out, and the other way round."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from swarm.base.blocks import Geometry
+from swarm.base.endpoint import Endpoint, normalized
+from swarm.base.errors import PeerError
+from swarm.session.settings import SessionSettings
+from swarm.storage.pieces import Chunk
+from swarm.wire.peer.handshake import HANDSHAKE_BYTES, Handshake, decode_handshake, encode_handshake
+from swarm.wire.peer.messages import Message
+from swarm.wire.peer.protocol import Decoder
+
+
+class LinkOwner(Protocol):
+    """Whoever runs the torrent (`runner`), as its links see it."""
+
+    @property
+    def geometry(self) -> Geometry: ...
+    def link_opened(self, link: PeerLink, handshake: Handshake) -> None: ...
+    def link_received(self, link: PeerLink, messages: Sequence[Message]) -> None: ...
+    def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None: ...
+    def link_lost(self, link: PeerLink, reason: str) -> None: ...
+
+
+class LinkSource(Protocol):
+    """The session, as a link sees it before it knows its torrent."""
+
+    settings: SessionSettings
+    #: All links of a loop receive into this one buffer: `get_buffer` and `buffer_updated` run back to
+    #: back, and what is left over of a frame is kept aside, so that an idle link costs next to nothing.
+    receive_buffer: memoryview
+
+    def admit(self, link: PeerLink, handshake: Handshake) -> tuple[LinkOwner, Handshake] | None: ...
+    def link_closed(self, link: PeerLink) -> None: ...
+
+
+class PeerLink(asyncio.BufferedProtocol):
+    """The protocol object of one TCP connection.
+
+    Args:
+        source: the session.
+        owner, handshake, dialled: for an outgoing link its torrent, what to say first, and the address;
+            an incoming one learns them from the peer's handshake.
+    """
+
+    def __init__(
+        self,
+        source: LinkSource,
+        *,
+        owner: LinkOwner | None = None,
+        handshake: Handshake | None = None,
+        dialled: Endpoint | None = None,
+    ) -> None:
+        self._source = source
+        self._owner = owner
+        self._own_handshake = handshake
+        self._decoder: Decoder | None = None
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._leftover = b""
+        self._reason = ""
+        self._is_paused = False
+        self._written_bytes = 0
+        #: Chunks in the transport's hands: (chunk, content bytes, where in the stream it ends).
+        self._sending: deque[tuple[Chunk, int]] = deque()
+        self._unreported_bytes = 0
+        self.is_outgoing = dialled is not None
+        self.endpoint = dialled or Endpoint("0.0.0.0", 0)
+        #: The engine's number for this link; the owner sets it.
+        self.number = -1
+
+    # -- coming and going -----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if not self.is_outgoing:
+            host, port = transport.get_extra_info("peername")[:2]
+            self.endpoint = Endpoint(normalized(host), port)
+        settings = self._source.settings
+        self._transport.set_write_buffer_limits(
+            settings.send_high_water_bytes, settings.send_high_water_bytes // 4
+        )
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(
+            settings.handshake_timeout_s, self.close, "it did not finish the handshake"
+        )
+        if self._own_handshake is not None:
+            self._transport.write(encode_handshake(self._own_handshake))
+
+    def close(self, reason: str) -> None:
+        """End the link at once; `reason` is kept for whoever asks why."""
+        if not self._reason:
+            self._reason = reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    def finish(self, reason: str) -> None:
+        """End the link after what was written has left."""
+        if not self._reason:
+            self._reason = reason
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._source.link_closed(self)
+        self._is_paused = False
+        if self._owner is not None:
+            reason = self._reason or (f"connection lost ({error})" if error else "it closed the connection")
+            length = self._unreported_bytes
+            self._unreported_bytes = 0
+            chunks = [chunk for chunk, _ in self._sending]
+            self._sending.clear()
+            self._owner.link_sent(self, length, chunks)
+            self._owner.link_lost(self, reason)
+        self._transport = None
+
+    def eof_received(self) -> None:
+        return None
+
+    # -- bytes in -------------------------------------------------------------------------------
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        view = self._source.receive_buffer
+        kept = len(self._leftover)
+        if kept:
+            view[:kept] = self._leftover
+            return view[kept:]
+        return view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._reason:
+            return
+        view = self._source.receive_buffer
+        end = len(self._leftover) + nbytes
+        try:
+            if self._decoder is None:
+                used = self._read_handshake(view, end)
+                if self._decoder is None or used == end:
+                    self._leftover = bytes(view[used:end])
+                    return
+                # The frames behind the handshake are decoded where they lie.
+                messages, more = self._decoder.decode(view[used:end], end - used)
+                used += more
+            else:
+                messages, used = self._decoder.decode(view, end)
+        except PeerError as error:
+            self.close(str(error))
+            return
+        self._leftover = bytes(view[used:end]) if used < end else b""
+        assert self._owner is not None
+        # An empty list too: a keep-alive is a sign of life.
+        self._owner.link_received(self, messages)
+
+    def _read_handshake(self, view: memoryview, end: int) -> int:
+        """Returns how many bytes of `view` are done with."""
+        handshake = decode_handshake(view[: min(end, HANDSHAKE_BYTES)])
+        if handshake is None:
+            return 0
+        if self._owner is None:
+            admitted = self._source.admit(self, handshake)
+            if admitted is None:
+                raise PeerError("it asked for a torrent that is not here")
+            self._owner, self._own_handshake = admitted
+            assert self._transport is not None
+            self._transport.write(encode_handshake(self._own_handshake))
+        own = self._own_handshake
+        assert own is not None
+        if handshake.info_hash != own.info_hash:
+            raise PeerError("it answered for another torrent")
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._decoder = Decoder(self._owner.geometry, has_fast=own.has_fast and handshake.has_fast)
+        self._owner.link_opened(self, handshake)
+        return HANDSHAKE_BYTES
+
+    # -- bytes out ------------------------------------------------------------------------------
+
+    def send(self, frames: bytes) -> None:
+        """Queue `frames`; a peer that reads nothing is dropped before they pile up."""
+        transport = self._transport
+        if transport is None or self._reason:
+            return
+        transport.write(frames)
+        self._written_bytes += len(frames)
+        if transport.get_write_buffer_size() > self._source.settings.send_backlog_max_bytes:
+            self.close("it does not read what we send")
+
+    def send_blocks(self, frames: memoryview, chunk: Chunk, length: int) -> None:
+        """Queue blocks that lie in wire form in `chunk` (pinned); `link_sent` gives both back.
+
+        Args:
+            length: bytes of content in `frames`.
+        """
+        transport = self._transport
+        assert self._owner is not None
+        if transport is None or self._reason:
+            self._owner.link_sent(self, length, (chunk,))
+            return
+        transport.write(frames)
+        self._written_bytes += len(frames)
+        self._sending.append((chunk, self._written_bytes))
+        self._unreported_bytes += length
+        if not self._is_paused:
+            self._report()
+
+    def _report(self) -> None:
+        """Tell the owner what has left; chunks whose bytes are not all out stay pinned."""
+        assert self._owner is not None
+        transport = self._transport
+        unsent = transport.get_write_buffer_size() if transport is not None else 0
+        left = self._written_bytes - unsent
+        chunks = []
+        while self._sending and self._sending[0][1] <= left:
+            chunks.append(self._sending.popleft()[0])
+        length, self._unreported_bytes = self._unreported_bytes, 0
+        if length or chunks:
+            self._owner.link_sent(self, length, chunks)
+
+    def pause_writing(self) -> None:
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        if self._owner is not None:
+            self._report()

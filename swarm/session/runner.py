@@ -1,0 +1,339 @@
+"""The host of one torrent's engine: carries out its commands with links, files and threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol, assert_never
+
+from swarm.base.bitfield import Bitfield
+from swarm.base.blocks import Geometry
+from swarm.base.endpoint import Endpoint
+from swarm.base.errors import StorageError
+from swarm.base.ids import InfoHash, PeerId
+from swarm.engine.commands import (
+    AnnounceCompleted,
+    BanHost,
+    Command,
+    Dial,
+    DropPeer,
+    ForgetPiece,
+    HashPiece,
+    SeekPeers,
+    SendBlocks,
+    SendMessages,
+    StoreBlocks,
+)
+from swarm.engine.events import (
+    BlocksSent,
+    CandidatesFound,
+    DialFailed,
+    Event,
+    HashResult,
+    MessagesReceived,
+    PeerConnected,
+    PeerLost,
+    PieceNotWritten,
+    PiecesHashed,
+    PieceUnreadable,
+    WokenUp,
+)
+from swarm.engine.settings import EngineSettings
+from swarm.engine.torrent import TorrentEngine
+from swarm.session.peer_link import PeerLink
+from swarm.storage.disk import Disk
+from swarm.storage.files import ContentFiles
+from swarm.storage.pieces import Chunk, ChunkReader, PieceHashed, PieceStore
+from swarm.wire.peer.handshake import Handshake
+from swarm.wire.peer.messages import Message
+from swarm.wire.peer.protocol import BLOCK_HEAD_BYTES, encode, encode_block_head
+
+#: Whether a peer was ever useful is told with `-v`: (level, text).
+OnNotice = Callable[[str, str], None]
+
+
+class Dialler(Protocol):
+    """The session, as it serves a runner."""
+
+    def dial(self, runner: Runner, endpoint: Endpoint) -> None: ...
+
+
+class Runner:
+    """Runs one engine in the real world.
+
+    Everything happens on the event loop, except what `disk` does in its threads. Events reach the
+    engine one at a time; what its commands bring about at once (blocks that were cached and have
+    left already) is queued as the next event, so that the engine is never entered twice.
+
+    Args:
+        on_verified: pieces were verified and written.
+        on_complete: everything wanted is there.
+        on_failed: the disk failed us; the torrent cannot go on.
+        seek_peers: ask the sources for more.
+    """
+
+    def __init__(
+        self,
+        info_hash: InfoHash,
+        geometry: Geometry,
+        piece_hashes: bytes,
+        peer_id: PeerId,
+        files: ContentFiles,
+        disk: Disk,
+        dialler: Dialler,
+        *,
+        rng: random.Random,
+        on_verified: Callable[[], None],
+        on_complete: Callable[[], None],
+        on_failed: Callable[[StorageError], None],
+        on_notice: OnNotice,
+        seek_peers: Callable[[], None],
+    ) -> None:
+        self.info_hash = info_hash
+        self.geometry = geometry
+        self.handshake = Handshake(info_hash, peer_id)
+        self.engine: TorrentEngine | None = None
+        self._peer_id = peer_id
+        self._rng = rng
+        self._dialler = dialler
+        self._on_verified = on_verified
+        self._on_complete = on_complete
+        self._on_failed = on_failed
+        self._on_notice = on_notice
+        self._seek_peers = seek_peers
+        self._loop = asyncio.get_running_loop()
+        self.store = PieceStore(files, geometry, piece_hashes, disk, self._pieces_hashed)
+        self._chunks = ChunkReader(files, geometry, disk, BLOCK_HEAD_BYTES, encode_block_head)
+        self._files = files
+        self._links: dict[int, PeerLink] = {}
+        self._next_number = 0
+        self._sent_bytes: dict[int, int] = {}
+        self._is_in_engine = False
+        self._waiting: list[Event] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakeup_at = float("inf")
+        self.is_stopped = False
+
+    def start(
+        self,
+        have: Bitfield,
+        priorities: bytes,
+        *,
+        settings: EngineSettings,
+        client: str,
+        listen_port: int | None,
+        is_sequential: bool,
+    ) -> None:
+        """Begin to exchange; `have` was verified."""
+        self.engine = TorrentEngine(
+            self.geometry,
+            self.info_hash,
+            self._peer_id,
+            have,
+            priorities,
+            settings=settings,
+            rng=self._rng,
+            now=self._loop.time(),
+            client=client,
+            listen_port=listen_port,
+            is_sequential=is_sequential,
+        )
+
+    # -- the engine's door ----------------------------------------------------------------------
+
+    def tell(self, event: Event) -> None:
+        """Give the engine an event and carry out what follows."""
+        engine = self.engine
+        if engine is None or self.is_stopped:
+            return
+        if self._is_in_engine:
+            self._waiting.append(event)
+            return
+        self._is_in_engine = True
+        try:
+            now = self._loop.time()
+            self._carry_out(engine.handle(event, now))
+            while self._waiting or self._sent_bytes:
+                if self._sent_bytes:
+                    number, length = self._sent_bytes.popitem()
+                    event = BlocksSent(number, length)
+                else:
+                    event = self._waiting.pop(0)
+                self._carry_out(engine.handle(event, now))
+        finally:
+            self._is_in_engine = False
+        wakeup_at = engine.next_wakeup(now)
+        if wakeup_at is not None and wakeup_at < self._wakeup_at:
+            self._set_timer(wakeup_at)
+
+    def _set_timer(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wakeup_at = at
+        self._timer = self._loop.call_at(at, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._wakeup_at = float("inf")
+        self.tell(WokenUp())
+
+    def _carry_out(self, commands: Sequence[Command]) -> None:
+        complete: list[tuple[int, bool]] = []
+        for command in commands:
+            match command:
+                case StoreBlocks(run, mask):
+                    self.store.store(run.piece, run.begin, run.parts, mask)
+                case SendMessages(number, messages):
+                    link = self._links.get(number)
+                    if link is not None:
+                        link.send(encode(messages))
+                case SendBlocks():
+                    self._send_blocks(command)
+                case HashPiece(piece, with_block_digests):
+                    complete.append((piece, with_block_digests))
+                case ForgetPiece(piece):
+                    self.store.forget(piece)
+                case Dial(endpoint):
+                    self._dialler.dial(self, endpoint)
+                case DropPeer(number, reason):
+                    link = self._links.pop(number, None)
+                    if link is not None:
+                        self._on_notice("detail", f"peer {link.endpoint} dropped: {reason}")
+                        link.finish(reason)
+                case BanHost(endpoint, reason):
+                    self._on_notice("warning", f"peer {endpoint} banned: {reason}")
+                case AnnounceCompleted():
+                    self._on_complete()
+                case SeekPeers():
+                    self._seek_peers()
+                case _:
+                    assert_never(command)
+        if complete:
+            self.store.hash_and_write(complete)
+
+    # -- links ----------------------------------------------------------------------------------
+
+    def link_opened(self, link: PeerLink, handshake: Handshake) -> None:
+        link.number = self._next_number
+        self._next_number += 1
+        self._links[link.number] = link
+        self.tell(
+            PeerConnected(
+                link.number,
+                link.endpoint,
+                handshake.peer_id,
+                link.is_outgoing,
+                has_fast=handshake.has_fast and self.handshake.has_fast,
+                has_extended=handshake.has_extended and self.handshake.has_extended,
+            )
+        )
+
+    def link_received(self, link: PeerLink, messages: Sequence[Message]) -> None:
+        self.tell(MessagesReceived(link.number, messages))
+
+    def link_lost(self, link: PeerLink, reason: str) -> None:
+        if link.number < 0:
+            # It never got as far as a handshake.
+            if link.is_outgoing:
+                self.tell(DialFailed(link.endpoint, reason))
+        elif self._links.pop(link.number, None) is not None:
+            self._on_notice("detail", f"peer {link.endpoint} lost: {reason}")
+            self.tell(PeerLost(link.number, reason))
+
+    def dial_failed(self, endpoint: Endpoint, reason: str) -> None:
+        self.tell(DialFailed(endpoint, reason))
+
+    def candidates_found(self, endpoints: Sequence[Endpoint], source: str) -> None:
+        self.tell(CandidatesFound(endpoints, source))
+
+    # -- serving --------------------------------------------------------------------------------
+
+    def _send_blocks(self, command: SendBlocks) -> None:
+        """Send a run chunk by chunk; each part goes out as soon as it is in memory."""
+        link = self._links.get(command.peer)
+        if link is None:
+            return
+        piece, begin, end = command.piece, command.begin, command.begin + command.length
+        if not self._chunks.has_heads_for(piece, begin, command.length, command.block_bytes):
+            done = partial(self._odd_read, link, piece, command.length)
+            self._chunks.get_odd(piece, begin, command.length, command.block_bytes, done)
+            return
+        while begin < end:
+            number = self._chunks.chunk_of(begin)
+            part_end = min(end, self._chunks.end_of(number))
+            self._chunks.get(piece, number, partial(self._chunk_read, link, piece, begin, part_end - begin))
+            begin = part_end
+
+    def _chunk_read(
+        self,
+        link: PeerLink,
+        piece: int,
+        begin: int,
+        length: int,
+        chunk: Chunk | None,
+        error: BaseException | None,
+    ) -> None:
+        if chunk is None:
+            self.link_sent(link, length, ())
+            self._unreadable(piece, error)
+            return
+        link.send_blocks(self._chunks.run_of(chunk, begin, length), chunk, length)
+
+    def _odd_read(
+        self, link: PeerLink, piece: int, length: int, chunk: Chunk | None, error: BaseException | None
+    ) -> None:
+        if chunk is None:
+            self.link_sent(link, length, ())
+            self._unreadable(piece, error)
+            return
+        link.send_blocks(chunk.buffer, chunk, length)
+
+    def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None:
+        for chunk in chunks:
+            self._chunks.unpin(chunk)
+        if length and link.number in self._links:
+            self._sent_bytes[link.number] = self._sent_bytes.get(link.number, 0) + length
+            if not self._is_in_engine:
+                number, total = self._sent_bytes.popitem()
+                self.tell(BlocksSent(number, total))
+
+    def _unreadable(self, piece: int, error: BaseException | None) -> None:
+        if error is not None and not isinstance(error, StorageError):
+            raise error
+        self._chunks.forget(piece)
+        if self.engine is not None and self.engine.have.flags[piece]:
+            self._on_notice("warning", f"piece {piece} cannot be read any more and is not offered: {error}")
+        self.tell(PieceUnreadable(piece))
+
+    # -- pieces ---------------------------------------------------------------------------------
+
+    def _pieces_hashed(self, results: list[PieceHashed]) -> None:
+        written = [result for result in results if result.error is None]
+        self.tell(
+            PiecesHashed(
+                [HashResult(result.piece, result.is_good, result.block_digests) for result in written]
+            )
+        )
+        if any(result.is_good for result in written):
+            self._on_verified()
+        for result in results:
+            if result.error is not None:
+                self.tell(PieceNotWritten(result.piece))
+                self._on_failed(result.error)
+                return
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Close all links; nothing is exchanged any more."""
+        self.is_stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for link in list(self._links.values()):
+            with contextlib.suppress(OSError):
+                link.close("the torrent was stopped")
+        self._chunks.shrink()

@@ -1,0 +1,399 @@
+"""A session: one listening port, one set of threads, any number of torrents."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import random
+import socket
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import aiofiles
+
+from swarm.base.endpoint import Endpoint
+from swarm.base.errors import MetainfoError, SettingsError, SwarmError
+from swarm.base.ids import InfoHash, PeerId
+from swarm.metainfo.torrent import MAX_METAINFO_BYTES, Metainfo
+from swarm.session.listener import bind_addresses, listen
+from swarm.session.peer_link import PeerLink
+from swarm.session.runner import Runner
+from swarm.session.selection import Selection
+from swarm.session.settings import SessionSettings
+from swarm.session.torrent import Torrent
+from swarm.storage.disk import Disk
+from swarm.storage.files import storage_error
+from swarm.wire.peer.handshake import Handshake
+
+if TYPE_CHECKING:
+    from swarm.net.trackers import TrackerClient
+    from swarm.session.discovery import Discovery
+
+#: An address of a peer as users write it: a name or a number, and a port.
+Address = tuple[str, int]
+
+
+class Session:
+    """Downloads and seeds torrents; an async context manager, on any asyncio loop.
+
+        async with Session(port=0) as session:
+            torrent = await session.add("dataset.torrent", save_to="here")
+            await torrent.completed()
+
+    Args:
+        port: to listen on; 0 for any that is free, None for the first free one from 6881 on.
+        bind: an address or interface that all traffic uses.
+        settings: everything else.
+
+    Raises (on entering):
+        SwarmError: the port is in use. SettingsError: `bind` is not ours.
+    """
+
+    def __init__(
+        self, *, port: int | None = None, bind: str | None = None, settings: SessionSettings | None = None
+    ) -> None:
+        self.settings = settings or SessionSettings()
+        self.receive_buffer = memoryview(bytearray(self.settings.receive_buffer_bytes))
+        self._wanted_port = port
+        self._bind = bind
+        self._rng = random.SystemRandom()
+        self._peer_id = PeerId.generate(self._rng)
+        self._port = 0
+        self._servers: list[asyncio.Server] = []
+        self._local_addresses: dict[bool, str] = {}
+        self._disk: Disk | None = None
+        self._links: set[PeerLink] = set()
+        self._all_closed: asyncio.Event | None = None
+        self._dials: set[asyncio.Task[None]] = set()
+        self._runners: dict[InfoHash, Runner] = {}
+        self._torrents: dict[InfoHash, Torrent] = {}
+        self._discoveries: dict[InfoHash, Discovery] = {}
+        self._starting: dict[InfoHash, asyncio.Task[None]] = {}
+        self._tracker_client: TrackerClient | None = None
+
+    # -- life -----------------------------------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        """Where peers reach us."""
+        return self._port
+
+    @property
+    def peer_id(self) -> PeerId:
+        return self._peer_id
+
+    @property
+    def torrents(self) -> list[Torrent]:
+        return list(self._torrents.values())
+
+    async def __aenter__(self) -> Self:
+        addresses = bind_addresses(self._bind)
+        if self._bind is not None:
+            self._local_addresses = {":" in address: address for address in addresses}
+        first, tried = self.settings.first_port, self.settings.ports_tried
+        ports = range(first, first + tried) if self._wanted_port is None else (self._wanted_port,)
+        loop = asyncio.get_running_loop()
+        sockets, self._port = listen(addresses, ports)
+        for listener in sockets:
+            server = await loop.create_server(lambda: self._accept(), sock=listener)
+            self._servers.append(server)
+        self._disk = Disk(loop, self.settings.thread_count)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Save everything, tell the trackers (for no longer than 2 s), close all links."""
+        for server in self._servers:
+            server.close()
+        await asyncio.gather(*(self.remove(torrent) for torrent in self.torrents))
+        for dial in self._dials:
+            dial.cancel()
+        await asyncio.gather(*self._dials, return_exceptions=True)
+        for link in list(self._links):
+            link.close("the session has ended")
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
+        if self._tracker_client is not None:
+            await self._tracker_client.close()
+            self._tracker_client = None
+        if self._disk is not None:
+            await self._disk.close()
+            self._disk = None
+        # Aborted transports say connection_lost in the next round of the loop.
+        if self._links:
+            self._all_closed = asyncio.Event()
+            await self._all_closed.wait()
+
+    # -- torrents -------------------------------------------------------------------------------
+
+    async def add(
+        self,
+        source: str | os.PathLike[str] | bytes | Metainfo,
+        *,
+        save_to: str | os.PathLike[str] = ".",
+        content: str | os.PathLike[str] | None = None,
+        peers: Iterable[Address] = (),
+        trackers: Sequence[str] = (),
+        use_trackers: bool = True,
+        files: Iterable[int] | None = None,
+        is_sequential: bool = False,
+        is_ends_first: bool = False,
+        is_seeding_only: bool = False,
+        skip_verify: bool = False,
+        allocate: str = "sparse",
+    ) -> Torrent:
+        """Add a torrent and start on it; returns as soon as the metainfo is read.
+
+        Args:
+            source: path or http(s) URL of a .torrent, its bytes, or a `Metainfo`.
+            save_to: the folder in which the content (one file, or one folder) lies or will lie.
+            content: the content itself, where it is called otherwise than the torrent says.
+            peers: addresses to try at once, names or numbers.
+            trackers: announce URLs besides those in the torrent, each a tier of its own.
+            use_trackers: whether to announce at all.
+            files: indices of the files to download; all by default.
+            is_sequential: pieces in ascending order; is_ends_first: first and last of each file first.
+            is_seeding_only: the content is complete and must not be written to.
+            skip_verify: believe that it is complete without looking.
+            allocate: "sparse", or "full" to reserve disk space when a file is first written.
+
+        Raises:
+            MetainfoError, StorageError: `source` is not a torrent, cannot be read.
+            SettingsError: an argument makes no sense. SwarmError: it is here already.
+        """
+        if self._disk is None:
+            raise SwarmError("the session is not open: use it with `async with`")
+        if allocate not in ("sparse", "full"):
+            raise SettingsError(f"allocate is 'sparse' or 'full', not {allocate!r}")
+        metainfo = source if isinstance(source, Metainfo) else Metainfo.parse(await self.read_source(source))
+        if metainfo.info_hash in self._torrents:
+            raise SwarmError(f"{metainfo.name} is in this session already")
+        place = Path(content) if content is not None else Path(save_to) / metainfo.name
+        torrent = Torrent(
+            metainfo,
+            Path(os.path.abspath(place)),
+            Selection(None if files is None else frozenset(files), is_sequential, is_ends_first),
+            self.settings,
+            self._disk,
+            is_seeding_only=is_seeding_only,
+            is_allocating=allocate == "full",
+        )
+        self._torrents[metainfo.info_hash] = torrent
+        start = self._start(torrent, list(peers), list(trackers), use_trackers, skip_verify)
+        self._starting[metainfo.info_hash] = asyncio.get_running_loop().create_task(start)
+        return torrent
+
+    async def read_source(self, source: str | os.PathLike[str] | bytes) -> bytes:
+        """The bytes of a .torrent, from where `Session.add` would take them.
+
+        Raises:
+            MetainfoError: it is too large. StorageError: it cannot be read. SwarmError: nor fetched.
+        """
+        if isinstance(source, bytes):
+            return source
+        text = os.fspath(source)
+        if text.startswith(("http://", "https://")):
+            from swarm.net.http import fetch
+
+            return await fetch(text, max_bytes=MAX_METAINFO_BYTES, timeout_s=30.0)
+        try:
+            async with aiofiles.open(text, "rb") as file:
+                raw = await file.read(MAX_METAINFO_BYTES + 1)
+        except OSError as error:
+            raise storage_error(error, text) from None
+        if len(raw) > MAX_METAINFO_BYTES:
+            raise MetainfoError(f"{text}: larger than any .torrent ({MAX_METAINFO_BYTES >> 20} MiB)")
+        return raw
+
+    async def _start(
+        self,
+        torrent: Torrent,
+        peers: list[Address],
+        trackers: list[str],
+        use_trackers: bool,
+        skip_verify: bool,
+    ) -> None:
+        """Verify what is there, then join the swarm."""
+        try:
+            await torrent.prepare(skip_verify=skip_verify)
+            self._join(torrent, await self._resolve(peers, torrent), trackers, use_trackers)
+        except SwarmError as error:
+            torrent.failed(error)
+        except Exception as error:
+            # A bug of ours must not leave the user waiting for ever.
+            torrent.failed(SwarmError(f"internal error, please report it: {error!r}"))
+            raise
+
+    def _join(self, torrent: Torrent, peers: list[Endpoint], trackers: list[str], use_trackers: bool) -> None:
+        assert self._disk is not None
+        metainfo = torrent.metainfo
+        runner = Runner(
+            metainfo.info_hash,
+            metainfo.geometry,
+            metainfo.piece_hashes,
+            self._peer_id,
+            torrent.files,
+            self._disk,
+            self,
+            rng=random.Random(self._rng.getrandbits(64)),
+            on_verified=torrent.pieces_verified,
+            on_complete=lambda: self._completed(torrent),
+            on_failed=torrent.failed,
+            on_notice=torrent.notice,
+            seek_peers=lambda: self._seek_peers(torrent),
+        )
+        torrent.begin(runner, client=_client_name(), listen_port=self._port)
+        self._runners[metainfo.info_hash] = runner
+        runner.candidates_found(peers, "user")
+        tiers = [*metainfo.trackers, *((url,) for url in trackers)] if use_trackers else []
+        if tiers:
+            self._discoveries[metainfo.info_hash] = self._discover(torrent, runner, tiers)
+
+    def _discover(self, torrent: Torrent, runner: Runner, tiers: list[tuple[str, ...]]) -> Discovery:
+        from swarm.net.trackers import TrackerClient
+        from swarm.session.discovery import Discovery, Totals
+
+        if self._tracker_client is None:
+            self._tracker_client = TrackerClient()
+
+        def totals() -> Totals:
+            now = torrent.snapshot()
+            return Totals(now.uploaded_bytes, now.downloaded_bytes, now.wanted_bytes - now.done_bytes)
+
+        discovery = Discovery(
+            torrent.info_hash,
+            tiers,
+            peer_id=self._peer_id,
+            port=lambda: self._port,
+            totals=totals,
+            on_peers=runner.candidates_found,
+            on_notice=torrent.notice,
+            tracker_client=self._tracker_client,
+            rng=random.Random(self._rng.getrandbits(64)),
+        )
+        discovery.start()
+        return discovery
+
+    def _completed(self, torrent: Torrent) -> None:
+        torrent.became_complete()
+        discovery = self._discoveries.get(torrent.info_hash)
+        if discovery is not None:
+            discovery.completed()
+
+    def _seek_peers(self, torrent: Torrent) -> None:
+        discovery = self._discoveries.get(torrent.info_hash)
+        if discovery is not None:
+            discovery.need_peers()
+
+    async def remove(self, torrent: Torrent) -> None:
+        """Stop a torrent: tell its trackers, close its links, save its state; the content stays."""
+        starting = self._starting.pop(torrent.info_hash, None)
+        if starting is not None:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+        runner = self._runners.pop(torrent.info_hash, None)
+        discovery = self._discoveries.pop(torrent.info_hash, None)
+        if runner is not None:
+            runner.stop()
+        farewell = asyncio.gather(
+            *([discovery.stop(timeout_s=self.settings.stop_timeout_s)] if discovery is not None else [])
+        )
+        if self._disk is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._disk.drained(), self.settings.stop_timeout_s)
+        await torrent.shut()
+        await farewell
+        self._torrents.pop(torrent.info_hash, None)
+
+    async def _resolve(self, peers: Sequence[Address], torrent: Torrent) -> list[Endpoint]:
+        """Look up names; a name with several addresses gives them all."""
+        found: list[Endpoint] = []
+        loop = asyncio.get_running_loop()
+        for host, port in peers:
+            try:
+                ipaddress.ip_address(host)
+                found.append(Endpoint(host, port))
+                continue
+            except ValueError:
+                pass
+            try:
+                answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            except OSError as error:
+                torrent.notice("warning", f"peer {host}: {error.strerror or error}")
+                continue
+            found += dict.fromkeys(Endpoint(str(address[0]), port) for *_, address in answers)
+        return found
+
+    # -- links ----------------------------------------------------------------------------------
+
+    def _accept(self) -> PeerLink:
+        link = PeerLink(self)
+        self._links.add(link)
+        if len(self._links) > self.settings.connections_max:
+            # It must be made before it can be closed.
+            asyncio.get_running_loop().call_soon(link.close, "there are enough connections")
+        return link
+
+    def admit(self, link: PeerLink, handshake: Handshake) -> tuple[Runner, Handshake] | None:
+        """Find the torrent that an incoming link asks for."""
+        runner = self._runners.get(handshake.info_hash)
+        if runner is None or runner.engine is None or runner.is_stopped:
+            return None
+        return runner, runner.handshake
+
+    def link_closed(self, link: PeerLink) -> None:
+        self._links.discard(link)
+        if not self._links and self._all_closed is not None:
+            self._all_closed.set()
+
+    def dial(self, runner: Runner, endpoint: Endpoint) -> None:
+        """Connect to `endpoint` for `runner`; a failure is reported to it."""
+        task = asyncio.get_running_loop().create_task(self._dial(runner, endpoint))
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+
+    async def _dial(self, runner: Runner, endpoint: Endpoint) -> None:
+        if len(self._links) >= self.settings.connections_max:
+            runner.dial_failed(endpoint, "there are enough connections")
+            return
+        link = PeerLink(self, owner=runner, handshake=runner.handshake, dialled=endpoint)
+        self._links.add(link)
+        local = self._local_addresses.get(endpoint.is_v6)
+        if self._local_addresses and local is None:
+            self._links.discard(link)
+            runner.dial_failed(endpoint, "the bound interface has no address of that family")
+            return
+        try:
+            async with asyncio.timeout(self.settings.connect_timeout_s):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: link,
+                    endpoint.host,
+                    endpoint.port,
+                    local_addr=(local, 0) if local is not None else None,
+                )
+        except asyncio.CancelledError:
+            self._links.discard(link)
+            raise
+        except TimeoutError:
+            self._links.discard(link)
+            runner.dial_failed(endpoint, "no answer")
+        except OSError as error:
+            self._links.discard(link)
+            runner.dial_failed(endpoint, error.strerror or str(error))
+        if runner.is_stopped:
+            link.close("the torrent was stopped")
+
+
+def _client_name() -> str:
+    from swarm import __version__
+
+    return f"swarm {__version__}"

@@ -1,0 +1,49 @@
+"""A session's numbers; the engine's own are in `engine/settings`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from swarm.engine.settings import EngineSettings
+
+
+def default_state_dir() -> Path:
+    """Where resume data lives: `SWARM_STATE_DIR`, or the XDG place for state."""
+    named = os.environ.get("SWARM_STATE_DIR")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "swarm"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """How a session behaves. Spans in seconds, sizes in bytes."""
+
+    #: Links of all torrents together (defaults.md: 200).
+    connections_max: int = 200
+    #: TCP connect, and the handshake after it. Who is slower than this would be a slow peer anyway.
+    connect_timeout_s: float = 10.0
+    handshake_timeout_s: float = 10.0
+    #: One buffer that all links receive into: large enough that a fast link needs few wake-ups, small
+    #: enough to stay in the processor's cache.
+    receive_buffer_bytes: int = 1 << 20
+    #: Above this many unsent bytes a link counts as full.
+    send_high_water_bytes: int = 512 << 10
+    #: A peer that lets this much pile up unread is dropped.
+    send_backlog_max_bytes: int = 16 << 20
+    #: The ports tried where none was asked for (6881 is what the field uses).
+    first_port: int = 6881
+    ports_tried: int = 100
+    #: Resume data is written at most this long after a piece was verified ...
+    resume_save_s: float = 3.0
+    #: ... and written content is forced to the disk this often, for what survives a power cut.
+    sync_s: float = 15.0
+    #: Threads for hashing and disk; None: as many as there are cores, 2 to 8.
+    thread_count: int | None = None
+    #: How long a stop waits for trackers and for data that is being written.
+    stop_timeout_s: float = 2.0
+    state_dir: Path = field(default_factory=default_state_dir)
+    engine: EngineSettings = field(default_factory=EngineSettings)

@@ -1,0 +1,340 @@
+"""One torrent of a session: the handle that users of the library hold."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from swarm.base.bitfield import Bitfield
+from swarm.base.errors import StorageError, SwarmError
+from swarm.base.ids import InfoHash
+from swarm.engine.picker import UNWANTED
+from swarm.engine.stats import PeerStats
+from swarm.metainfo.files import Layout
+from swarm.metainfo.torrent import Metainfo
+from swarm.session.progress import Notice, Progress, State
+from swarm.session.runner import Runner
+from swarm.session.selection import Selection
+from swarm.session.settings import SessionSettings
+from swarm.session.state import ResumeKeeper, resume_path
+from swarm.storage import resume
+from swarm.storage.check import check_pieces, pieces_with_data
+from swarm.storage.disk import Disk
+from swarm.storage.files import ContentFiles
+
+#: Notices kept until somebody reads them; older ones give way.
+NOTICES_MAX = 1000
+
+
+class DataMismatchError(SwarmError):
+    """Content that should be complete is not what the torrent says; `files` names the bad ones."""
+
+    def __init__(self, reason: str, files: list[str]) -> None:
+        self.files = files
+        super().__init__(reason)
+
+
+class Torrent:
+    """A torrent that is being downloaded or seeded; `Session.add` makes it.
+
+    Args:
+        is_seeding_only: the content is the user's own: it is never written to, and must be complete.
+    """
+
+    def __init__(
+        self,
+        metainfo: Metainfo,
+        content: Path,
+        selection: Selection,
+        settings: SessionSettings,
+        disk: Disk,
+        *,
+        is_seeding_only: bool,
+        is_allocating: bool,
+    ) -> None:
+        self.metainfo = metainfo
+        self.content = content
+        self.is_seeding_only = is_seeding_only
+        self._settings = settings
+        self._selection = selection
+        self._disk = disk
+        self._layout = Layout(metainfo.files)
+        self.files = ContentFiles(
+            content,
+            self._layout,
+            part_path=content.with_name(f".{content.name[:100]}.{metainfo.info_hash.hex()[:8]}.part"),
+            unwanted=selection.unwanted(metainfo),
+            is_reading_only=is_seeding_only,
+            is_allocating=is_allocating,
+        )
+        self._state: State = "checking"
+        self._checked_bytes = 0
+        self._checking_bytes = 0
+        self._added_at = time.monotonic()
+        self._completed_at: float | None = None
+        self._complete = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._error: SwarmError | None = None
+        self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
+        self._notice_came = asyncio.Event()
+        self._on_changed: list[Callable[[], None]] = []
+        self.runner: Runner | None = None
+        self._keeper = ResumeKeeper(
+            resume_path(settings.state_dir, metainfo.info_hash, content),
+            self.files,
+            self._record,
+            lambda: self._have,
+            self.notice,
+            save_s=settings.resume_save_s,
+            sync_s=settings.sync_s,
+        )
+        self._have = Bitfield(metainfo.geometry.piece_count)
+
+    # -- what users see -------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.metainfo.name
+
+    @property
+    def info_hash(self) -> InfoHash:
+        return self.metainfo.info_hash
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    def snapshot(self) -> Progress:
+        """How it stands now."""
+        now = time.monotonic()
+        geometry = self.metainfo.geometry
+        engine = self.runner.engine if self.runner is not None else None
+        if engine is None:
+            stats = None
+            done = geometry.pieces_bytes(self._have)
+            missing = geometry.total_bytes - done
+        else:
+            stats = engine.stats(asyncio.get_running_loop().time())
+            done, missing = stats.done_bytes, stats.missing_bytes
+        return Progress(
+            state=self._state,
+            name=self.name,
+            done_bytes=done,
+            wanted_bytes=done + missing,
+            total_bytes=geometry.total_bytes,
+            checked_bytes=self._checked_bytes,
+            checking_bytes=self._checking_bytes,
+            downloaded_bytes=stats.downloaded_bytes if stats else 0,
+            uploaded_bytes=stats.uploaded_bytes if stats else 0,
+            wasted_bytes=stats.wasted_bytes if stats else 0,
+            failed_pieces=stats.failed_pieces if stats else 0,
+            down_bytes_per_s=stats.down_bytes_per_s if stats else 0.0,
+            up_bytes_per_s=stats.up_bytes_per_s if stats else 0.0,
+            peers=stats.peers if stats else 0,
+            seeds=stats.seeds if stats else 0,
+            pieces_done=self._have.count,
+            pieces_total=geometry.piece_count,
+            seconds=now - self._added_at,
+        )
+
+    def peers(self) -> list[PeerStats]:
+        """One row a connected peer."""
+        if self.runner is None or self.runner.engine is None:
+            return []
+        return self.runner.engine.peers(asyncio.get_running_loop().time())
+
+    async def progress(self, interval_s: float = 1.0) -> AsyncIterator[Progress]:
+        """Yield a snapshot now and every `interval_s`, one more when it is complete, until it ends."""
+        was_complete = False
+        while True:
+            now = self.snapshot()
+            yield now
+            if self._state in ("stopped", "failed"):
+                return
+            waiting = [asyncio.ensure_future(self._ended.wait())]
+            if not was_complete:
+                waiting.append(asyncio.ensure_future(self._complete.wait()))
+            try:
+                await asyncio.wait(waiting, timeout=interval_s, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for future in waiting:
+                    future.cancel()
+                await asyncio.gather(*waiting, return_exceptions=True)
+            was_complete = self._complete.is_set()
+
+    async def completed(self) -> None:
+        """Wait until everything wanted is here and verified.
+
+        Raises:
+            StorageError: the disk failed. DataMismatchError: content to be seeded is not complete.
+            SwarmError: it was stopped before.
+        """
+        waiting = [asyncio.ensure_future(self._complete.wait()), asyncio.ensure_future(self._ended.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for future in waiting:
+                future.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        if self._complete.is_set():
+            return
+        raise self._error or SwarmError(f"{self.name} was stopped before it was complete")
+
+    @property
+    def error(self) -> SwarmError | None:
+        """Why it failed, if it did."""
+        return self._error
+
+    def notices(self) -> list[Notice]:
+        """Take what it had to say since the last call."""
+        taken = list(self._notices)
+        self._notices.clear()
+        return taken
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def notice(self, level: str, text: str) -> None:
+        """Note something for the user."""
+        self._notices.append(Notice(level, text))
+
+    async def prepare(self, *, skip_verify: bool) -> Bitfield:
+        """Find out which pieces are there already, hashing as little as possible.
+
+        Raises:
+            DataMismatchError, StorageError
+        """
+        geometry = self.metainfo.geometry
+        trust = await self._trust()
+        if skip_verify:
+            self._have = Bitfield(geometry.piece_count, is_full=True)
+        else:
+            self._have = trust.verified
+            if not trust.is_content_unchanged:
+                await self._check()
+        if self.is_seeding_only and not self._have.is_full:
+            self._fail_mismatch()
+        if not self.is_seeding_only:
+            await self._disk.run(self.files.create_empty)
+        self._keeper.start(trust.verified.copy())
+        return self._have
+
+    async def _trust(self) -> resume.Trust:
+        nothing = resume.Trust(Bitfield(self.metainfo.geometry.piece_count), is_content_unchanged=False)
+        try:
+            record = await resume.load(self._keeper.path)
+        except StorageError as error:
+            self.notice("warning", f"{error}; the content is verified afresh")
+            return nothing
+        if (
+            record is None
+            or record.info_hash != self.info_hash
+            or len(record.verified) != len(nothing.verified)
+        ):
+            return nothing
+        geometry = self.metainfo.geometry
+        pieces = [self._layout.pieces_of(index, geometry) for index in range(len(self.metainfo.files))]
+        signature = await self._disk.run(self.files.signature)
+        return resume.weigh(record, signature, pieces, resume.boot_id())
+
+    async def _check(self) -> None:
+        geometry = self.metainfo.geometry
+        if self.is_seeding_only:
+            suspects = list(self._have.missing())
+        else:
+            with_data = await self._disk.run(self.files.data_ranges)
+            suspects = [piece for piece in pieces_with_data(geometry, with_data) if piece not in self._have]
+        self._checking_bytes = sum(map(geometry.piece_bytes, suspects))
+
+        def progress(size_bytes: int) -> None:
+            self._checked_bytes += size_bytes
+
+        found = await check_pieces(
+            self.files, geometry, self.metainfo.piece_hashes, self._disk, suspects, progress=progress
+        )
+        for piece in found:
+            self._have.add(piece)
+
+    def _fail_mismatch(self) -> None:
+        geometry = self.metainfo.geometry
+        bad = [
+            str(self.files.path_of(index))
+            for index, file in enumerate(self.metainfo.files)
+            if not file.is_pad
+            and any(piece not in self._have for piece in self._layout.pieces_of(index, geometry))
+        ]
+        missing = len(self._have) - self._have.count
+        shown = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
+        raise DataMismatchError(
+            f"{missing} of {len(self._have)} pieces of {self.name} do not match what is on disk: {shown}", bad
+        )
+
+    def begin(self, runner: Runner, *, client: str, listen_port: int | None) -> None:
+        """The content is known: join the swarm."""
+        self.runner = runner
+        priorities = (
+            bytes((UNWANTED,)) * len(self._have)
+            if self.is_seeding_only
+            else self._selection.priorities(self.metainfo, self._layout)
+        )
+        runner.start(
+            self._have,
+            priorities,
+            settings=self._settings.engine,
+            client=client,
+            listen_port=listen_port,
+            is_sequential=self._selection.is_sequential,
+        )
+        assert runner.engine is not None
+        if runner.engine.is_complete:
+            self.became_complete()
+        else:
+            self._state = "downloading"
+
+    def became_complete(self) -> None:
+        self._state = "seeding"
+        self._completed_at = time.monotonic()
+        self._complete.set()
+        self._keeper.touch()
+
+    @property
+    def seconds_to_complete(self) -> float | None:
+        """From being added to being complete; None before."""
+        return None if self._completed_at is None else self._completed_at - self._added_at
+
+    def pieces_verified(self) -> None:
+        self._keeper.touch()
+
+    def failed(self, error: SwarmError) -> None:
+        """It cannot go on."""
+        if self._state not in ("failed", "stopped"):
+            self._state = "failed"
+            self._error = error
+            self._ended.set()
+
+    def _record(self, synced: Bitfield) -> resume.ResumeRecord:
+        stats = self.snapshot()
+        return resume.ResumeRecord(
+            info_hash=self.info_hash,
+            content_path=str(self.content),
+            verified=self._have.copy(),
+            synced=synced,
+            signature=[],
+            is_clean=False,
+            saved_at_ns=time.time_ns(),
+            boot_id=resume.boot_id(),
+            downloaded_bytes=stats.downloaded_bytes,
+            uploaded_bytes=stats.uploaded_bytes,
+        )
+
+    async def shut(self) -> None:
+        """Stop exchanging and save what is known; the disk must have no jobs of ours any more."""
+        await self._keeper.stop()
+        if self.runner is not None and (self._have.count or self._keeper.path.exists()):
+            await self._keeper.save(is_clean=True)
+        self.files.close()
+        if self._state != "failed":
+            self._state = "stopped"
+        self._ended.set()
