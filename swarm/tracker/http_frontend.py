@@ -206,7 +206,11 @@ class HttpConnection(asyncio.Protocol):
         self._unanswered_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except httptools.HttpParserUpgrade:
+            # The request was answered as if it had not asked; what follows is another protocol.
+            self._flush()
+            self._end()
+        except httptools.HttpParserError:
             self._refuse(b"400 Bad Request", b"This is not HTTP as a tracker knows it.\n")
         if self._unanswered_bytes > limits.request_bytes:
             self._refuse(b"431 Request Header Fields Too Large", b"The request is too long.\n")
