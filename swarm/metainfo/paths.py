@@ -92,14 +92,20 @@ def safe_path(parts: Iterable[str]) -> tuple[str, ...]:
 
 
 def shortened(part: str, limit_bytes: int) -> str:
-    """`part` in at most `limit_bytes` of UTF-8, its extension kept where that is short."""
-    raw = part.encode()
-    if len(raw) <= limit_bytes:
-        return part
-    dot = raw.rfind(b".")
-    extension = raw[dot:] if dot > 0 and len(raw) - dot <= _MAX_EXTENSION_BYTES else b""
+    """`part` in at most `limit_bytes` of UTF-8, its extension kept."""
+    stem, extension = _split_extension(part)
     # A character that is cut in two is left out.
-    return (raw[: limit_bytes - len(extension)].decode("utf-8", "ignore")) + extension.decode()
+    kept = stem.encode()[: limit_bytes - len(extension.encode())].decode("utf-8", "ignore")
+    return kept + extension
+
+
+def _split_extension(part: str) -> tuple[str, str]:
+    """Stem and extension with its dot; "" where there is none, or what is no extension by its length."""
+    stem, dot, rest = part.rpartition(".")
+    extension = dot + rest
+    if not stem or len(extension.encode()) > _MAX_EXTENSION_BYTES:
+        return part, ""
+    return stem, extension
 
 
 def unique_paths(paths: Sequence[tuple[str, ...]], *, is_case_kept: bool = False) -> list[tuple[str, ...]]:
@@ -159,13 +165,13 @@ def _numbered(
     folders: set[str],
     is_case_kept: bool,
 ) -> tuple[tuple[str, ...], str]:
-    stem, dot, extension = path[-1].rpartition(".")
-    if not stem:
-        stem, dot, extension = path[-1], "", ""
+    stem, extension = _split_extension(path[-1])
     number = numbers.get(key, 0)
     while True:
         number += 1
-        name = shortened(f"{stem}.{number}{dot}{extension}", MAX_PART_BYTES)
+        ending = f".{number}{extension}"
+        # The stem is what gets cut, so that every number makes another name.
+        name = stem.encode()[: MAX_PART_BYTES - len(ending.encode())].decode("utf-8", "ignore") + ending
         candidate = (*path[:-1], name)
         candidate_key = "/".join(candidate)
         if not is_case_kept:

@@ -86,6 +86,8 @@ class Metainfo:
         info = top.get(b"info")
         if not isinstance(info, dict):
             raise MetainfoError("not a .torrent: it has no info dictionary")
+        if info.get(b"meta version") == 2 and b"pieces" not in info:
+            raise MetainfoError("a torrent of BitTorrent v2 only; v1 and hybrid torrents are read so far")
         start, end = spans[b"info"]
         info_bytes = raw[start:end]
         encoding = _text(top, b"encoding")
@@ -146,8 +148,6 @@ def _pieces(info: dict[bytes, Value], total_bytes: int) -> tuple[Geometry, bytes
         raise MetainfoError(f"a piece length of {piece_length} bytes is not between 1 and {MAX_PIECE_BYTES}")
     hashes = info.get(b"pieces")
     if not isinstance(hashes, bytes):
-        if info.get(b"meta version") == 2:
-            raise MetainfoError("a torrent of BitTorrent v2 only; v1 and hybrid torrents are read so far")
         raise MetainfoError("the torrent has no piece hashes")
     if len(hashes) % HASH_BYTES:
         raise MetainfoError(f"{len(hashes)} bytes of piece hashes are not a multiple of {HASH_BYTES}")
