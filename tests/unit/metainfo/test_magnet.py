@@ -97,7 +97,8 @@ def test_info_hash_may_be_hex_or_base32(digits: str, info_hash: str) -> None:
     "link",
     [
         "", "magnet:", "magnet:?", "http://a/?xt=urn:btih:" + CD, "magnet:?a=&b=&c=", "magnet:?tr=",
-        "magnet:?xt", "magnet:?xt=urn%%3A", "magnet:?dn=foo&dht=127.0.0.1:43", "magnet:?xt=blah&dn=foo", "magnet:?xt=?dn=",
+        "magnet:?xt", "magnet:?xt=urn%%3A", "magnet:?dn=foo&dht=127.0.0.1:43", "magnet:?xt=blah&dn=foo",
+        "magnet:?xt=?dn=",
         "magnet:?xt=urn:btih:abababab", "magnet:?xt=urn:btih:" + "z" * 40, "magnet:?xt=urn:btih:===",
         "magnet:?xt=urn:btih: abababababababababab", "magnet:?xt=urn:btih:abaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
         "magnet:?xt=urn:sha1:PDAQRAOQQRYS76MRZJ33LK4MMVZBDSCL",
