@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from tools.bench.clients.aria2_client import Aria2
 from tools.bench.clients.client import LOOPBACK, Client, Endpoint, Peer
-from tools.bench.clients.libtorrent_client import Libtorrent
+from tools.bench.clients.floor_client import Floor
+from tools.bench.clients.libtorrent_client import Libtorrent, LibtorrentDefaults
 from tools.bench.clients.process import ClientError, Process, Usage
 from tools.bench.clients.swarm_client import Swarm
 from tools.bench.clients.torrents import Torrent, first_difference, make_torrent, write_random, write_tree
 from tools.bench.clients.trackers import Opentracker, SwarmTracker, Tracker
 from tools.bench.clients.transmission_client import Transmission
 
-#: name -> how to make it.
-CLIENTS: dict[str, Callable[[], Client]] = {
+#: What `--pairs` calls it -> its class.
+CLIENTS: dict[str, type[Client]] = {
     "swarm": Swarm,
     "libtorrent": Libtorrent,
-    "libtorrent-defaults": lambda: Libtorrent(is_tuned=False),
+    "libtorrent-defaults": LibtorrentDefaults,
     "aria2": Aria2,
     "transmission": Transmission,
+    "floor": Floor,
 }
 
 __all__ = [
@@ -29,7 +29,9 @@ __all__ = [
     "Client",
     "ClientError",
     "Endpoint",
+    "Floor",
     "Libtorrent",
+    "LibtorrentDefaults",
     "Opentracker",
     "Peer",
     "Process",

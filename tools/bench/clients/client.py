@@ -75,12 +75,14 @@ class Client(ABC):
         is_dialling: `leech` can be given peers' addresses; otherwise it only learns of them from a tracker.
         is_dialling_loopback: connects to 127.0.0.1 when a tracker names it. Transmission 3 ignores every
             address in 127.0.0.0/8 and ::1 ("martian") and waits to be dialled.
+        is_tracked: asks the torrent's tracker for peers.
         is_making_empty_files: a file of no bytes is there at the end (Transmission 3 leaves it out).
     """
 
     name: ClassVar[str]
     is_dialling: ClassVar[bool] = True
     is_dialling_loopback: ClassVar[bool] = True
+    is_tracked: ClassVar[bool] = True
     is_making_empty_files: ClassVar[bool] = True
 
     @abstractmethod

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from tools.bench.clients.client import Client, Endpoint, Peer
 from tools.bench.clients.process import Process
@@ -16,7 +17,9 @@ _SCRIPT = Path(__file__).with_name("libtorrent_peer.py")
 _START_TIMEOUT_S = 20.0
 
 
-class LibtorrentPeer(Peer):
+class JsonPeer(Peer):
+    """A peer that says `listening`, `ready` and `complete` as JSON lines with its own clock."""
+
     def __init__(self, process: Process) -> None:
         super().__init__(process, 0)
         self.port = int(self._event("listening", _START_TIMEOUT_S)["port"])
@@ -37,8 +40,7 @@ class LibtorrentPeer(Peer):
 class Libtorrent(Client):
     name = "libtorrent"
 
-    def __init__(self, *, is_tuned: bool = True) -> None:
-        self._options = [] if is_tuned else ["--defaults"]
+    _options: ClassVar[list[str]] = []
 
     def missing(self) -> str | None:
         if importlib.util.find_spec("libtorrent") is None:
@@ -62,4 +64,11 @@ class Libtorrent(Client):
             *dialled,
             *self._options,
         ]
-        return LibtorrentPeer(Process(command))
+        return JsonPeer(Process(command))
+
+
+class LibtorrentDefaults(Libtorrent):
+    """With libtorrent's own settings, not the tuned ones."""
+
+    name = "libtorrent-defaults"
+    _options: ClassVar[list[str]] = ["--defaults"]

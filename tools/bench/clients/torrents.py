@@ -19,6 +19,7 @@ class Torrent:
         path: the .torrent.
         content: the file or folder; its name is the torrent's name.
         infohash: SHA-1 of the info dictionary.
+        piece_hashes: 20 bytes a piece, end to end.
     """
 
     path: Path
@@ -26,6 +27,7 @@ class Torrent:
     infohash: bytes
     total_bytes: int
     piece_length: int
+    piece_hashes: bytes
 
 
 def bencode(value: object) -> bytes:
@@ -96,11 +98,8 @@ def make_torrent(
     """
     files = content_files(content)
     lengths = [file.stat().st_size for file in files]
-    info: dict[str, object] = {
-        "name": content.name,
-        "piece length": piece_length,
-        "pieces": b"".join(_pieces(files, piece_length)),
-    }
+    pieces = b"".join(_pieces(files, piece_length))
+    info: dict[str, object] = {"name": content.name, "piece length": piece_length, "pieces": pieces}
     if content.is_file():
         info["length"] = lengths[0]
     else:
@@ -113,7 +112,7 @@ def make_torrent(
     encoded = bencode(info)
     tracker = b"" if announce is None else bencode("announce") + bencode(announce)
     path.write_bytes(b"d" + tracker + bencode("info") + encoded + b"e")
-    return Torrent(path, content, hashlib.sha1(encoded).digest(), sum(lengths), piece_length)
+    return Torrent(path, content, hashlib.sha1(encoded).digest(), sum(lengths), piece_length, pieces)
 
 
 def first_difference(wanted: Path, found: Path, *, is_empty_expected: bool = True) -> str | None:
