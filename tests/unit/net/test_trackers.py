@@ -1,0 +1,179 @@
+"""The tracker client against trackers that answer, refuse, or are none."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+
+import pytest
+
+from swarm.base.endpoint import Endpoint
+from swarm.base.errors import TrackerError
+from swarm.base.ids import InfoHash, PeerId
+from swarm.net import http
+from swarm.net.http import HttpAnswer, HttpError
+from swarm.net.trackers import TrackerClient
+from swarm.tracker.server import TrackerServer
+from swarm.wire.tracker.announce import PEERS_MAX, AnnounceRequest, ScrapeEntry
+from swarm.wire.tracker.http import ANSWER_MAX_BYTES
+
+TORRENT = InfoHash(b"t" * 20)
+REQUEST = AnnounceRequest(TORRENT, PeerId(b"-SW0100-abcdefghijkl"), 6881, 0, 0, 9)
+
+
+class FakeHttp:
+    """In the place of `http.get`: one canned answer, and what was asked."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, body: bytes = b"", status: int = 200, error: str = ""
+    ) -> None:
+        self.answer = HttpAnswer(status, body, "")
+        self.error = error
+        self.asked: list[tuple[str, bool]] = []
+        monkeypatch.setattr(http, "get", self.get)
+
+    async def get(self, url: str, *, max_bytes: int, timeout_s: float, may_be_loopback: bool) -> HttpAnswer:
+        assert max_bytes == ANSWER_MAX_BYTES and timeout_s > 0
+        self.asked.append((url, may_be_loopback))
+        if self.error:
+            raise HttpError(self.error)
+        return self.answer
+
+
+class TestOnOurTracker:
+    async def test_announce_and_scrape(self) -> None:
+        client = TrackerClient()
+        async with TrackerServer("127.0.0.1", 0) as server:
+            (url,) = server.urls
+            seed = AnnounceRequest(TORRENT, PeerId(b"-SW0100-seedseedseed"), 7000, 0, 0, 0, "started")
+            await client.announce(url, seed)
+            response = await client.announce(url, REQUEST)
+            others = [InfoHash(bytes([number]) * 20) for number in range(120)]
+            found = await client.scrape(url, [*others, TORRENT])
+        assert response.peers == (Endpoint("127.0.0.1", 7000),)
+        assert found == {TORRENT: ScrapeEntry(seeds=1, leechers=1, downloads=0)}
+        await client.close()
+
+    async def test_a_tracker_on_this_machine_must_look_like_one(self) -> None:
+        client = TrackerClient()
+        async with TrackerServer("127.0.0.1", 0) as server:
+            for host in ("127.0.0.1", "localhost"):
+                with pytest.raises(TrackerError, match="is this machine"):
+                    await client.announce(f"http://{host}:{server.port}/shutdown?", REQUEST)
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        ("body", "status", "message"),
+        [
+            (b"<html>not found</html>", 404, "HTML instead of bencode (HTTP 404)"),
+            (b"<!DOCTYPE html>", 200, "HTML instead of bencode"),
+            (b"", 500, "an empty answer (HTTP 500)"),
+            (b"d14:failure reason6:bannede", 403, "banned (HTTP 403)"),
+            (b"d14:failure reason4:\x1b[2Je", 200, "\\x1b[2J"),
+            (b"d6:peers619:" + bytes(19) + b"e", 200, "peers6 of 19 bytes are no list of addresses"),
+        ],
+    )
+    async def test_that_are_failures(
+        self, monkeypatch: pytest.MonkeyPatch, body: bytes, status: int, message: str
+    ) -> None:
+        FakeHttp(monkeypatch, body, status)
+        with pytest.raises(TrackerError) as raised:
+            await TrackerClient().announce("http://t/announce", REQUEST)
+        assert str(raised.value) == message
+
+    async def test_a_status_does_not_spoil_a_good_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        FakeHttp(monkeypatch, b"d8:intervali1800e5:peers0:e", 203)
+        assert (await TrackerClient().announce("http://t/announce", REQUEST)).interval_s == 1800
+
+    async def test_retry_in_survives_a_status(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        FakeHttp(monkeypatch, b"d14:failure reason4:full8:retry ini5ee", 503)
+        with pytest.raises(TrackerError) as raised:
+            await TrackerClient().announce("http://t/announce", REQUEST)
+        assert raised.value.retry_in_s == 300
+
+    async def test_a_million_peers_are_cut(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        FakeHttp(monkeypatch, b"d5:peers600000:" + b"\x08\x08\x08\x08\x1a\xe1" * 100_000 + b"e")
+        response = await TrackerClient().announce("http://t/announce", REQUEST)
+        assert len(response.peers) == PEERS_MAX
+
+    async def test_errors_on_the_way_are_the_tracker_s(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        FakeHttp(monkeypatch, error="connection refused")
+        with pytest.raises(TrackerError, match=r"^connection refused$"):
+            await TrackerClient().announce("http://t/announce", REQUEST)
+
+
+class TestUrls:
+    @pytest.mark.parametrize("url", ["udp://t:1/announce", "wss://t", "", "http://[::1", "file:///announce"])
+    async def test_of_other_kinds_are_never_tried_again(self, url: str) -> None:
+        with pytest.raises(TrackerError) as raised:
+            await TrackerClient().announce(url, REQUEST)
+        assert raised.value.is_final
+
+    @pytest.mark.parametrize(
+        ("url", "may_be_loopback"),
+        [
+            ("http://t/announce", True),
+            ("http://t/passkey/announce.php?x=1", True),
+            ("http://t/scrape", True),
+            ("http://t/admin?/announce", False),
+            ("http://t/", False),
+        ],
+    )
+    async def test_only_those_of_trackers_may_lead_to_this_machine(
+        self, monkeypatch: pytest.MonkeyPatch, url: str, may_be_loopback: bool
+    ) -> None:
+        fake = FakeHttp(monkeypatch, b"de")
+        await TrackerClient().announce(url, REQUEST)
+        assert fake.asked[0][1] == may_be_loopback
+
+    async def test_a_tracker_without_the_convention_cannot_be_scraped(self) -> None:
+        with pytest.raises(TrackerError, match="cannot be scraped"):
+            await TrackerClient().scrape("http://t/a", [TORRENT])
+
+    async def test_many_torrents_are_scraped_in_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fake = FakeHttp(monkeypatch, b"d5:filesdee")
+        assert await TrackerClient().scrape("http://t/announce", [TORRENT] * 101) == {}
+        assert [url.count("info_hash=") for url, _ in fake.asked] == [50, 50, 1]
+        assert max(len(url) for url, _ in fake.asked) < 4096
+
+
+class TestTurns:
+    async def test_requests_at_a_time_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        running_max = running = 0
+
+        async def slow(url: str, **_: object) -> HttpAnswer:
+            nonlocal running, running_max
+            running += 1
+            running_max = max(running_max, running)
+            for _turn in range(5):
+                await asyncio.sleep(0)
+            running -= 1
+            return HttpAnswer(200, b"de", url)
+
+        monkeypatch.setattr(http, "get", slow)
+        client = TrackerClient(concurrent_max=3)
+        await asyncio.gather(*(client.announce("http://t/announce", REQUEST) for _ in range(20)))
+        assert running_max == 3
+
+    async def test_nothing_is_asked_after_close(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fake = FakeHttp(monkeypatch, b"de")
+        client = TrackerClient()
+        await client.close()
+        with pytest.raises(TrackerError, match="closed"):
+            await client.announce("http://t/announce", REQUEST)
+        assert fake.asked == []
+
+
+async def test_a_bomb_from_a_tracker_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        bomb = zlib.compress(bytes(8 << 20))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\n")
+        writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(bomb), bomb))
+        writer.close()
+
+    server = await asyncio.start_server(body, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(TrackerError, match="the answer is longer than"):
+            await TrackerClient().announce(f"http://127.0.0.1:{port}/announce", REQUEST)
