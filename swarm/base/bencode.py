@@ -149,8 +149,8 @@ class Verbatim(Bencached):  # type: ignore[misc]  # the package has no types
         super().__init__(raw)
 
 
-#: What encoding takes: text is written as UTF-8, a bool as 0 or 1.
-Encodable: TypeAlias = int | str | bytes | Verbatim | Sequence["Encodable"] | Mapping[bytes, "Encodable"]
+#: What encoding takes: text is written as UTF-8, a bool as 0 or 1; what is inside is checked when written.
+Encodable: TypeAlias = int | str | bytes | Verbatim | Sequence[Any] | Mapping[bytes, Any]
 
 
 class _Writers(dict[type, Any]):

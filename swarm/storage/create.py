@@ -251,6 +251,8 @@ class _Hasher:
                     worker.join()
         if self.failure is not None:
             raise self.failure
+        if progress is not None:
+            progress(self.total, self.total)
         return bytes(self.hashes)
 
     def _thread(self, index: int) -> None:

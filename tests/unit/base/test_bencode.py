@@ -142,4 +142,4 @@ def test_encode_writes_verbatim_bytes_as_they_are() -> None:
 
 def test_encode_has_no_floats() -> None:
     with pytest.raises(TypeError, match="bencode has no float"):
-        bencode.encode([1.5])  # type: ignore[list-item]
+        bencode.encode([1.5])

@@ -228,7 +228,7 @@ def test_short_reads_are_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     readv, preadv = os.readv, os.preadv
     monkeypatch.setattr(os, "readv", lambda descriptor, buffers: readv(descriptor, [buffers[0][:7]]))
     monkeypatch.setattr(
-        creating.os,
+        os,
         "preadv",
         lambda descriptor, buffers, offset: preadv(descriptor, [buffers[0][:999]], offset),
     )
