@@ -39,6 +39,7 @@ def storage_error(error: OSError, path: Path | str) -> StorageError:
         errno.EISDIR: "a folder stands where a file should be",
         errno.ELOOP: "a symbolic link stands in the way; it is not followed out of the download folder",
         errno.EIO: "the disk reports an input/output error",
+        errno.ESHUTDOWN: "the torrent was stopped",
         errno.EFBIG: "the file would be larger than the file system allows",
     }.get(error.errno or 0, error.strerror or "unknown error")
     return StorageError(advice, path=str(path), error_number=error.errno or 0)
@@ -90,6 +91,7 @@ class ContentFiles:
         self._lock = threading.Lock()
         self._allocated: set[int] = set()
         self._dirty: set[int] = set()
+        self._is_closed = False
 
     #: The part file's place among the file indices.
     PART = -1
@@ -140,16 +142,22 @@ class ContentFiles:
             return
         if index in self._unwanted and not self._exists(index):
             index, offset = self.PART, content_offset
-        path = self.path_of(index)
         try:
             with self._opened(index, is_writable=is_write) as descriptor:
                 if is_write:
                     _write_all(descriptor, views, offset)
-                    self._dirty.add(index)
+                    self._note_dirty(index)
                 else:
-                    _read_all(descriptor, views, offset, path)
+                    _read_all(descriptor, views, offset)
         except OSError as error:
-            raise storage_error(error, path) from None
+            raise storage_error(error, self.path_of(index)) from None
+        except EOFError as error:
+            raise StorageError(str(error), path=str(self.path_of(index))) from None
+
+    def _note_dirty(self, index: int) -> None:
+        # `sync` takes the set under the same lock: it never changes while that goes through it.
+        with self._lock:
+            self._dirty.add(index)
 
     def _exists(self, index: int) -> bool:
         return index in self._handles or self.path_of(index).exists()
@@ -175,6 +183,10 @@ class ContentFiles:
         opened.users = 1
         evicted = []
         with self._lock:
+            if self._is_closed:
+                # A job that comes late must not leave a descriptor behind that nobody closes.
+                os.close(opened.descriptor)
+                raise OSError(errno.ESHUTDOWN, "the torrent was stopped")
             rival = self._handles.pop(index, None)
             if rival is not None:
                 evicted.append(rival)
@@ -244,27 +256,56 @@ class ContentFiles:
         """
         gained = self._unwanted - unwanted
         self._unwanted = unwanted
-        if gained and self._part_path.exists():
-            for index in sorted(gained):
-                self._move_from_part(index)
+        self._take_from_part(sorted(gained))
 
-    def _move_from_part(self, index: int) -> None:
-        file = self.layout.files[index]
-        try:
-            with self._opened(self.PART, is_writable=False) as source:
-                for start, end in data_regions(source, file.offset, file.offset + file.length):
-                    while start < end:
-                        chunk = os.pread(source, min(end - start, 1 << 20), start)
-                        if not chunk:
-                            break
-                        with self._opened(index, is_writable=True) as target:
-                            _write_all(target, [memoryview(chunk)], start - file.offset)
-                        start += len(chunk)
-        except OSError as error:
-            raise storage_error(error, self.path_of(index)) from None
+    def take_from_part(self) -> None:
+        """Bring bytes of wanted files, that an earlier run put into the part file, to where they belong.
+
+        Raises:
+            StorageError: as `select`.
+        """
+        if not self._is_reading_only:
+            self._take_from_part(
+                [
+                    index
+                    for index, file in enumerate(self.layout.files)
+                    if file.length and not file.is_pad and index not in self._unwanted
+                ]
+            )
+
+    def _take_from_part(self, indices: Sequence[int]) -> None:
+        if not indices or not self._part_path.exists():
+            return
+        for index in indices:
+            # The bytes of a file that exists went there and not into the part file. Holes do not tell
+            # single bytes apart: copying once more could put a neighbour's zeros over good data.
+            if self._exists(index):
+                continue
+            file = self.layout.files[index]
+            try:
+                with self._opened(self.PART, is_writable=False) as source:
+                    for start, end in data_regions(source, file.offset, file.offset + file.length):
+                        self._copy_from_part(source, index, start, end)
+            except OSError as error:
+                raise storage_error(error, self.path_of(index)) from None
+
+    def _copy_from_part(self, source: int, index: int, start: int, end: int) -> None:
+        while start < end:
+            chunk = os.pread(source, min(end - start, 1 << 20), start)
+            if not chunk:
+                break
+            at = start - self.layout.files[index].offset
+            with self._opened(index, is_writable=True) as target:
+                _write_all(target, [memoryview(chunk)], at)
+            start += len(chunk)
+        self._note_dirty(index)
 
     def data_ranges(self) -> list[tuple[int, int]]:
-        """The ranges (start, end) of the content that were ever written, holes left out, in order."""
+        """The ranges (start, end) of the content that were ever written, holes left out, in order.
+
+        Raises:
+            StorageError: something stands where a file should be, or it may not be read.
+        """
         found: list[tuple[int, int]] = []
         for index, file in enumerate(self.layout.files):
             if not file.length:
@@ -274,27 +315,32 @@ class ContentFiles:
                 continue
             is_in_part = index in self._unwanted and not self._exists(index)
             source, base = (self.PART, 0) if is_in_part else (index, file.offset)
-            if not self.path_of(source).exists():
-                continue
             first = file.offset - base
-            with self._opened(source, is_writable=False) as descriptor:
-                for start, end in data_regions(descriptor, first, first + file.length):
-                    found.append((start + base, end + base))
+            try:
+                with self._opened(source, is_writable=False) as descriptor:
+                    for start, end in data_regions(descriptor, first, first + file.length):
+                        found.append((start + base, end + base))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise storage_error(error, self.path_of(source)) from None
         return found
 
     def signature(self) -> list[tuple[int, int]]:
-        """(size in bytes, mtime in ns) of each file, (-1, 0) for one that is not there."""
+        """(size in bytes, mtime in ns) of each file, (-1, 0) for one that is not there.
+
+        For a file that is not wanted and not there it is the part file's: what is known of its pieces
+        stands and falls with that.
+        """
         signed = []
+        part = _sign(self._part_path)
         for index, file in enumerate(self.layout.files):
             if file.is_pad:
                 signed.append((0, 0))
                 continue
-            try:
-                status = os.stat(self.path_of(index))
-            except OSError:
-                signed.append((-1, 0))
-                continue
-            signed.append((status.st_size, status.st_mtime_ns))
+            signed.append(
+                part if index in self._unwanted and not self._exists(index) else _sign(self.path_of(index))
+            )
         return signed
 
     def sync(self) -> None:
@@ -303,22 +349,41 @@ class ContentFiles:
         Raises:
             StorageError: the disk failed; what was written since the last `sync` may be lost.
         """
-        dirty, self._dirty = self._dirty, set()
+        with self._lock:
+            dirty, self._dirty = self._dirty, set()
         for index in dirty:
             try:
-                with self._opened(index, is_writable=True) as descriptor:
+                # Not for writing: that would create a file that somebody has deleted meanwhile.
+                with self._opened(index, is_writable=False) as descriptor:
                     os.fdatasync(descriptor)
+            except FileNotFoundError:
+                continue  # the record's signatures will tell
             except OSError as error:
-                self._dirty |= dirty
+                with self._lock:
+                    self._dirty |= dirty
                 raise storage_error(error, self.path_of(index)) from None
 
     def remove_part_file(self) -> None:
-        """Delete the part file: nothing unselected shares a piece with the selection any more."""
-        self._part_path.unlink(missing_ok=True)
+        """Delete the part file: nothing unselected shares a piece with the selection any more.
+
+        Raises:
+            StorageError: it may not be deleted.
+        """
+        with self._lock:
+            handle = self._handles.pop(self.PART, None)
+            if handle is not None:
+                handle.is_evicted = True
+        if handle is not None and not handle.users:
+            os.close(handle.descriptor)
+        try:
+            self._part_path.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(error, self._part_path) from None
 
     def close(self) -> None:
-        """Close all descriptors that nobody uses."""
+        """Close all descriptors, those in use as soon as they are not; nothing is opened any more."""
         with self._lock:
+            self._is_closed = True
             handles = list(self._handles.values())
             self._handles.clear()
             for handle in handles:
@@ -326,6 +391,14 @@ class ContentFiles:
             unused = [handle for handle in handles if not handle.users]
         for handle in unused:
             os.close(handle.descriptor)
+
+
+def _sign(path: Path) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (-1, 0)
+    return (status.st_size, status.st_mtime_ns)
 
 
 def open_below(top: Path, parts: Sequence[str], *, is_writable: bool) -> int:
@@ -385,16 +458,13 @@ class _Cursor:
         return taken
 
 
-def _read_all(descriptor: int, views: Sequence[memoryview], offset: int, path: Path) -> None:
+def _read_all(descriptor: int, views: Sequence[memoryview], offset: int) -> None:
     for batch, length in _batches(views):
         done = 0
         while done < length:
             count = os.preadv(descriptor, _rest(batch, done), offset + done)
             if not count:
-                raise StorageError(
-                    f"it is shorter than the torrent says (ends before byte {offset + length})",
-                    path=str(path),
-                )
+                raise EOFError(f"it is shorter than the torrent says (ends before byte {offset + length})")
             done += count
         offset += length
 
