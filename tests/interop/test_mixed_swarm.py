@@ -12,7 +12,7 @@ from tests.interop.cases import MIXED
 from tests.interop.conftest import Stage, client_or_skip
 from tools.bench.clients import Peer
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 
 NAMES = ["swarm", "libtorrent", "aria2", "transmission"]
 START_TIMEOUT_S = 30

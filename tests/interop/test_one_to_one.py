@@ -14,7 +14,7 @@ from tests.interop.cases import CASES, Case
 from tests.interop.conftest import Stage, client_or_skip
 from tools.bench.clients import Client
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 
 START_TIMEOUT_S = 30
 TRANSFER_TIMEOUT_S = 60
