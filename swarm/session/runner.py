@@ -289,7 +289,7 @@ class Runner:
             self.link_sent(link, length, ())
             self._unreadable(piece, error)
             return
-        link.send_blocks(chunk.buffer, chunk, length)
+        link.send_blocks(chunk.memory, chunk, length)
 
     def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
-class BufferPool:
-    """Lends buffers of one size and keeps those that come back, up to a bound."""
+T = TypeVar("T")
 
-    __slots__ = ("_free", "_kept_max", "size_bytes")
 
-    def __init__(self, size_bytes: int, kept_max_bytes: int) -> None:
-        self.size_bytes = size_bytes
-        self._kept_max = max(1, kept_max_bytes // max(1, size_bytes))
-        self._free: list[memoryview] = []
+class BufferPool(Generic[T]):
+    """Lends buffers of one kind and keeps those that come back, up to a bound.
 
-    def lend(self) -> memoryview:
+    Args:
+        make: makes a new buffer.
+        kept_max: how many unused ones are kept.
+    """
+
+    __slots__ = ("_free", "_kept_max", "_make")
+
+    def __init__(self, make: Callable[[], T], kept_max: int) -> None:
+        self._make = make
+        self._kept_max = max(1, kept_max)
+        self._free: list[T] = []
+
+    def lend(self) -> T:
         """A buffer with whatever was in it before."""
-        return self._free.pop() if self._free else memoryview(bytearray(self.size_bytes))
+        return self._free.pop() if self._free else self._make()
 
-    def give_back(self, buffer: memoryview) -> None:
+    def give_back(self, buffer: T) -> None:
         """The borrower is done with it and keeps no view of it."""
         if len(self._free) < self._kept_max:
             self._free.append(buffer)

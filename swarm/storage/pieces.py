@@ -57,7 +57,9 @@ class PieceStore:
         self._piece_hashes = piece_hashes
         self._disk = disk
         self._on_hashed = on_hashed
-        self._pool = BufferPool(geometry.piece_length, KEPT_BUFFERS_BYTES)
+        self._pool = BufferPool(
+            lambda: memoryview(bytearray(geometry.piece_length)), KEPT_BUFFERS_BYTES // geometry.piece_length
+        )
         self._gathering: dict[int, memoryview] = {}
 
     def store(self, piece: int, begin: int, parts: Sequence[memoryview], mask: int) -> None:
@@ -133,18 +135,38 @@ class PieceStore:
         self._gathering[piece] = buffer
 
 
+class ChunkBuffer:
+    """Memory for up to `block_count` blocks, each behind room for its head.
+
+    `blocks` are the places of the blocks alone: slicing 64 of them costs more than filling them in.
+    """
+
+    __slots__ = ("blocks", "memory")
+
+    def __init__(self, block_count: int, head_bytes: int) -> None:
+        stride = BLOCK_BYTES + head_bytes
+        self.memory = memoryview(bytearray(block_count * stride))
+        self.blocks = [
+            self.memory[start : start + BLOCK_BYTES]
+            for start in range(head_bytes, block_count * stride, stride)
+        ]
+
+
 class Chunk:
     """Up to 64 blocks of one piece as they go over the wire, each behind its 13-byte head.
 
     `pins` counts the links that still send from it; only an unpinned chunk's memory is used again.
+
+    Args:
+        source: where the memory goes back to; None for memory that is used once.
     """
 
-    __slots__ = ("buffer", "first_block", "is_cached", "is_pooled", "pins")
+    __slots__ = ("first_block", "is_cached", "memory", "pins", "source")
 
-    def __init__(self, buffer: memoryview, first_block: int, *, is_pooled: bool = True) -> None:
-        self.buffer = buffer
+    def __init__(self, memory: memoryview, first_block: int, source: ChunkBuffer | None) -> None:
+        self.memory = memory
         self.first_block = first_block
-        self.is_pooled = is_pooled
+        self.source = source
         self.pins = 0
         self.is_cached = False
 
@@ -173,9 +195,10 @@ class ChunkReader:
         self._head_bytes = head_bytes
         self._write_head = write_head
         blocks = min(CHUNK_BLOCKS, geometry.blocks_per_piece)
-        self._pool = BufferPool(blocks * (BLOCK_BYTES + head_bytes), CHUNK_CACHE_BYTES)
+        kept_max = max(2, CHUNK_CACHE_BYTES // (blocks * BLOCK_BYTES))
+        self._pool = BufferPool(lambda: ChunkBuffer(blocks, head_bytes), kept_max)
         self._cache: OrderedDict[tuple[int, int], Chunk] = OrderedDict()
-        self._cached_max = max(2, CHUNK_CACHE_BYTES // self._pool.size_bytes)
+        self._cached_max = kept_max
         self._reading: dict[tuple[int, int], list[ChunkDone]] = {}
 
     @staticmethod
@@ -199,7 +222,7 @@ class ChunkReader:
         )
 
     def get_odd(self, piece: int, begin: int, length: int, block_bytes: int, done: ChunkDone) -> None:
-        """As `get`, for a run cut in another way; `chunk.buffer` is all of its wire form."""
+        """As `get`, for a run cut in another way; `chunk.memory` is all of its wire form."""
 
         def job() -> Chunk:
             sizes = [min(block_bytes, length - at) for at in range(0, length, block_bytes)]
@@ -212,7 +235,7 @@ class ChunkReader:
                 at += self._head_bytes + size
                 start += size
             self._files.read(self._geometry.piece_offset(piece) + begin, views)
-            chunk = Chunk(buffer, 0, is_pooled=False)
+            chunk = Chunk(buffer, 0, None)
             chunk.pins = 1
             return chunk
 
@@ -238,22 +261,22 @@ class ChunkReader:
             lambda chunk, error: self._was_read(key, buffer, chunk, error),
         )
 
-    def _read(self, piece: int, number: int, buffer: memoryview) -> Chunk:
+    def _read(self, piece: int, number: int, buffer: ChunkBuffer) -> Chunk:
         first = number * CHUNK_BLOCKS * BLOCK_BYTES
         length = min(CHUNK_BLOCKS * BLOCK_BYTES, self._geometry.piece_bytes(piece) - first)
-        head = self._head_bytes
-        views = []
+        stride = BLOCK_BYTES + self._head_bytes
         at = 0
         for begin in range(first, first + length, BLOCK_BYTES):
-            size = min(BLOCK_BYTES, first + length - begin)
-            self._write_head(buffer, at, piece, begin, size)
-            views.append(buffer[at + head : at + head + size])
-            at += head + size
+            self._write_head(buffer.memory, at, piece, begin, min(BLOCK_BYTES, first + length - begin))
+            at += stride
+        views = buffer.blocks[: -(-length // BLOCK_BYTES)]
+        if length % BLOCK_BYTES:
+            views[-1] = views[-1][: length % BLOCK_BYTES]
         self._files.read(self._geometry.piece_offset(piece) + first, views)
-        return Chunk(buffer, number * CHUNK_BLOCKS)
+        return Chunk(buffer.memory, number * CHUNK_BLOCKS, buffer)
 
     def _was_read(
-        self, key: tuple[int, int], buffer: memoryview, chunk: Chunk | None, error: BaseException | None
+        self, key: tuple[int, int], buffer: ChunkBuffer, chunk: Chunk | None, error: BaseException | None
     ) -> None:
         waiting = self._reading.pop(key)
         if chunk is None:
@@ -275,8 +298,8 @@ class ChunkReader:
         self._reuse(chunk)
 
     def _reuse(self, chunk: Chunk) -> None:
-        if not chunk.pins and not chunk.is_cached and chunk.is_pooled:
-            self._pool.give_back(chunk.buffer)
+        if not chunk.pins and not chunk.is_cached and chunk.source is not None:
+            self._pool.give_back(chunk.source)
 
     def forget(self, piece: int) -> None:
         """`piece` has changed on disk or may not be served any more."""
@@ -291,7 +314,7 @@ class ChunkReader:
         first = begin // BLOCK_BYTES - chunk.first_block
         blocks = -(-length // BLOCK_BYTES)
         start = first * stride
-        return chunk.buffer[start : start + length + blocks * self._head_bytes]
+        return chunk.memory[start : start + length + blocks * self._head_bytes]
 
     def shrink(self) -> None:
         """Let go of what is cached: nothing is being served."""

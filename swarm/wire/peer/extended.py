@@ -47,7 +47,7 @@ class ExtendedHandshake:
 
 def encode_extended_handshake(handshake: ExtendedHandshake) -> bytes:
     """The payload after the extended id."""
-    content: dict[bytes, object] = {
+    content: dict[bytes, bencode.Encodable] = {
         b"m": {name.encode(): number for name, number in handshake.extensions.items()},
         b"v": handshake.client.encode(),
     }
