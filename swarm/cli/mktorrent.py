@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
@@ -16,11 +14,11 @@ from swarm.base.ids import InfoHash
 from swarm.base.units import format_size, parse_size
 from swarm.cli.options import option
 from swarm.cli.output import Output
-from swarm.cli.progress import hashing_bar
+from swarm.cli.progress import creation_bar
 from swarm.cli.torrent_file import check_writable, output_path, write_torrent
 from swarm.metainfo import magnet
 from swarm.metainfo.builder import DEFAULT_PIECE_LENGTH, TorrentOptions, check_piece_length
-from swarm.storage.create import Progress, create, own_name
+from swarm.storage.create import create, own_name
 
 #: Below this a number is an exponent, as in the C program (18 is 2^18); above, bytes.
 _MAX_EXPONENT = 40
@@ -138,7 +136,7 @@ def command(
         creation_date=None if no_date else int(time.time()),
         cross_seed=f"swarm-{os.urandom(16).hex()}".encode() if cross_seed else b"",
     )
-    with _bar(out) as progress:
+    with creation_bar(out) as progress:
         made = create(
             target,
             options,
@@ -180,20 +178,3 @@ def command(
                 "path": path,
             }
         )
-
-
-@contextmanager
-def _bar(out: Output) -> Iterator[Progress]:
-    """A bar that appears with the first progress, when the size is known."""
-    shown = 0
-    update: Callable[[int], None] | None = None
-
-    def progress(done: int, total: int) -> None:
-        nonlocal shown, update
-        if update is None:
-            update = stack.enter_context(hashing_bar(total, "hashing", out))
-        update(done - shown)
-        shown = done
-
-    with ExitStack() as stack:
-        yield progress

@@ -44,7 +44,7 @@ class Output:
 
     def json(self, value: Any) -> None:
         """One JSON object a line on stdout."""
-        print(json.dumps(value, ensure_ascii=True), flush=True)
+        print(json.dumps(value, ensure_ascii=True, separators=(",", ":")), flush=True)
 
     def info(self, text: str) -> None:
         """Something worth knowing while it works (stderr)."""

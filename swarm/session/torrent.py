@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
@@ -80,7 +80,7 @@ class Torrent:
         self._error: SwarmError | None = None
         self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
         self._notice_came = asyncio.Event()
-        self._on_changed: list[Callable[[], None]] = []
+        self._verified_came = asyncio.Event()
         self.runner: Runner | None = None
         self._keeper = ResumeKeeper(
             resume_path(settings.state_dir, metainfo.info_hash, content),
@@ -182,6 +182,28 @@ class Torrent:
         if self._complete.is_set():
             return
         raise self._error or SwarmError(f"{self.name} was stopped before it was complete")
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes of the content (its files end to end) from `offset` on, once they are verified.
+
+        Raises:
+            IndexError: the range goes beyond the content.
+            StorageError: the disk failed. SwarmError: the torrent ended before the bytes were here.
+        """
+        geometry = self.metainfo.geometry
+        if offset < 0 or length < 0 or offset + length > geometry.total_bytes:
+            raise IndexError(f"bytes {offset} to {offset + length} of {geometry.total_bytes}")
+        if not length:
+            return b""
+        size = geometry.piece_length
+        for piece in range(offset // size, (offset + length - 1) // size + 1):
+            while piece not in self._have:
+                if self._ended.is_set():
+                    raise self._error or SwarmError(f"{self.name} was stopped before it was complete")
+                await self._verified_came.wait()
+        buffer = bytearray(length)
+        await self._disk.run(lambda: self.files.read(offset, [memoryview(buffer)]))
+        return bytes(buffer)
 
     @property
     def error(self) -> SwarmError | None:
@@ -292,11 +314,13 @@ class Torrent:
             self.became_complete()
         else:
             self._state = "downloading"
+            self._wake_readers()
 
     def became_complete(self) -> None:
         self._state = "seeding"
         self._completed_at = time.monotonic()
         self._complete.set()
+        self._wake_readers()
         self._keeper.touch()
 
     @property
@@ -306,6 +330,11 @@ class Torrent:
 
     def pieces_verified(self) -> None:
         self._keeper.touch()
+        self._wake_readers()
+
+    def _wake_readers(self) -> None:
+        self._verified_came.set()
+        self._verified_came = asyncio.Event()
 
     def failed(self, error: SwarmError) -> None:
         """It cannot go on."""
@@ -313,6 +342,7 @@ class Torrent:
             self._state = "failed"
             self._error = error
             self._ended.set()
+            self._wake_readers()
 
     def _record(self, synced: Bitfield) -> resume.ResumeRecord:
         stats = self.snapshot()
@@ -338,3 +368,4 @@ class Torrent:
         if self._state != "failed":
             self._state = "stopped"
         self._ended.set()
+        self._wake_readers()

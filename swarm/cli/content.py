@@ -1,0 +1,52 @@
+"""Finds the content of a torrent where the user says it lies."""
+
+from __future__ import annotations
+
+import errno
+import os
+from itertools import islice
+from pathlib import Path
+
+from swarm.base.errors import StorageError
+from swarm.metainfo.torrent import Metainfo
+
+#: So many files are looked at to tell a folder that is the content from one that holds it.
+_LOOKED_AT = 50
+
+
+def find_content(torrent: Metainfo, place: Path) -> Path:
+    """The content itself, where `place` is it or the folder that holds it.
+
+    Raises:
+        StorageError: there is no such place, or nothing of the torrent in it.
+    """
+    if not os.path.lexists(place):
+        raise StorageError("no such file or folder", path=str(place), error_number=errno.ENOENT)
+    inner = place / torrent.name
+    if not torrent.is_multi_file:
+        content = inner if place.is_dir() else place
+        if not content.exists():
+            raise _absent(torrent, place)
+        return content
+    # The folder that is named as the torrent says wins where both would do.
+    content = max((inner, place), key=lambda candidate: _found(torrent, candidate))
+    if _found(torrent, content) == (0, 0):
+        raise _absent(torrent, place)
+    return content
+
+
+def _found(torrent: Metainfo, folder: Path) -> tuple[int, int]:
+    """How many of the torrent's files are there with the right size, and how many at all."""
+    right = present = 0
+    for file in islice((file for file in torrent.files if not file.is_pad), _LOOKED_AT):
+        try:
+            size = folder.joinpath(*file.path).stat().st_size
+        except OSError:
+            continue
+        present += 1
+        right += size == file.length
+    return right, present
+
+
+def _absent(torrent: Metainfo, place: Path) -> StorageError:
+    return StorageError(f"nothing of {torrent.name} is there", path=str(place), error_number=errno.ENOENT)

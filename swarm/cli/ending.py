@@ -1,0 +1,76 @@
+"""Runs a command's coroutine until it is done or somebody presses Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from swarm.cli.main import EXIT_INTERRUPTED
+
+T = TypeVar("T")
+
+
+class Interrupted(Exception):
+    """SIGINT or SIGTERM came; what was under way has been cancelled."""
+
+
+class Ending:
+    """The wish to end: the first SIGINT or SIGTERM asks nicely, the second ends the process at once.
+
+    Nothing is lost by the second: whatever we save is replaced atomically.
+    """
+
+    def __init__(self) -> None:
+        self._came = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._signalled)
+
+    def _signalled(self) -> None:
+        if self._came.is_set():
+            os._exit(EXIT_INTERRUPTED)
+        self._came.set()
+
+    async def unless(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which is cancelled when a signal comes first.
+
+        Raises:
+            Interrupted: a signal came. Whatever `work` raises.
+        """
+        return await first_of(work, self._interrupt())
+
+    async def _interrupt(self) -> Any:
+        await self._came.wait()
+        raise Interrupted
+
+
+async def first_of(*works: Coroutine[Any, Any, T]) -> T:
+    """The result of the first of `works` that ends, of several the first in order; the rest is cancelled."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended = [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return ended[0].result()
+
+
+def run(main: Callable[[Ending], Coroutine[Any, Any, int]]) -> int:
+    """Run `main` on uvloop where it is present; its result is the exit status."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        factory = uvloop.new_event_loop
+
+    async def started() -> int:
+        return await main(Ending())
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(started())

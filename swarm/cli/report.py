@@ -1,0 +1,222 @@
+"""Tells how transfers go: JSON lines, bars, or a plain line now and then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import NoReturn
+
+from swarm.base.units import format_size, format_span
+from swarm.cli.output import Output, printable
+from swarm.cli.progress import Row, TransferBars, are_bars_shown
+from swarm.session.progress import Progress
+from swarm.session.torrent import Torrent
+
+#: Between two looks at the torrents; cli.md: "once a second".
+TICK_S = 1.0
+#: Bars move more often: people look at them.
+BAR_TICK_S = 0.5
+#: Without a terminal, ticks between two plain lines.
+TICKS_A_LINE = 10
+
+
+class Report:
+    """One command's transfers, told to its user.
+
+    Args:
+        is_stdout_taken: stdout carries content, so that results go to stderr.
+    """
+
+    def __init__(self, output: Output, *, is_stdout_taken: bool = False) -> None:
+        self._output = output
+        self._is_stdout_taken = is_stdout_taken
+        self._torrents: list[Torrent] = []
+        self._said: dict[Torrent, str] = {}
+        self._bars = TransferBars() if are_bars_shown(output) else None
+
+    def listening(self, port: int) -> None:
+        self._output.event("listening", port=port)
+        self._output.detail(f"listening on port {port}")
+
+    def add(self, torrent: Torrent, fields: Mapping[str, str] | None = None) -> None:
+        """A torrent is known; `fields` are further ones of the JSON event."""
+        self._torrents.append(torrent)
+        self._output.event(
+            "metadata",
+            infohash=str(torrent.info_hash),
+            name=torrent.name,
+            total_bytes=torrent.metainfo.total_bytes,
+            **(fields or {}),
+        )
+
+    async def run(self) -> NoReturn:
+        """Report until cancelled."""
+        ticks = 0
+        while True:
+            self._tick(is_line_due=ticks % TICKS_A_LINE == TICKS_A_LINE - 1)
+            ticks += 1
+            await asyncio.sleep(BAR_TICK_S if self._bars is not None else TICK_S)
+
+    def result(self, text: str) -> None:
+        """A line that the user asked for, above the bars."""
+        if self._output.is_quiet:
+            return
+        if self._bars is not None:
+            self._bars.hide()
+        if self._is_stdout_taken:
+            self._output.info(text)
+        else:
+            self._output.result(text)
+
+    def error(self, text: str) -> None:
+        if self._bars is not None:
+            self._bars.hide()
+        self._output.error(text)
+
+    def complete(self, torrent: Torrent) -> None:
+        """Everything wanted is here and verified."""
+        now = torrent.snapshot()
+        seconds = torrent.seconds_to_complete or 0.0
+        self._say_notices(torrent)
+        self._json_progress(torrent, now)
+        self._output.event("complete", infohash=str(torrent.info_hash), seconds=round(seconds, 3))
+        rate = (
+            f", {format_size(now.downloaded_bytes / seconds)}/s" if now.downloaded_bytes and seconds else ""
+        )
+        self.result(
+            f"{torrent.name}: complete, {format_size(now.done_bytes)} in {_span(seconds)}{rate}"
+            f" -> {torrent.content}"
+        )
+
+    def state_changed(self, torrent: Torrent) -> None:
+        """Tell at once what else the next tick would."""
+        self._say_notices(torrent)
+        self._json_progress(torrent, torrent.snapshot())
+
+    def close(self) -> None:
+        """Take the bars away and say what torrents still had to say."""
+        for torrent in self._torrents:
+            self._say_notices(torrent)
+        if self._bars is not None:
+            self._bars.close()
+            self._bars = None
+
+    def _tick(self, *, is_line_due: bool) -> None:
+        rows = []
+        for torrent in self._torrents:
+            self._say_notices(torrent)
+            now = torrent.snapshot()
+            self._json_progress(torrent, now)
+            if self._bars is not None:
+                rows.append(_row(now))
+            elif is_line_due:
+                self._say_line(torrent, now)
+        if self._bars is not None:
+            self._bars.show([*rows, _total(rows)] if len(rows) > 1 else rows)
+
+    def _json_progress(self, torrent: Torrent, now: Progress) -> None:
+        if not self._output.is_json:
+            return
+        self._output.event(
+            "progress",
+            infohash=str(torrent.info_hash),
+            state=now.state,
+            done_bytes=now.done_bytes,
+            total_bytes=now.wanted_bytes,
+            down_bytes_per_s=round(now.down_bytes_per_s),
+            up_bytes_per_s=round(now.up_bytes_per_s),
+            downloaded_bytes=now.downloaded_bytes,
+            uploaded_bytes=now.uploaded_bytes,
+            peers=now.peers,
+            seeds=now.seeds,
+            pieces_done=now.pieces_done,
+            pieces_total=now.pieces_total,
+            checked_bytes=now.checked_bytes,
+            checking_bytes=now.checking_bytes,
+        )
+
+    def _say_line(self, torrent: Torrent, now: Progress) -> None:
+        line = f"{now.name}: {describe(now)}"
+        # An idle seeder says nothing again and again.
+        if self._said.get(torrent) != line:
+            self._said[torrent] = line
+            self._output.info(line)
+
+    def _say_notices(self, torrent: Torrent) -> None:
+        for notice in torrent.notices():
+            text = notice.text if len(self._torrents) == 1 else f"{torrent.name}: {notice.text}"
+            is_shown = notice.level == "warning" or self._output.verbosity or not self._output.is_quiet
+            if self._bars is not None and is_shown:
+                self._bars.hide()
+            if notice.level == "warning":
+                self._output.warning(text)
+            elif notice.level == "info":
+                self._output.info(text)
+            else:
+                self._output.detail(text)
+
+
+def describe(now: Progress) -> str:
+    """How a transfer stands, on one line."""
+    if now.state == "checking":
+        return (
+            f"checking, {_share(now.checked_bytes, now.checking_bytes)} of {format_size(now.checking_bytes)}"
+        )
+    if now.state == "downloading":
+        return (
+            f"{_share(now.done_bytes, now.wanted_bytes)} of {format_size(now.wanted_bytes)}, "
+            f"{format_size(now.down_bytes_per_s)}/s, {_left(now)}{_peers(now)}"
+        )
+    if now.state == "seeding":
+        return f"seeding, {_seeding(now)}"
+    return now.state
+
+
+def _row(now: Progress) -> Row:
+    label = printable(now.name)
+    match now.state:
+        case "checking":
+            text = f"checking {format_size(now.checking_bytes)}"
+            return Row(label, now.checked_bytes, now.checking_bytes, text)
+        case "downloading":
+            rate = f"{format_size(now.down_bytes_per_s)}/s"
+            text = f"{format_size(now.wanted_bytes)} {rate:>10}  {_left(now)}{_peers(now)}"
+            return Row(label, now.done_bytes, now.wanted_bytes, text, now.down_bytes_per_s)
+        case "seeding":
+            return Row(label, now.done_bytes, now.wanted_bytes, f"seeding: {_seeding(now)}", has_bar=False)
+        case _:
+            return Row(label, now.done_bytes, now.wanted_bytes, now.state, has_bar=False)
+
+
+def _total(rows: list[Row]) -> Row:
+    done, total = sum(row.done for row in rows), sum(row.total for row in rows)
+    rate = sum(row.rate for row in rows)
+    left = f", {format_span((total - done) / rate)} left" if rate >= 1 else ""
+    return Row("total", done, total, f"{format_size(total)} {format_size(rate) + '/s':>10}{left}")
+
+
+def _share(done: int, total: int) -> str:
+    # Never 100 % before it is done.
+    return f"{100 * done // total if total else 100}%"
+
+
+def _left(now: Progress) -> str:
+    return "" if now.eta_s is None else f"{format_span(now.eta_s)} left, "
+
+
+def _peers(now: Progress) -> str:
+    return (
+        f"{now.peers} peer{'' if now.peers == 1 else 's'} ({now.seeds} seed{'' if now.seeds == 1 else 's'})"
+    )
+
+
+def _seeding(now: Progress) -> str:
+    ratio = now.uploaded_bytes / now.wanted_bytes if now.wanted_bytes else 0.0
+    return (
+        f"{now.peers} peer{'' if now.peers == 1 else 's'}, {format_size(now.up_bytes_per_s)}/s up, "
+        f"{format_size(now.uploaded_bytes)} uploaded, ratio {ratio:.2f}"
+    )
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else format_span(seconds)

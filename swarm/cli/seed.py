@@ -1,0 +1,204 @@
+"""`swarm seed`: offer content; a file or folder without a .torrent gets one first."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swarm.base.errors import MetainfoError, StorageError, SwarmError
+from swarm.cli import ending
+from swarm.cli.content import find_content
+from swarm.cli.ending import Ending, Interrupted, first_of
+from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
+from swarm.cli.options import option
+from swarm.cli.progress import creation_bar
+from swarm.cli.report import Report
+from swarm.cli.sources import is_url, read_source
+from swarm.cli.torrent_file import check_writable, output_path, read_torrent, write_torrent
+from swarm.cli.transfer import TransferOptions, status_of, transfer_options
+from swarm.metainfo import magnet
+from swarm.metainfo.builder import TorrentOptions
+from swarm.metainfo.torrent import Metainfo
+from swarm.session.session import Session
+from swarm.session.torrent import Torrent
+from swarm.storage.create import create, find_files, own_name
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What is to be seeded; `torrent_path` where its .torrent is, if it is a file of ours."""
+
+    torrent: Metainfo
+    content: Path
+    is_verified: bool
+    torrent_path: str
+
+
+@click.command("seed")
+@click.argument("source", metavar="SOURCE")
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@option("--skip-verify", is_flag=True, help="Believe that the content is complete, without looking.")
+@option("-o", "--output", metavar="FILE|DIR", help="Where to write a new .torrent (default: next to SOURCE).")
+@option("-f", "--force", is_flag=True, help="Replace a .torrent of other content.")
+@transfer_options
+def command(
+    source: str,
+    path: Path | None,
+    skip_verify: bool,
+    output: str | None,
+    force: bool,
+    transfer: TransferOptions,
+) -> None:
+    """Offer content to the swarm until interrupted.
+
+    SOURCE is a .torrent with its content at PATH (default: beside it; PATH is the content or the folder that
+    holds it), or any other file or folder, which then gets a .torrent next to it.
+    """  # fmt: skip
+    is_torrent = is_url(source) or source[:7].lower() == "magnet:" or _is_torrent_file(source)
+    offer = None
+    if not is_torrent:
+        if path is not None:
+            raise click.UsageError("PATH goes with a .torrent; here SOURCE itself is the content.")
+        offer = _offer_of_content(source, output, force, transfer)
+    status = ending.run(lambda end: _seed(source, path, offer, skip_verify, transfer, end))
+    if status != EXIT_DONE:
+        raise ExitWith(status)
+
+
+def _is_torrent_file(source: str) -> bool:
+    return source.lower().endswith(".torrent") and not os.path.isdir(source)
+
+
+# -- content without a torrent ----------------------------------------------------------------------
+
+
+def _offer_of_content(source: str, output: str | None, force: bool, transfer: TransferOptions) -> _Offer:
+    """Hash a file or folder and write its .torrent, or take the one that is there."""
+    content = Path(os.path.abspath(source))
+    if not content.exists():
+        raise StorageError("no such file or folder", path=source)
+    name = os.fsdecode(own_name(os.fsencode(content)))
+    path = output_path(output if output is not None else f"{content.parent}/", name)
+    out = transfer.output()
+    if os.path.lexists(path) and not force:
+        return _offer_again(path, content, transfer)
+    check_writable(path, may_replace=True)
+    options = TorrentOptions(
+        trackers=tuple((url,) for url in transfer.trackers), piece_length=None, creation_date=int(time.time())
+    )
+    with creation_bar(out) as progress:
+        made = create(content, options, omit=path, progress=progress)
+    for warning in made.warnings:
+        out.warning(warning)
+    write_torrent(path, made.raw, may_replace=force)
+    return _Offer(Metainfo.parse(made.raw, is_case_kept=True), content, is_verified=True, torrent_path=path)
+
+
+def _offer_again(path: str, content: Path, transfer: TransferOptions) -> _Offer:
+    """The .torrent that is there, if it is one of this content."""
+    try:
+        raw, _ = read_torrent(path)
+        torrent = Metainfo.parse(raw, is_case_kept=True)
+    except MetainfoError:
+        raise SwarmError(f"{path}: exists already and is no torrent; --force replaces it") from None
+    if not _is_of(torrent, path, content):
+        raise SwarmError(f"{path}: exists already, for other content; --force replaces it")
+    transfer.output().info(f"{path}: exists already and is used again; --force makes a new one")
+    return _Offer(torrent, content, is_verified=False, torrent_path=path)
+
+
+def _is_of(torrent: Metainfo, path: str, content: Path) -> bool:
+    """Whether names and sizes are the same; the hashes are compared before seeding."""
+    if torrent.name != content.name or torrent.is_multi_file != content.is_dir():
+        return False
+    files = find_files(os.fsencode(content), omit=path)
+    there = {(os.fsdecode(file.name), file.length) for file in files}
+    return there == {("/".join(file.path), file.length) for file in torrent.files if not file.is_pad}
+
+
+# -- seeding ----------------------------------------------------------------------------------------
+
+
+async def _seed(
+    source: str,
+    path: Path | None,
+    offer: _Offer | None,
+    skip_verify: bool,
+    transfer: TransferOptions,
+    end: Ending,
+) -> int:
+    session, output = transfer.session(), transfer.output()
+    report = Report(output)
+    try:
+        if offer is None:
+            offer = await end.unless(_offer_of_torrent(session, source, path))
+        async with session:
+            report.listening(session.port)
+            try:
+                return await end.unless(_transfer(session, offer, skip_verify, transfer, report))
+            finally:
+                report.close()
+    except Interrupted:
+        message = "interrupted: the state is saved, the same command goes on seeding"
+        output.event("interrupted", message=message)
+        output.info(message)
+        return EXIT_INTERRUPTED
+
+
+async def _offer_of_torrent(session: Session, source: str, path: Path | None) -> _Offer:
+    _, torrent = await read_source(session, source, is_case_kept=True)
+    place = path or (Path() if is_url(source) else Path(source).parent)
+    return _Offer(torrent, find_content(torrent, place), is_verified=False, torrent_path="")
+
+
+async def _transfer(
+    session: Session, offer: _Offer, skip_verify: bool, transfer: TransferOptions, report: Report
+) -> int:
+    torrent = await session.add(
+        offer.torrent,
+        content=offer.content,
+        peers=transfer.peers,
+        trackers=[url for url in transfer.trackers if (url,) not in offer.torrent.trackers],
+        use_trackers=not transfer.no_trackers,
+        is_seeding_only=True,
+        skip_verify=skip_verify or offer.is_verified,
+    )
+    link = _magnet(offer.torrent, transfer.trackers)
+    written = {"torrent": offer.torrent_path} if offer.torrent_path else {}
+    report.add(torrent, {"magnet": link, **written})
+    if written:
+        report.result(f"torrent    {offer.torrent_path}")
+    report.result(f"magnet     {link}")
+    works: list[Any] = [_keep_seeding(session, torrent, report), report.run()]
+    return await first_of(*works)
+
+
+async def _keep_seeding(session: Session, torrent: Torrent, report: Report) -> int:
+    """Until it fails; only the user ends a seeder."""
+    try:
+        await torrent.completed()
+        report.state_changed(torrent)
+        report.result(f"seeding    {torrent.content} on port {session.port}; Ctrl-C ends it")
+        async for _ in torrent.progress():
+            pass
+    except SwarmError as error:
+        report.error(str(error))
+        return status_of(error)
+    failure = torrent.error or SwarmError(f"{torrent.name} was stopped")
+    report.error(str(failure))
+    return status_of(failure)
+
+
+def _magnet(torrent: Metainfo, trackers: tuple[str, ...]) -> str:
+    known = [url for tier in torrent.trackers for url in tier]
+    return magnet.make(
+        torrent.info_hash,
+        name=torrent.name,
+        trackers=dict.fromkeys([*known, *trackers]),
+        web_seeds=torrent.web_seeds,
+    )

@@ -1,0 +1,115 @@
+"""What `seed` and `leech` share: their options, the session made of them, how a run ends."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import click
+
+from swarm.base.errors import SwarmError
+from swarm.cli.main import EXIT_MISMATCH, exit_status
+from swarm.cli.options import HostPort, Size, option
+from swarm.cli.output import Output
+from swarm.engine.settings import EngineSettings
+from swarm.session.session import Session
+from swarm.session.settings import SessionSettings
+from swarm.session.torrent import DataMismatchError
+
+
+def _refuse_rate(_ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    if value is not None:
+        raise click.UsageError(f"--{param.name}: rate limits are not built yet.")
+    return value
+
+
+def _refuse_require(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if value == "require":
+        raise click.UsageError("--encryption require: encryption is not built yet; links are in the clear.")
+    return value
+
+
+_OPTIONS = (
+    option("--port", type=click.IntRange(0, 65_535), metavar="N",
+           help="Listen there; 0: any free port (default: 6881 and upwards)."),
+    option("--bind", metavar="ADDR|INTERFACE", help="Use only this address or interface."),
+    option("--peer", "peers", type=HostPort(), multiple=True, metavar="HOST:PORT",
+           help="Connect to this peer; repeat for more."),
+    option("--tracker", "trackers", multiple=True, metavar="URL", help="Another tracker; repeat for more."),
+    option("--no-trackers", is_flag=True, help="Ask no tracker."),
+    option("--no-dht", is_flag=True, help="No DHT (not built yet: always off)."),
+    option("--no-pex", is_flag=True, help="No peer exchange (not built yet: always off)."),
+    option("--no-lsd", is_flag=True, help="No local discovery (not built yet: always off)."),
+    option("--up", type=Size(), callback=_refuse_rate, metavar="RATE", help="Upload limit (not built yet)."),
+    option("--down", type=Size(), callback=_refuse_rate, metavar="RATE",
+           help="Download limit (not built yet)."),
+    option("--max-peers", type=click.IntRange(1, 10_000), metavar="N",
+           help="Connections at most (default: 55 a torrent, 200 in all)."),
+    option("--encryption", type=click.Choice(["off", "allow", "require"]), default="allow",
+           callback=_refuse_require, help="Not built yet: links are in the clear."),
+    option("--json", "is_json", is_flag=True, help="JSON lines on stdout, nothing else."),
+    option("--quiet", "is_quiet", is_flag=True, help="Only warnings and errors."),
+    option("-v", "--verbose", "verbosity", count=True, help="Say more."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOptions:
+    """The shared options as given."""
+
+    port: int | None
+    bind: str | None
+    peers: tuple[tuple[str, int], ...]
+    trackers: tuple[str, ...]
+    no_trackers: bool
+    no_dht: bool
+    no_pex: bool
+    no_lsd: bool
+    up: int | None
+    down: int | None
+    max_peers: int | None
+    encryption: str
+    is_json: bool
+    is_quiet: bool
+    verbosity: int
+
+    def __post_init__(self) -> None:
+        if self.no_trackers and self.trackers:
+            raise click.UsageError("--no-trackers and --tracker exclude each other.")
+        for url in self.trackers:
+            if not url.lower().startswith(("http://", "https://")):
+                raise click.UsageError(f"--tracker {url}: only http and https trackers are built yet.")
+
+    def output(self) -> Output:
+        return Output(is_json=self.is_json, is_quiet=self.is_quiet, verbosity=self.verbosity)
+
+    def session(self) -> Session:
+        """A session that is not open yet."""
+        settings = SessionSettings()
+        if self.max_peers is not None:
+            settings = SessionSettings(
+                connections_max=self.max_peers, engine=EngineSettings(connections_max=self.max_peers)
+            )
+        return Session(port=self.port, bind=self.bind, settings=settings)
+
+
+def transfer_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the shared options; it gets them as one argument `transfer`."""
+    names = [field.name for field in fields(TransferOptions)]
+
+    @functools.wraps(command)
+    def packed(**values: Any) -> None:
+        shared = TransferOptions(**{name: values.pop(name) for name in names})
+        command(transfer=shared, **values)
+
+    decorated: Callable[..., None] = packed
+    for decorate in reversed(_OPTIONS):
+        decorated = decorate(decorated)
+    return decorated
+
+
+def status_of(error: SwarmError) -> int:
+    """As `exit_status`, and content that does not match as well."""
+    return EXIT_MISMATCH if isinstance(error, DataMismatchError) else exit_status(error)
