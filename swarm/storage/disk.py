@@ -88,14 +88,22 @@ class Disk:
         while answers:
             done, value, error = answers.popleft()
             self._pending -= 1
-            done(value, error)
+            try:
+                done(value, error)
+            except BaseException:
+                # A bug in one receiver is reported by the loop; the other answers still come.
+                self._loop.call_soon(self._deliver)
+                raise
         if not self._pending and self._idle is not None:
             self._idle.set()
+            self._idle = None
 
     async def drained(self) -> None:
         """Wait until every job that was submitted has been answered."""
         while self._pending:
-            self._idle = asyncio.Event()
+            # One event for all who wait.
+            if self._idle is None:
+                self._idle = asyncio.Event()
             await self._idle.wait()
 
     async def close(self) -> None:
