@@ -238,6 +238,7 @@ class TestFoes:
             (b"POST /announce HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc", 405),
             (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: t\r\n\r\n", 414),
         ],
+        ids=["peer wire", "tls", "no target", "http 9.9", "post", "long url"],
     )
     async def test_what_is_no_request_of_a_peer_is_refused_and_closed(self, raw: bytes, status: int) -> None:
         async with tracker() as server, connection(server) as (reader, writer):
@@ -247,7 +248,9 @@ class TestFoes:
             with contextlib.suppress(ConnectionError):
                 assert await reader.read() == b""
 
-    @pytest.mark.parametrize("flood", [b"X-Long: " + b"a" * 1_000_000, b"X: y\r\n" * 200_000])
+    @pytest.mark.parametrize(
+        "flood", [b"X-Long: " + b"a" * 1_000_000, b"X: y\r\n" * 200_000], ids=["one", "many"]
+    )
     async def test_a_megabyte_of_headers_ends_the_connection(self, flood: bytes) -> None:
         async with tracker() as server, connection(server) as (reader, writer):
             with contextlib.suppress(ConnectionError):

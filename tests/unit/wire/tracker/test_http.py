@@ -231,6 +231,7 @@ class TestFailures:
             (b"d14:failure reason119:The tracker was unable toe\n", "not a tracker's answer"),
             (b"d5:peersl" + b"de" * 300_000 + b"ee", "not a tracker's answer"),
         ],
+        ids=lambda value: ascii(value[:30]) if isinstance(value, bytes) else "",
     )
     def test_says_what_is_wrong(self, raw: bytes, message: str) -> None:
         with pytest.raises(TrackerError) as raised:

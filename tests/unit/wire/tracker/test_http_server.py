@@ -98,6 +98,7 @@ class TestAnnounceQuery:
             ("event", "gone"),
             ("event", "started" * 1000),
         ],
+        ids=lambda value: str(value)[:20],
     )
     def test_a_bad_field_is_named(self, field: str, value: str | None) -> None:
         with pytest.raises(TrackerError, match=field):
@@ -124,6 +125,7 @@ class TestScrapeQuery:
             b"info_hash=abc",
             b"&".join([b"info_hash=" + b"a" * 20] * (SCRAPE_MAX + 1)),
         ],
+        ids=["nothing", "empty", "short", "many"],
     )
     def test_refuses(self, raw: bytes) -> None:
         with pytest.raises(TrackerError):
