@@ -14,8 +14,11 @@ from swarm.metainfo.torrent import Metainfo
 _LOOKED_AT = 50
 
 
-def find_content(torrent: Metainfo, place: Path) -> Path:
+def find_content(torrent: Metainfo, place: Path, *, may_be_absent: bool = False) -> Path:
     """The content itself, where `place` is it or the folder that holds it.
+
+    Args:
+        may_be_absent: where nothing of the torrent is there, answer where it would be.
 
     Raises:
         StorageError: there is no such place, or nothing of the torrent in it.
@@ -25,12 +28,12 @@ def find_content(torrent: Metainfo, place: Path) -> Path:
     inner = place / torrent.name
     if not torrent.is_multi_file:
         content = inner if place.is_dir() else place
-        if not content.exists():
+        if not may_be_absent and not content.exists():
             raise _absent(torrent, place)
         return content
     # The folder that is named as the torrent says wins where both would do.
     content = max((inner, place), key=lambda candidate: _found(torrent, candidate))
-    if _found(torrent, content) == (0, 0):
+    if not may_be_absent and _found(torrent, content) == (0, 0):
         raise _absent(torrent, place)
     return content
 
