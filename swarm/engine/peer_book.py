@@ -40,6 +40,8 @@ class PeerBook:
         self._own_endpoints: set[Endpoint] = set()
         self._allowance = float(settings.dial_burst)
         self._allowance_at = now
+        #: (seeds left out?, earliest instant) of the candidates; None after a change.
+        self._earliest: tuple[bool, float | None] | None = None
 
     def found(self, endpoints: Iterable[Endpoint], source: str, now: float) -> int:
         """Note addresses; returns how many were new. What does not fit is left out."""
@@ -52,6 +54,7 @@ class PeerBook:
             if len(self._candidates) >= self._settings.candidates_max:
                 break
             self._candidates[endpoint] = Candidate(endpoint, source, now)
+            self._earliest = None
             fresh += 1
         return fresh
 
@@ -81,24 +84,33 @@ class PeerBook:
             del ready[room:]
         for candidate in ready:
             del self._candidates[candidate.endpoint]
+            self._earliest = None
             self._dialling[candidate.endpoint] = candidate
         self._allowance -= len(ready)
         return [candidate.endpoint for candidate in ready]
 
     def next_dial_at(self, connected_count: int, *, skip_seeds: bool, now: float) -> float | None:
-        """When `take` may have something to say again; None where nothing waits."""
+        """When `take` may have something to say again; None where nothing waits.
+
+        Asked after every event, so the earliest candidate is looked for only after a change.
+        """
+        if not self._candidates:
+            return None
         if connected_count + len(self._dialling) >= self._settings.connections_max:
             return None
         if len(self._dialling) >= self._settings.half_open_max:
             return None
-        waiting = [
-            candidate.next_at
-            for candidate in self._candidates.values()
-            if not (skip_seeds and candidate.is_seed)
-        ]
-        if not waiting:
+        if self._earliest is None or self._earliest[0] != skip_seeds:
+            waiting = (
+                candidate.next_at
+                for candidate in self._candidates.values()
+                if not (skip_seeds and candidate.is_seed)
+            )
+            self._earliest = (skip_seeds, min(waiting, default=None))
+        earliest_at = self._earliest[1]
+        if earliest_at is None:
             return None
-        return max(min(waiting), now + max(0.0, (1 - self._allowance) / self._settings.dials_per_s))
+        return max(earliest_at, now + max(0.0, (1 - self._allowance) / self._settings.dials_per_s))
 
     def dial_failed(self, endpoint: Endpoint, now: float) -> None:
         candidate = self._dialling.pop(endpoint, None)
@@ -117,6 +129,7 @@ class PeerBook:
         if candidate.source == "user" and candidate.failures:
             candidate.next_at = now + min(span_s, 4 * self._settings.redial_s) * self._rng.uniform(0.8, 1.2)
         self._candidates[candidate.endpoint] = candidate
+        self._earliest = None
 
     def refusal(
         self,
@@ -170,6 +183,7 @@ class PeerBook:
         if not endpoint.host.startswith("127.") and endpoint.host != "::1":
             self._banned_hosts[endpoint.host] = reason
         self._candidates.pop(endpoint, None)
+        self._earliest = None
 
     def is_banned(self, endpoint: Endpoint) -> bool:
         return endpoint.host in self._banned_hosts

@@ -71,6 +71,8 @@ class EngineSettings:
     #: Bytes handed to the host per peer before it has sent them.
     send_window_min: int = 16 * BLOCK_BYTES
     send_window_max: int = 4 << 20
+    #: It asked, and takes nothing of it for so long: the slot is for others.
+    send_stall_s: float = 60.0
     #: BEP 6 suggests ten pieces for newcomers that have fewer than that.
     allowed_fast_count: int = 10
 

@@ -381,7 +381,7 @@ class TorrentEngine:
             self._commands.append(HashPiece(run.piece, self._verifier.is_suspected(run.piece)))
 
     def _on_request(self, peer: Peer, request: Request, now: float) -> None:
-        self._uploads.requested(peer, request)
+        self._uploads.requested(peer, request, now)
 
     def _on_cancel(self, peer: Peer, cancel: Cancel, now: float) -> None:
         self._uploads.cancelled(peer, cancel.piece, cancel.begin, cancel.length)
@@ -622,6 +622,9 @@ class TorrentEngine:
         """Timeouts, keep-alives and the pace of one peer."""
         if now - peer.heard_at >= self._settings.idle_s:
             self._drop(peer, "nothing was heard from it for too long", now, is_welcome=True)
+            return
+        if peer.sending_bytes and now - peer.last_served_at >= self._settings.send_stall_s:
+            self._drop(peer, "it does not read what it asked for", now)
             return
         if now - peer.said_at >= self._settings.keep_alive_s and not peer.sending_bytes:
             peer.said_at = now

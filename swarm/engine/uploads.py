@@ -28,7 +28,7 @@ class Uploads:
         self._send = send
         self._serve = serve
 
-    def requested(self, peer: Peer, request: Request) -> None:
+    def requested(self, peer: Peer, request: Request, now: float) -> None:
         """Queue a run of requests, or say no.
 
         Raises:
@@ -46,7 +46,7 @@ class Uploads:
             return
         peer.queue.append(request)
         peer.queued_blocks += count
-        self.serve(peer)
+        self.serve(peer, now)
 
     def _refuse(self, peer: Peer, request: Request, count: int) -> None:
         peer.choked_requests += count
@@ -87,9 +87,9 @@ class Uploads:
                 # BEP 6: every request gets its block or a reject, a cancelled one too.
                 self._send(peer, taken)
 
-    def serve(self, peer: Peer) -> None:
+    def serve(self, peer: Peer, now: float) -> None:
         """Hand queued runs to the host while the peer's window has room."""
-        window = self._window(peer)
+        window = self._window(peer, now)
         while peer.queue and peer.sending_bytes < window:
             request = peer.queue.popleft()
             room = window - peer.sending_bytes
@@ -104,10 +104,12 @@ class Uploads:
                     )
                     request = Request(request.piece, request.begin, head, request.block_bytes)
             peer.queued_blocks -= -(-request.length // request.block_bytes)
+            if not peer.sending_bytes:
+                peer.last_served_at = now
             peer.sending_bytes += request.length
             self._serve(peer, request)
 
-    def _window(self, peer: Peer) -> int:
+    def _window(self, peer: Peer, now: float) -> int:
         """About a second of what the peer takes: a choke or a cancel should not come too late."""
         rate = int(
             peer.upload.total_bytes
@@ -121,7 +123,7 @@ class Uploads:
         peer.sending_bytes -= length
         peer.upload.add(length)
         peer.last_served_at = now
-        self.serve(peer)
+        self.serve(peer, now)
 
     def choked(self, peer: Peer) -> None:
         """We choke `peer`: its queue is void; with BEP 6 it is told so, request by request."""

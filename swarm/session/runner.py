@@ -12,7 +12,7 @@ from typing import Protocol, assert_never
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
 from swarm.base.endpoint import Endpoint
-from swarm.base.errors import StorageError
+from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.commands import (
     AnnounceCompleted,
@@ -88,7 +88,7 @@ class Runner:
         rng: random.Random,
         on_verified: Callable[[], None],
         on_complete: Callable[[], None],
-        on_failed: Callable[[StorageError], None],
+        on_failed: Callable[[SwarmError], None],
         on_notice: OnNotice,
         seek_peers: Callable[[], None],
     ) -> None:
@@ -154,6 +154,7 @@ class Runner:
             return
         self._is_in_engine = True
         try:
+            # All that this event brings about happens at one instant.
             now = self._loop.time()
             self._carry_out(engine.handle(event, now))
             while self._waiting or self._sent_bytes:
@@ -217,6 +218,9 @@ class Runner:
     # -- links ----------------------------------------------------------------------------------
 
     def link_opened(self, link: PeerLink, handshake: Handshake) -> None:
+        if self.is_stopped:
+            link.close("the torrent was stopped")
+            return
         link.number = self._next_number
         self._next_number += 1
         self._links[link.number] = link
@@ -238,12 +242,14 @@ class Runner:
         if link.number < 0:
             # It never got as far as a handshake.
             if link.is_outgoing:
-                self.tell(DialFailed(link.endpoint, reason))
+                self.dial_failed(link.endpoint, reason)
         elif self._links.pop(link.number, None) is not None:
             self._on_notice("detail", f"peer {link.endpoint} lost: {reason}")
             self.tell(PeerLost(link.number, reason))
 
     def dial_failed(self, endpoint: Endpoint, reason: str) -> None:
+        if not self.is_stopped:
+            self._on_notice("detail", f"peer {endpoint} not reached: {reason}")
         self.tell(DialFailed(endpoint, reason))
 
     def candidates_found(self, endpoints: Sequence[Endpoint], source: str) -> None:
@@ -302,7 +308,8 @@ class Runner:
 
     def _unreadable(self, piece: int, error: BaseException | None) -> None:
         if error is not None and not isinstance(error, StorageError):
-            raise error
+            self._bug(error)
+            return
         self._chunks.forget(piece)
         if self.engine is not None and self.engine.have.flags[piece]:
             self._on_notice("warning", f"piece {piece} cannot be read any more and is not offered: {error}")
@@ -324,6 +331,10 @@ class Runner:
                 self.tell(PieceNotWritten(result.piece))
                 self._on_failed(result.error)
                 return
+
+    def _bug(self, error: BaseException) -> None:
+        """Something of ours broke: the torrent fails with a line, rather than to hang without one."""
+        self._on_failed(SwarmError(f"internal error, please report it: {error!r}"))
 
     # -- the end --------------------------------------------------------------------------------
 
