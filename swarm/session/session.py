@@ -158,7 +158,7 @@ class Session:
             save_to: the folder in which the content (one file, or one folder) lies or will lie.
             content: the content itself, where it is called otherwise than the torrent says.
             peers: addresses to try at once, names or numbers.
-            trackers: announce URLs besides those in the torrent, each a tier of its own.
+            trackers: announce URLs to try before those in the torrent, each a tier of its own.
             use_trackers: whether to announce at all.
             files: indices of the files to download; all by default.
             is_sequential: pieces in ascending order; is_ends_first: first and last of each file first.
@@ -247,14 +247,15 @@ class Session:
             rng=random.Random(self._rng.getrandbits(64)),
             on_verified=torrent.pieces_verified,
             on_complete=lambda: self._completed(torrent),
-            on_failed=torrent.failed,
+            on_failed=lambda error: self._failed(torrent, error),
             on_notice=torrent.notice,
             seek_peers=lambda: self._seek_peers(torrent),
         )
         torrent.begin(runner, client=_client_name(), listen_port=self._port)
         self._runners[metainfo.info_hash] = runner
         runner.candidates_found(peers, "user")
-        tiers = [*metainfo.trackers, *((url,) for url in trackers)] if use_trackers else []
+        # What the user names comes before what the torrent says.
+        tiers = [*((url,) for url in trackers), *metainfo.trackers] if use_trackers else []
         if tiers:
             self._discoveries[metainfo.info_hash] = self._discover(torrent, runner, tiers)
 
@@ -288,6 +289,18 @@ class Session:
         discovery = self._discoveries.get(torrent.info_hash)
         if discovery is not None:
             discovery.completed()
+
+    def _failed(self, torrent: Torrent, error: SwarmError) -> None:
+        """The disk failed: nothing more is fetched that could not be kept; what is known stays."""
+        torrent.failed(error)
+        runner = self._runners.get(torrent.info_hash)
+        if runner is not None:
+            runner.stop()
+        discovery = self._discoveries.get(torrent.info_hash)
+        if discovery is not None:
+            leaving = asyncio.get_running_loop().create_task(discovery.stop(self.settings.stop_timeout_s))
+            self._dials.add(leaving)
+            leaving.add_done_callback(self._dials.discard)
 
     def _seek_peers(self, torrent: Torrent) -> None:
         discovery = self._discoveries.get(torrent.info_hash)
@@ -327,8 +340,9 @@ class Session:
                 pass
             try:
                 answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except OSError as error:
-                torrent.notice("warning", f"peer {host}: {error.strerror or error}")
+            except (OSError, UnicodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "not a name"
+                torrent.notice("warning", f"peer {host}: {reason or error}")
                 continue
             found += dict.fromkeys(Endpoint(str(address[0]), port) for *_, address in answers)
         return found
