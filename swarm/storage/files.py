@@ -159,6 +159,14 @@ class ContentFiles:
         with self._lock:
             self._dirty.add(index)
 
+    def note_all_dirty(self) -> None:
+        """An earlier run may have written without syncing: the next `sync` covers every file."""
+        with self._lock:
+            self._dirty.update(
+                index for index, file in enumerate(self.layout.files) if file.length and not file.is_pad
+            )
+            self._dirty.add(self.PART)
+
     def _exists(self, index: int) -> bool:
         return index in self._handles or self.path_of(index).exists()
 

@@ -111,11 +111,17 @@ class Trust:
 
     Args:
         verified: pieces known to be good.
+        synced: those of them that the disk had confirmed.
         is_content_unchanged: nothing was written since: pieces that are not verified are missing.
     """
 
     verified: Bitfield
+    synced: Bitfield
     is_content_unchanged: bool
+
+    @classmethod
+    def nothing(cls, piece_count: int) -> Trust:
+        return cls(Bitfield(piece_count), Bitfield(piece_count), is_content_unchanged=False)
 
 
 def weigh(
@@ -130,11 +136,12 @@ def weigh(
         pieces_of_file: by file, the pieces that hold bytes of it.
     """
     if len(signature) != len(record.signature):
-        return Trust(Bitfield(len(record.verified)), is_content_unchanged=False)
+        return Trust.nothing(len(record.verified))
     is_same_boot = bool(boot_id) and boot_id == record.boot_id
-    verified = (record.verified if is_same_boot or record.is_clean else record.synced).copy()
+    # An orderly stop does not wait for the disk either: a power cut after it may have lost the rest.
+    verified = (record.verified if is_same_boot else record.synced).copy()
     newest_ns = record.saved_at_ns + (0 if record.is_clean else _CRASH_SLACK_NS)
-    is_unchanged = record.is_clean
+    is_unchanged = record.is_clean and verified.count == record.verified.count
     for now, then, pieces in zip(signature, record.signature, pieces_of_file, strict=True):
         if now == then:
             continue
@@ -144,7 +151,11 @@ def weigh(
             continue
         for piece in pieces:
             verified.discard(piece)
-    return Trust(verified, is_unchanged)
+    synced = Bitfield(len(verified))
+    for piece in verified:
+        if record.synced.flags[piece]:
+            synced.add(piece)
+    return Trust(verified, synced, is_unchanged)
 
 
 def boot_id() -> bytes:
