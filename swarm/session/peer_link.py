@@ -79,6 +79,10 @@ class PeerLink(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self._reason:
+            # It was closed before it was made.
+            self._transport.abort()
+            return
         if not self.is_outgoing:
             host, port = transport.get_extra_info("peername")[:2]
             self.endpoint = Endpoint(normalized(host), port)
@@ -106,6 +110,12 @@ class PeerLink(asyncio.BufferedProtocol):
             self._reason = reason
         if self._transport is not None:
             self._transport.close()
+            # A peer that reads nothing would hold it open for ever.
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._deadline = asyncio.get_running_loop().call_later(
+                self._source.settings.close_timeout_s, self._transport.abort
+            )
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._deadline is not None:

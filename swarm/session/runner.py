@@ -324,6 +324,11 @@ class Runner:
                 [HashResult(result.piece, result.is_good, result.block_digests) for result in written]
             )
         )
+        if self.is_stopped and self.engine is not None:
+            # The engine hears nothing any more, but what was written is there and need not come again.
+            for result in written:
+                if result.is_good:
+                    self.engine.have.add(result.piece)
         if any(result.is_good for result in written):
             self._on_verified()
         for result in results:

@@ -49,13 +49,14 @@ class ResumeKeeper:
         self._sync_s = sync_s
         self._task: asyncio.Task[None] | None = None
         self._is_dirty = False
+        self._saving = asyncio.Lock()
         self._synced = Bitfield(0)
         self._synced_at = float("-inf")
         self._has_warned = False
 
     def start(self, synced: Bitfield) -> None:
         """`synced`: the pieces known to be on the disk already."""
-        self._synced = synced
+        self._synced = synced.copy()
         self._synced_at = asyncio.get_running_loop().time()
 
     def touch(self) -> None:
@@ -66,14 +67,18 @@ class ResumeKeeper:
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._is_dirty:
+        # It ends only when the disk has it all: what came last must survive a power cut as well.
+        while self._is_dirty or self._synced.count != self._have().count:
             await asyncio.sleep(self._save_s)
             if loop.time() - self._synced_at >= self._sync_s:
                 await self._sync()
-            await self.save(is_clean=False)
+                self._is_dirty = True
+            if self._is_dirty:
+                await self.save(is_clean=False)
 
     async def _sync(self) -> None:
         synced = self._have().copy()
+        self._synced_at = asyncio.get_running_loop().time()
         try:
             # A thread of its own: a slow disk must not keep the hashing threads waiting.
             await asyncio.to_thread(self._files.sync)
@@ -81,10 +86,16 @@ class ResumeKeeper:
             self._warn(error)
             return
         self._synced = synced
-        self._synced_at = asyncio.get_running_loop().time()
 
     async def save(self, *, is_clean: bool) -> None:
-        """Write the record now."""
+        """Write the record now; where the caller is cancelled, it is written all the same."""
+        await asyncio.shield(asyncio.ensure_future(self._save(is_clean=is_clean)))
+
+    async def _save(self, *, is_clean: bool) -> None:
+        async with self._saving:
+            await self._save_alone(is_clean=is_clean)
+
+    async def _save_alone(self, *, is_clean: bool) -> None:
         self._is_dirty = False
         record = self._snapshot(self._synced)
         record.is_clean = is_clean
@@ -106,3 +117,5 @@ class ResumeKeeper:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        async with self._saving:
+            pass  # a save that was under way is done

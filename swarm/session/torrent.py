@@ -15,6 +15,7 @@ from swarm.engine.picker import UNWANTED
 from swarm.engine.stats import PeerStats
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
+from swarm.session.lock import DownloadLock
 from swarm.session.progress import Notice, Progress, State
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
@@ -23,7 +24,7 @@ from swarm.session.state import ResumeKeeper, resume_path
 from swarm.storage import resume
 from swarm.storage.check import check_pieces, pieces_with_data
 from swarm.storage.disk import Disk
-from swarm.storage.files import ContentFiles
+from swarm.storage.files import ContentFiles, storage_error
 
 #: Notices kept until somebody reads them; older ones give way.
 NOTICES_MAX = 1000
@@ -91,6 +92,7 @@ class Torrent:
             save_s=settings.resume_save_s,
             sync_s=settings.sync_s,
         )
+        self._lock = DownloadLock(self._keeper.path.with_suffix(".lock"), str(content))
         self._have = Bitfield(metainfo.geometry.piece_count)
 
     # -- what users see -------------------------------------------------------------------------
@@ -229,6 +231,7 @@ class Torrent:
             DataMismatchError, StorageError
         """
         geometry = self.metainfo.geometry
+        await self._disk.run(self._enter)
         trust = await self._trust()
         if skip_verify:
             self._have = Bitfield(geometry.piece_count, is_full=True)
@@ -240,11 +243,32 @@ class Torrent:
             self._fail_mismatch()
         if not self.is_seeding_only:
             await self._disk.run(self.files.create_empty)
-        self._keeper.start(trust.verified.copy())
+        if self.is_seeding_only:
+            self._keeper.start(self._have)
+        else:
+            self._keeper.start(trust.synced)
+            if self._have.count != trust.synced.count:
+                self.files.note_all_dirty()
+                self._keeper.touch()
         return self._have
 
+    def _enter(self) -> None:
+        """Make the place ours before anything is read of it; in a thread."""
+        if self.is_seeding_only:
+            try:
+                self.content.stat()
+            except OSError as error:
+                raise storage_error(error, self.content) from None
+            return
+        try:
+            self._lock.acquire()
+        except OSError as error:
+            reason = storage_error(error, self._lock.path)
+            self.notice("warning", f"other processes cannot be kept off the download: {reason}")
+        self.files.take_from_part()
+
     async def _trust(self) -> resume.Trust:
-        nothing = resume.Trust(Bitfield(self.metainfo.geometry.piece_count), is_content_unchanged=False)
+        nothing = resume.Trust.nothing(self.metainfo.geometry.piece_count)
         try:
             record = await resume.load(self._keeper.path)
         except StorageError as error:
@@ -322,6 +346,15 @@ class Torrent:
         self._complete.set()
         self._wake_readers()
         self._keeper.touch()
+        if not self.is_seeding_only and self._have.is_full and self._selection.files is None:
+            # Nothing lies beside the files any more.
+            self._disk.submit(self.files.remove_part_file, self._part_file_removed)
+
+    def _part_file_removed(self, nothing: None, error: BaseException | None) -> None:
+        if isinstance(error, StorageError):
+            self.notice("warning", str(error))
+        elif error is not None:
+            raise error
 
     @property
     def seconds_to_complete(self) -> float | None:
@@ -365,6 +398,7 @@ class Torrent:
         if self.runner is not None and (self._have.count or self._keeper.path.exists()):
             await self._keeper.save(is_clean=True)
         self.files.close()
+        self._lock.release()
         if self._state != "failed":
             self._state = "stopped"
         self._ended.set()

@@ -1,0 +1,68 @@
+"""Keeps two processes from downloading the same torrent into the same place at once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+from swarm.base.errors import SwarmError
+
+
+class DownloadLock:
+    """A lock file beside the resume data; the system lets go of it when its process dies.
+
+    Args:
+        path: of the lock file; it is there only while somebody holds it (or died with it).
+        what: what is locked, for the user.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path = path
+        self._what = what
+        self._descriptor = -1
+
+    def acquire(self) -> None:
+        """Take the lock, without waiting for it.
+
+        Raises:
+            SwarmError: another session has it. OSError: there can be no lock file.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        while self._descriptor < 0:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_ours = _is_at(descriptor, self.path)
+            except OSError as error:
+                os.close(descriptor)
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                    raise
+                raise SwarmError(
+                    f"{self._what} is being downloaded already, by another process or session"
+                ) from None
+            if is_ours:
+                self._descriptor = descriptor
+            else:
+                # Its last owner deleted the file between our opening and our locking it.
+                os.close(descriptor)
+
+    def release(self) -> None:
+        """Let go of it; nothing happens where it is not held."""
+        if self._descriptor < 0:
+            return
+        # Deleted while it is still locked: whoever opened it before looks again (see `acquire`).
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        there = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)
