@@ -69,10 +69,12 @@ class RarityOrder:
         order.append(piece)
         for higher in range(len(starts) - 1, level, -1):
             first = starts[higher]
-            order[gap] = order[first]
-            places[order[gap]] = gap
-            gap = first
             starts[higher] = first + 1
+            # Of an empty level nothing moves; what stands in the gap has its new place already.
+            if first != gap:
+                order[gap] = order[first]
+                places[order[gap]] = gap
+                gap = first
         order[gap] = piece
         places[piece] = gap
         self._mix(gap, level)
@@ -83,10 +85,11 @@ class RarityOrder:
         gap = places.pop(piece)
         for higher in range(level + 1, len(starts)):
             last = starts[higher] - 1
-            order[gap] = order[last]
-            places[order[gap]] = gap
-            gap = last
             starts[higher] = last
+            if last != gap:
+                order[gap] = order[last]
+                places[order[gap]] = gap
+                gap = last
         last = len(order) - 1
         moved = order.pop()
         if gap != last:
