@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -194,11 +193,12 @@ async def main():
 asyncio.run(main())
 """
     for wait_s in (0.0, 0.011, 0.023):
-        with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
-            assert child.stdout is not None
-            assert child.stdout.readline() == b"saved\n"
-            time.sleep(wait_s)  # not to wait for anything: to hit another moment each time
-            child.send_signal(signal.SIGKILL)
+        child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        assert await child.stdout.readline() == b"saved\n"
+        await asyncio.sleep(wait_s)  # not to wait for anything: to hit another moment each time
+        child.kill()
+        await child.wait()
         record = await resume.load(path)
         assert record is not None
         assert record.verified == Bitfield(400_000, is_full=bool(record.saved_at_ns % 2))
