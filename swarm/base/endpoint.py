@@ -23,6 +23,10 @@ class Endpoint(NamedTuple):
         return ":" in self.host
 
     @property
+    def is_loopback(self) -> bool:
+        return self.host.startswith("127.") or self.host == "::1"
+
+    @property
     def is_local(self) -> bool:
         """Loopback, link-local or private: a machine of our own network."""
         try:

@@ -7,14 +7,19 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-from swarm.base.blocks import Geometry
+from swarm.base.blocks import BLOCK_BYTES, Geometry
+from swarm.base.bucket import Bucket
 from swarm.base.endpoint import Endpoint, normalized
 from swarm.base.errors import PeerError
 from swarm.session.settings import SessionSettings
+from swarm.session.throttle import Throttle
 from swarm.storage.pieces import Chunk
 from swarm.wire.peer.handshake import HANDSHAKE_BYTES, Handshake, decode_handshake, encode_handshake
 from swarm.wire.peer.messages import Message
-from swarm.wire.peer.protocol import Decoder
+from swarm.wire.peer.protocol import BLOCK_HEAD_BYTES, Decoder
+
+#: A block and its head, as they lie in a chunk.
+WIRE_BLOCK_BYTES = BLOCK_BYTES + BLOCK_HEAD_BYTES
 
 
 class LinkOwner(Protocol):
@@ -22,6 +27,10 @@ class LinkOwner(Protocol):
 
     @property
     def geometry(self) -> Geometry: ...
+    @property
+    def up_bucket(self) -> Bucket: ...
+    @property
+    def down_bucket(self) -> Bucket: ...
     def link_opened(self, link: PeerLink, handshake: Handshake) -> None: ...
     def link_received(self, link: PeerLink, messages: Sequence[Message]) -> None: ...
     def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None: ...
@@ -35,6 +44,8 @@ class LinkSource(Protocol):
     #: All links of a loop receive into this one buffer: `get_buffer` and `buffer_updated` run back to
     #: back, and what is left over of a frame is kept aside, so that an idle link costs next to nothing.
     receive_buffer: memoryview
+    up_throttle: Throttle
+    down_throttle: Throttle
 
     def admit(self, link: PeerLink, handshake: Handshake) -> tuple[LinkOwner, Handshake] | None: ...
     def link_closed(self, link: PeerLink) -> None: ...
@@ -70,6 +81,12 @@ class PeerLink(asyncio.BufferedProtocol):
         #: Chunks in the transport's hands: (chunk, content bytes, where in the stream it ends).
         self._sending: deque[tuple[Chunk, int]] = deque()
         self._unreported_bytes = 0
+        #: Blocks that wait for their turn under an upload limit: (frames, chunk, content bytes).
+        self._outbox: deque[tuple[memoryview, Chunk, int]] = deque()
+        self._is_waiting_to_send = False
+        #: What may be received before the next turn under a download limit; None without one.
+        self._receive_room: int | None = None
+        self._is_unlimited = False
         self.is_outgoing = dialled is not None
         self.endpoint = dialled or Endpoint("0.0.0.0", 0)
         #: The engine's number for this link; the owner sets it.
@@ -87,6 +104,10 @@ class PeerLink(asyncio.BufferedProtocol):
             host, port = transport.get_extra_info("peername")[:2]
             self.endpoint = Endpoint(normalized(host), port)
         settings = self._source.settings
+        # Limits are for the uplink that others share with us; the local network has room.
+        self._is_unlimited = (
+            settings.is_local_unlimited and self.endpoint.is_local and not self.endpoint.is_loopback
+        )
         self._transport.set_write_buffer_limits(
             settings.send_high_water_bytes, settings.send_high_water_bytes // 4
         )
@@ -128,6 +149,12 @@ class PeerLink(asyncio.BufferedProtocol):
             self._unreported_bytes = 0
             chunks = [chunk for chunk, _ in self._sending]
             self._sending.clear()
+            for _, chunk, waiting in self._outbox:
+                chunks.append(chunk)
+                length += waiting
+            self._outbox.clear()
+            self._source.up_throttle.leave(self._send_turn)
+            self._source.down_throttle.leave(self._receive_turn)
             self._owner.link_sent(self, length, chunks)
             self._owner.link_lost(self, reason)
         self._transport = None
@@ -142,12 +169,14 @@ class PeerLink(asyncio.BufferedProtocol):
         kept = len(self._leftover)
         if kept:
             view[:kept] = self._leftover
-            return view[kept:]
-        return view
+            view = view[kept:]
+        return view if self._receive_room is None else view[: self._receive_room]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._reason:
             return
+        if self._owner is not None and not self._is_unlimited:
+            self._account_received(self._owner, nbytes)
         view = self._source.receive_buffer
         end = len(self._leftover) + nbytes
         try:
@@ -192,6 +221,25 @@ class PeerLink(asyncio.BufferedProtocol):
         self._owner.link_opened(self, handshake)
         return HANDSHAKE_BYTES
 
+    def _account_received(self, owner: LinkOwner, size_bytes: int) -> None:
+        """Pay for what came; under a limit wait for the next turn before reading on."""
+        throttle, own = self._source.down_throttle, owner.down_bucket
+        if not throttle.is_limiting(own):
+            self._receive_room = None
+            return
+        # A turn was paid in advance.
+        throttle.charge(size_bytes - (self._receive_room or 0), own)
+        self._receive_room = 0
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+            throttle.wait(self._receive_turn, own)
+
+    def _receive_turn(self, size_bytes: int) -> tuple[int, bool]:
+        self._receive_room = size_bytes
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+        return size_bytes, False
+
     # -- bytes out ------------------------------------------------------------------------------
 
     def send(self, frames: bytes) -> None:
@@ -201,6 +249,9 @@ class PeerLink(asyncio.BufferedProtocol):
             return
         transport.write(frames)
         self._written_bytes += len(frames)
+        if self._owner is not None and not self._is_unlimited:
+            # Too small to wait, but counted: blocks wait for longer then.
+            self._source.up_throttle.charge(len(frames), self._owner.up_bucket)
         if transport.get_write_buffer_size() > self._source.settings.send_backlog_max_bytes:
             self.close("it does not read what we send")
 
@@ -215,12 +266,48 @@ class PeerLink(asyncio.BufferedProtocol):
         if transport is None or self._reason:
             self._owner.link_sent(self, length, (chunk,))
             return
+        if self._outbox or (
+            not self._is_unlimited and self._source.up_throttle.is_limiting(self._owner.up_bucket)
+        ):
+            self._outbox.append((frames, chunk, length))
+            self._ask_to_send()
+            return
+        self._write_blocks(transport, frames, chunk, length)
+
+    def _write_blocks(
+        self, transport: asyncio.Transport, frames: memoryview, chunk: Chunk, length: int
+    ) -> None:
         transport.write(frames)
         self._written_bytes += len(frames)
         self._sending.append((chunk, self._written_bytes))
         self._unreported_bytes += length
         if not self._is_paused:
             self._report()
+
+    def _ask_to_send(self) -> None:
+        if self._outbox and not self._is_waiting_to_send and not self._is_paused:
+            assert self._owner is not None
+            self._is_waiting_to_send = True
+            self._source.up_throttle.wait(self._send_turn, self._owner.up_bucket)
+
+    def _send_turn(self, size_bytes: int) -> tuple[int, bool]:
+        """Send about `size_bytes` of what waits, in whole blocks."""
+        moved = 0
+        transport = self._transport
+        while self._outbox and moved < size_bytes and transport is not None and not self._is_paused:
+            frames, chunk, length = self._outbox.popleft()
+            blocks = max(1, (size_bytes - moved) // WIRE_BLOCK_BYTES)
+            part = blocks * WIRE_BLOCK_BYTES
+            if chunk.source is not None and part < len(frames):
+                self._outbox.appendleft((frames[part:], chunk, length - blocks * BLOCK_BYTES))
+                frames, length = frames[:part], blocks * BLOCK_BYTES
+                # Each part gives the chunk back.
+                chunk.pins += 1
+            moved += len(frames)
+            self._write_blocks(transport, frames, chunk, length)
+        # A full transport wakes us in `resume_writing`; until then others take the turns.
+        self._is_waiting_to_send = bool(self._outbox) and not self._is_paused
+        return moved, self._is_waiting_to_send
 
     def _report(self) -> None:
         """Tell the owner what has left; chunks whose bytes are not all out stay pinned."""
@@ -242,3 +329,4 @@ class PeerLink(asyncio.BufferedProtocol):
         self._is_paused = False
         if self._owner is not None:
             self._report()
+            self._ask_to_send()

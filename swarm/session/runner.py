@@ -11,6 +11,7 @@ from typing import Protocol, assert_never
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
+from swarm.base.bucket import Bucket
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
@@ -108,6 +109,9 @@ class Runner:
         self.store = PieceStore(files, geometry, piece_hashes, disk, self._pieces_hashed)
         self._chunks = ChunkReader(files, geometry, disk, BLOCK_HEAD_BYTES, encode_block_head)
         self._files = files
+        #: This torrent's own limits, besides those of the session.
+        self.up_bucket = Bucket(None, self._loop.time())
+        self.down_bucket = Bucket(None, self._loop.time())
         self._links: dict[int, PeerLink] = {}
         self._next_number = 0
         self._sent_bytes: dict[int, int] = {}

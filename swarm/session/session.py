@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 import aiofiles
 
+from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import MetainfoError, SettingsError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
@@ -24,6 +25,7 @@ from swarm.session.peer_link import PeerLink
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
 from swarm.session.settings import SessionSettings
+from swarm.session.throttle import Throttle
 from swarm.session.torrent import Torrent
 from swarm.storage.disk import Disk
 from swarm.storage.files import storage_error
@@ -91,18 +93,48 @@ class Session:
         return list(self._torrents.values())
 
     async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self.up_throttle = Throttle(loop)
+        self.down_throttle = Throttle(loop)
         addresses = bind_addresses(self._bind)
         if self._bind is not None:
             self._local_addresses = {":" in address: address for address in addresses}
         first, tried = self.settings.first_port, self.settings.ports_tried
         ports = range(first, first + tried) if self._wanted_port is None else (self._wanted_port,)
-        loop = asyncio.get_running_loop()
         sockets, self._port = listen(addresses, ports)
         for listener in sockets:
             server = await loop.create_server(lambda: self._accept(), sock=listener)
             self._servers.append(server)
         self._disk = Disk(loop, self.settings.thread_count)
+        self.set_limits(
+            up_bytes_per_s=self.settings.up_bytes_per_s, down_bytes_per_s=self.settings.down_bytes_per_s
+        )
         return self
+
+    def set_limits(self, *, up_bytes_per_s: float | None, down_bytes_per_s: float | None) -> None:
+        """Limit what all torrents together send and receive, from now on; None takes a limit away.
+
+        Bytes of the protocol count as well as content. Peers on the local network are left out unless
+        `settings.is_local_unlimited` is off.
+
+        Raises:
+            SettingsError: less than a block (16 KiB) a second, at which nothing would ever arrive in time.
+        """
+        self.up_throttle.set_rate(_checked_rate(up_bytes_per_s))
+        self.down_throttle.set_rate(_checked_rate(down_bytes_per_s))
+
+    def set_torrent_limits(
+        self, torrent: Torrent, *, up_bytes_per_s: float | None, down_bytes_per_s: float | None
+    ) -> None:
+        """As `set_limits`, for one torrent; the tighter of its own and the session's limit holds."""
+        runner = self._runners.get(torrent.info_hash)
+        if runner is None:
+            raise SwarmError(f"{torrent.name} has not started yet")
+        now = asyncio.get_running_loop().time()
+        runner.up_bucket.set_rate(_checked_rate(up_bytes_per_s), now)
+        runner.down_bucket.set_rate(_checked_rate(down_bytes_per_s), now)
+        self.up_throttle.wake()
+        self.down_throttle.wake()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -122,6 +154,8 @@ class Session:
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
+        self.up_throttle.close()
+        self.down_throttle.close()
         if self._tracker_client is not None:
             await self._tracker_client.close()
             self._tracker_client = None
@@ -405,6 +439,14 @@ class Session:
             runner.dial_failed(endpoint, error.strerror or str(error))
         if runner.is_stopped:
             link.close("the torrent was stopped")
+
+
+def _checked_rate(rate: float | None) -> float | None:
+    if rate is not None and rate < BLOCK_BYTES:
+        raise SettingsError(
+            f"a rate limit is at least {BLOCK_BYTES // 1024}K (a block a second), not {rate:g} bytes"
+        )
+    return rate
 
 
 def _client_name() -> str:

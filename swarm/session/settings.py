@@ -36,6 +36,12 @@ class SessionSettings:
     send_high_water_bytes: int = 512 << 10
     #: A peer that lets this much pile up unread is dropped.
     send_backlog_max_bytes: int = 16 << 20
+    #: Limits of the whole session in bytes a second, protocol included; None for none.
+    up_bytes_per_s: float | None = None
+    down_bytes_per_s: float | None = None
+    #: Peers on the local network (not on this machine) are not limited: limits are for the line that
+    #: leads out (qBittorrent's users ask for it since #8084).
+    is_local_unlimited: bool = True
     #: The ports tried where none was asked for (6881 is what the field uses).
     first_port: int = 6881
     ports_tried: int = 100
