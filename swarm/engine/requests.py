@@ -210,22 +210,28 @@ class Requests:
             return 0, None
         asked = mask & peer.asked.get(piece, 0)
         if asked != mask:
-            self._not_owed(peer, piece, mask & ~asked)
+            mask &= ~self._strangers(peer, piece, mask & ~asked)
+            if not mask:
+                return 0, None
+        partial = self.partials.get(piece)
+        useful = mask & ~partial.arrived if partial is not None else 0
+        if partial is not None:
+            # Before the peer is struck off below: what is here is not missing again.
+            partial.arrived |= useful
         if asked:
             self._owes_no_longer(peer, piece, asked)
         self._keep_pace(peer, count, now)
         peer.download.add(run.length)
-        partial = self.partials.get(piece)
-        useful = mask & ~partial.arrived if partial is not None else 0
         if useful != mask:
             self.wasted_bytes += self._geometry.mask_bytes(piece, mask & ~useful)
         if partial is None or not useful:
             return 0, None
-        partial.arrived |= useful
         partial.senders[peer.number] = partial.senders.get(peer.number, 0) | useful
         if len(partial.asked) > (peer.number in partial.asked):
             self._cancel_elsewhere(partial, useful)
         if not partial.is_complete:
+            if not partial.missing:
+                self._open.pop(piece, None)
             return useful >> first, None
         del self.partials[piece]
         self._open.pop(piece, None)
@@ -259,13 +265,15 @@ class Requests:
         if partial.missing:
             self._open.setdefault(partial.piece, partial)
 
-    def _not_owed(self, peer: Peer, piece: int, mask: int) -> None:
+    def _strangers(self, peer: Peer, piece: int, mask: int) -> int:
+        """Which of the blocks `peer` does not owe were never asked of it: they are not taken."""
         forgiven = peer.forgiven.get(piece, 0)
-        stranger = mask & ~forgiven
         if mask & forgiven:
             peer.forgiven[piece] = forgiven & ~mask
-        if stranger:
-            self._unasked(peer, stranger.bit_count())
+        strangers = mask & ~forgiven
+        if strangers:
+            self._unasked(peer, strangers.bit_count())
+        return strangers
 
     def _unasked(self, peer: Peer, count: int) -> None:
         peer.unasked_blocks += count
