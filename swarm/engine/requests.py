@@ -264,6 +264,9 @@ class Requests:
         partial.pending = pending
         if partial.missing:
             self._open.setdefault(partial.piece, partial)
+        else:
+            # Its peer has woken up and answers for these blocks again.
+            self._open.pop(partial.piece, None)
 
     def _strangers(self, peer: Peer, piece: int, mask: int) -> int:
         """Which of the blocks `peer` does not owe were never asked of it: they are not taken."""
