@@ -119,7 +119,7 @@ class TorrentEngine:
         self._settings = settings
         self._commands: list[Command] = []
         self._peers: dict[int, Peer] = {}
-        #: Peers that have said which pieces they have; it may be said once (BEP 3, BEP 6).
+        #: Peers that have said which pieces they have (BEP 3, BEP 6); a bitfield may come again.
         self._introduced: set[int] = set()
         self._availability = Availability(geometry.piece_count)
         self._picker = Picker(
@@ -431,7 +431,13 @@ class TorrentEngine:
             have = Bitfield.from_bytes(message.raw, self._geometry.piece_count)
         except ValueError as error:
             raise PeerError(f"its bitfield is wrong: {error}") from None
-        self._learn(peer, have, now)
+        if peer.number not in self._introduced:
+            self._learn(peer, have, now)
+        elif have != peer.have:
+            # BEP 3 allows one, at first, but aria2 sends another where it is shorter than many `have`s.
+            for piece in have:
+                if not peer.have.flags[piece]:
+                    self._on_have(peer, Have(piece), now)
 
     def _on_have_all(self, peer: Peer, message: HaveAll, now: float) -> None:
         self._learn(peer, Bitfield(self._geometry.piece_count, is_full=True), now)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.interop.cases import CASES, Case
 from tests.interop.conftest import Stage, client_or_skip
-from tools.bench.clients import Client
+from tools.bench.clients import Client, ClientError
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 
@@ -24,8 +24,15 @@ each_client = pytest.mark.parametrize("name", ["libtorrent", "aria2", "transmiss
 
 def side_by_side(move: Callable[[Case], str | None]) -> dict[str, str]:
     """Run `move` for every case at once; what went wrong, by case."""
+
+    def tried(case: Case) -> str | None:
+        try:
+            return move(case)
+        except ClientError as error:
+            return str(error)
+
     with ThreadPoolExecutor(len(CASES)) as pool:
-        found = list(pool.map(move, CASES))
+        found = list(pool.map(tried, CASES))
     return {case.name: wrong for case, wrong in zip(CASES, found, strict=True) if wrong}
 
 

@@ -1,0 +1,69 @@
+"""A bitfield that comes later is many `have`s in one: aria2 sends it so."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from swarm.base.bitfield import Bitfield
+from swarm.base.blocks import Geometry
+from swarm.base.endpoint import Endpoint
+from swarm.base.ids import InfoHash, PeerId
+from swarm.engine.commands import Command, DropPeer, SendMessages
+from swarm.engine.events import MessagesReceived, PeerConnected
+from swarm.engine.settings import EngineSettings
+from swarm.engine.torrent import TorrentEngine
+from swarm.wire.peer.messages import BitfieldMessage, Have, HaveAll, HaveNone, Interested, Message
+
+PEER = 1
+
+
+@pytest.fixture
+def engine() -> TorrentEngine:
+    made = TorrentEngine(
+        Geometry(8 * 16384, 16384),
+        InfoHash(bytes(20)),
+        PeerId(b"-SW0001-000000000000"),
+        Bitfield(8),
+        bytes([1]) * 8,
+        settings=EngineSettings(),
+        rng=random.Random(1),
+        now=0.0,
+    )
+    peer_id = PeerId(b"A2-1-36-0-0123456789")
+    made.handle(PeerConnected(PEER, Endpoint("127.0.0.1", 4000), peer_id, False, True, False), 0.0)
+    return made
+
+
+def says(engine: TorrentEngine, *messages: Message) -> list[Command]:
+    commands = engine.handle(MessagesReceived(PEER, messages), 1.0)
+    engine.check()
+    return commands
+
+
+def is_dropped(commands: list[Command]) -> bool:
+    return any(isinstance(command, DropPeer) for command in commands)
+
+
+def test_bitfield_after_have_none_tells_what_the_peer_has_got_since(engine: TorrentEngine) -> None:
+    commands = says(engine, HaveNone(), BitfieldMessage(b"\x0f"))
+    sent = [
+        message for command in commands if isinstance(command, SendMessages) for message in command.messages
+    ]
+    assert Interested() in sent
+    assert not is_dropped(commands)
+
+
+def test_later_bitfield_takes_nothing_back(engine: TorrentEngine) -> None:
+    assert not is_dropped(says(engine, BitfieldMessage(b"\x01"), Have(0), BitfieldMessage(b"\x02")))
+    assert not is_dropped(says(engine, BitfieldMessage(b"\xff"), BitfieldMessage(b"\xff")))
+
+
+def test_later_bitfield_of_the_wrong_size_drops_the_peer(engine: TorrentEngine) -> None:
+    assert is_dropped(says(engine, HaveNone(), BitfieldMessage(b"\xff\x00")))
+
+
+@pytest.mark.parametrize("again", [HaveAll(), HaveNone()])
+def test_have_all_or_none_after_a_bitfield_drops_the_peer(engine: TorrentEngine, again: Message) -> None:
+    assert is_dropped(says(engine, BitfieldMessage(b"\x01"), again))
