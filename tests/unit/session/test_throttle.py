@@ -1,0 +1,145 @@
+"""Turns under a rate limit, in virtual time."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from swarm.base.bucket import Bucket
+from swarm.session.throttle import Throttle
+
+
+class VirtualLoop:
+    """As much of an event loop as a throttle uses; time passes only in `run`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.calls = 0
+        self._heap: list[tuple[float, int, Callable[..., Any], list[bool]]] = []
+        self._count = 0
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay_s: float, callback: Callable[..., Any]) -> Any:
+        self._count += 1
+        is_cancelled = [False]
+        heapq.heappush(self._heap, (self.now + delay_s, self._count, callback, is_cancelled))
+
+        class Handle:
+            def cancel(self) -> None:
+                is_cancelled[0] = True
+
+        return Handle()
+
+    def call_soon(self, callback: Callable[..., Any]) -> Any:
+        return self.call_later(0.0, callback)
+
+    def run(self, until_s: float) -> None:
+        while self._heap and self._heap[0][0] <= until_s:
+            at, _, callback, is_cancelled = heapq.heappop(self._heap)
+            self.now = max(self.now, at)
+            if not is_cancelled[0]:
+                self.calls += 1
+                callback()
+        self.now = until_s
+
+
+class Link:
+    """Always has something to move, in blocks of 16 KiB."""
+
+    def __init__(self) -> None:
+        self.moved_bytes = 0
+
+    def turn(self, size_bytes: int) -> tuple[int, bool]:
+        moved = max(1, size_bytes // 16397) * 16397
+        self.moved_bytes += moved
+        return moved, True
+
+
+def make(rate: float | None) -> tuple[VirtualLoop, Throttle]:
+    loop = VirtualLoop()
+    return loop, Throttle(cast(Any, loop), rate)
+
+
+@pytest.mark.parametrize("rate", [100 * 1024, 4 << 20, 100 << 20])
+def test_throttle_moves_the_rate_within_two_percent_over_ten_seconds(rate: int) -> None:
+    loop, throttle = make(rate)
+    links = [Link() for _ in range(5)]
+    for link in links:
+        throttle.wait(link.turn, Bucket(None, 0.0))
+    loop.run(10.0)
+    assert sum(link.moved_bytes for link in links) == pytest.approx(10 * rate, rel=0.02)
+
+
+def test_throttle_serves_links_evenly() -> None:
+    loop, throttle = make(4 << 20)
+    links = [Link() for _ in range(7)]
+    for link in links:
+        throttle.wait(link.turn, Bucket(None, 0.0))
+    loop.run(10.0)
+    assert max(link.moved_bytes for link in links) <= 1.02 * min(link.moved_bytes for link in links)
+
+
+def test_throttle_holds_a_torrent_to_its_own_tighter_limit_without_slowing_the_other() -> None:
+    loop, throttle = make(4 << 20)
+    slow, fast = Link(), Link()
+    throttle.wait(slow.turn, Bucket(1 << 20, 0.0))
+    throttle.wait(fast.turn, Bucket(None, 0.0))
+    loop.run(10.0)
+    assert slow.moved_bytes == pytest.approx(10 << 20, rel=0.02)
+    assert slow.moved_bytes + fast.moved_bytes == pytest.approx(40 << 20, rel=0.02)
+
+
+def test_throttle_changed_in_the_middle_takes_effect_at_once() -> None:
+    loop, throttle = make(1 << 20)
+    link = Link()
+    throttle.wait(link.turn, Bucket(None, 0.0))
+    loop.run(5.0)
+    before = link.moved_bytes
+    throttle.set_rate(4 << 20)
+    loop.run(10.0)
+    assert before == pytest.approx(5 << 20, rel=0.02)
+    assert link.moved_bytes - before == pytest.approx(20 << 20, rel=0.02)
+
+
+def test_throttle_counts_what_was_charged_elsewhere() -> None:
+    loop, throttle = make(1 << 20)
+    link, own = Link(), Bucket(None, 0.0)
+    throttle.wait(link.turn, own)
+    for second in range(10):
+        throttle.charge(100_000, own)
+        loop.run(second + 1.0)
+    assert link.moved_bytes + 1_000_000 == pytest.approx(10 << 20, rel=0.02)
+
+
+def test_throttle_does_not_spin_while_nothing_may_flow() -> None:
+    loop, throttle = make(100 * 1024)
+    link = Link()
+    throttle.wait(link.turn, Bucket(None, 0.0))
+    loop.run(10.0)
+    # A block every 0.16 s: about one call for each.
+    assert loop.calls < 100
+
+
+def test_throttle_forgets_a_link_that_left() -> None:
+    loop, throttle = make(1 << 20)
+    gone, here = Link(), Link()
+    throttle.wait(gone.turn, Bucket(None, 0.0))
+    throttle.wait(here.turn, Bucket(None, 0.0))
+    throttle.leave(gone.turn)
+    loop.run(5.0)
+    assert gone.moved_bytes == 0
+    assert here.moved_bytes == pytest.approx(5 << 20, rel=0.02)
+
+
+def test_throttle_whose_limit_is_taken_away_lets_all_go() -> None:
+    loop, throttle = make(16384)
+    link = Link()
+    throttle.wait(lambda size_bytes: (link.turn(size_bytes)[0], False), Bucket(None, 0.0))
+    throttle.set_rate(None)
+    loop.run(0.1)
+    assert link.moved_bytes
