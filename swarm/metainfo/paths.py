@@ -56,7 +56,7 @@ def decode_name(raw: bytes, encoding: str = "") -> str:
 
 
 def safe_part(text: str, *, is_windows: bool = sys.platform == "win32") -> str:
-    """One part of a path without anything unsafe; "" where nothing is left of it (`..`, `//`)."""
+    """One part of a path without anything unsafe; `_` where nothing is left of it (`..`, `//`)."""
     if (
         text.isprintable()
         and len(text) <= _SHORT_CHARS
@@ -67,11 +67,9 @@ def safe_part(text: str, *, is_windows: bool = sys.platform == "win32") -> str:
     ):
         # Nearly every name: nothing that is dropped or replaced is "printable".
         return text
-    if not text:
-        return "_"
     part = _REPLACED.sub("_", _DROPPED.sub("", text))
     if part in _NOTHING:
-        return ""
+        return "_"
     if is_windows:
         part = _WINDOWS_FORBIDDEN.sub("_", part)
         # Windows drops dots and spaces at the end: two names would become one file.
@@ -81,14 +79,9 @@ def safe_part(text: str, *, is_windows: bool = sys.platform == "win32") -> str:
     return part if len(part.encode()) <= MAX_PART_BYTES else shortened(part, _CUT_PART_BYTES)
 
 
-def safe_name(text: str) -> str:
-    """The name of a torrent as one safe part, never empty."""
-    return safe_part(text) or "_"
-
-
 def safe_path(parts: Iterable[str]) -> tuple[str, ...]:
-    """The parts of a path, safe; those of which nothing is left are dropped; never empty."""
-    return tuple([part for part in map(safe_part, parts) if part]) or ("_",)
+    """The parts of a path, each safe; none is left out, so that `a/../b` and `a/b` stay two files."""
+    return tuple(map(safe_part, parts))
 
 
 def shortened(part: str, limit_bytes: int) -> str:

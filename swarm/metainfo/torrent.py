@@ -29,7 +29,7 @@ from swarm.metainfo.limits import (
     MAX_WEB_SEEDS,
 )
 from swarm.metainfo.limits import MAX_METAINFO_BYTES as MAX_METAINFO_BYTES
-from swarm.metainfo.paths import MAX_PATH_PARTS, decode_name, safe_name, safe_part, unique_paths
+from swarm.metainfo.paths import MAX_PATH_PARTS, decode_name, safe_part, unique_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,10 @@ class Metainfo:
         encoding = _text(top, b"encoding")
         files, is_multi_file = _files(info, encoding, is_case_kept)
         geometry, piece_hashes = _pieces(info, files[-1].offset + files[-1].length)
+        info_hash = InfoHash(hashlib.sha1(info_bytes).digest())
         return cls(
-            info_hash=InfoHash(hashlib.sha1(info_bytes).digest()),
-            name=_name(info, encoding),
+            info_hash=info_hash,
+            name=_name(info, encoding, info_hash),
             geometry=geometry,
             piece_hashes=piece_hashes,
             files=files,
@@ -162,13 +163,15 @@ def _pieces(info: dict[bytes, Value], total_bytes: int) -> tuple[Geometry, bytes
     return geometry, hashes
 
 
-def _name(info: dict[bytes, Value], encoding: str) -> str:
+def _name(info: dict[bytes, Value], encoding: str, info_hash: bytes) -> str:
     raw = info.get(b"name.utf-8")
     if not isinstance(raw, bytes):
         raw = info.get(b"name")
     if not isinstance(raw, bytes):
         raise MetainfoError("the torrent has no name")
-    return safe_name(decode_name(raw, encoding))
+    name = safe_part(decode_name(raw, encoding))
+    # Several torrents whose names have nothing in them may lie in one folder.
+    return info_hash.hex() if name == "_" and raw != b"_" else name
 
 
 def _files(info: dict[bytes, Value], encoding: str, is_case_kept: bool) -> tuple[tuple[FileEntry, ...], bool]:
@@ -220,8 +223,7 @@ def _file_entries(listed: list[Value], encoding: str) -> Iterator[FileEntry]:
                 if not isinstance(raw, bytes):
                     raise MetainfoError(f"the path of file {number} is not a list of names")
                 part = safe[raw] = safe_part(decode_name(raw, encoding))
-            if part:
-                parts.append(part)
+            parts.append(part)
         attributes = entry.get(b"attr", b"")
         is_pad = False
         if attributes and isinstance(attributes, bytes):
@@ -231,7 +233,7 @@ def _file_entries(listed: list[Value], encoding: str) -> Iterator[FileEntry]:
                 if length:
                     raise MetainfoError(f"file {number} is a symbolic link with a length")
                 continue
-        yield FileEntry(tuple(parts) or ("_",), length, offset, is_pad)
+        yield FileEntry(tuple(parts), length, offset, is_pad)
         offset += length
         if offset > MAX_TOTAL_BYTES:
             raise MetainfoError("the files together are too large to be true")

@@ -65,7 +65,7 @@ def test_json_has_every_key(
         "piece_count": 1,
         "private": True,
         "files": [
-            {"path": "folder/d/a.txt", "length": 5, "pad": False},
+            {"path": "folder/_/d/a.txt", "length": 5, "pad": False},
             {"path": "folder/.pad/11", "length": 11, "pad": True},
             {"path": "folder/e", "length": 0, "pad": False},
         ],
@@ -92,7 +92,7 @@ def test_people_get_lines_that_cannot_steer_the_terminal(
         "tracker 2  http://b",
         "made on    2023-11-14 22:13:20 UTC",
         "3 files:",
-        "       5 B  folder/d/a.txt",
+        "       5 B  folder/_/d/a.txt",
         "      11 B  folder/.pad/11  (padding)",
     ):
         assert line in shown.splitlines()

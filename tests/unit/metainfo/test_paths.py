@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from swarm.metainfo.paths import decode_name, safe_name, safe_part, safe_path, unique_paths, unportable_names
+from swarm.metainfo.paths import decode_name, safe_part, safe_path, unique_paths, unportable_names
 
 
 @pytest.mark.parametrize(
     ("elements", "path"),
     [
-        # libtorrent test/test_torrent_info.cpp, sanitize_path*.
+        # libtorrent test/test_torrent_info.cpp, sanitize_path*, with "force" as for files of a torrent.
         ([b"a", b"abc...", b"c"], "a/abc.../c"),
         ([b"abc."], "abc."),
         ([b"a. . ."], "a. . ."),
@@ -18,13 +18,13 @@ from swarm.metainfo.paths import decode_name, safe_name, safe_part, safe_path, u
         ([b""], "_"),
         ([b"/a/", b"b", b"c"], "a/b/c"),
         ([b"a...b"], "a...b"),
-        ([b"a", b"..", b"c"], "a/c"),
-        ([b"a", b".."], "a"),
-        ([b"/..", b".", b"c"], "c"),
+        ([b"a", b"..", b"c"], "a/_/c"),
+        ([b"a", b".."], "a/_"),
+        ([b"/..", b".", b"c"], "_/_/c"),
         ([b"dev:"], "dev:"),
         ([b"c:", b"b"], "c:/b"),
-        ([b"c:", b".", b"c"], "c:/c"),
-        ([b"\\c", b".", b"c"], "c/c"),
+        ([b"c:", b".", b"c"], "c:/_/c"),
+        ([b"\\c", b".", b"c"], "c/_/c"),
         ([b"\b"], "_"),
         ([b"\b", b"filename"], "_/filename"),
         ([b"filename", b"\b"], "filename/_"),
@@ -51,7 +51,7 @@ from swarm.metainfo.paths import decode_name, safe_name, safe_part, safe_path, u
             for mark in "\u200b\u200c\u200d\u200e\u202b\u2060\u2062\u2066\u2069\u061c\ufeff"
         ),
         # Ours.
-        ([b"..", b".."], "_"),
+        ([b"..", b".."], "_/_"),
         ([".\u200b.".encode()], "_"),
         ([b"a\x00b", b"c\nd", b"e\x1b[2Jf"], "a_b/c_d/e_[2Jf"),
         (["a\u2028b".encode()], "a_b"),
@@ -87,7 +87,7 @@ def test_longest_part_that_a_file_system_takes_stays() -> None:
         ('a<b>c"d|e?f*g', "a_b_c_d_e_f_g"),
         ("abc. . .", "abc"),
         ("...", "_"),
-        ("..", ""),
+        ("..", "_"),
         ("plain", "plain"),
     ],
 )
@@ -97,10 +97,6 @@ def test_windows_gets_no_reserved_names(text: str, part: str) -> None:
 
 def test_reserved_windows_names_are_names_elsewhere() -> None:
     assert safe_part("aux.c", is_windows=False) == "aux.c"
-
-
-def test_name_is_never_empty() -> None:
-    assert [safe_name(text) for text in ("", "..", "/", "a")] == ["_", "_", "_", "a"]
 
 
 def paths(*texts: str) -> list[tuple[str, ...]]:

@@ -302,18 +302,23 @@ def test_paths_cannot_leave_the_folder() -> None:
     )
     assert torrent.name == "....outside"
     assert [entry.path for entry in torrent.files] == [
-        ("etc", "passwd"),
+        ("_", "_", "etc", "passwd"),
         ("etcshadow",),
-        ("a", "b"),
-        ("_",),
+        ("a", "_", "_", "b"),
+        ("_.1",),
         ("C:windowsx",),
         ("nul_byte",),
     ]
 
 
 @pytest.mark.parametrize("name", [b"", b".", b"..", b"/", b"//\\", b"\x00", b"\xe2\x80\x8e"])
-def test_a_torrent_always_has_a_safe_name(name: bytes) -> None:
-    assert parse(info(name=name)).name == "_"
+def test_a_torrent_whose_name_has_nothing_in_it_is_named_by_its_hash(name: bytes) -> None:
+    torrent = parse(info(name=name))
+    assert torrent.name == str(torrent.info_hash)
+
+
+def test_a_torrent_may_be_called_underscore() -> None:
+    assert parse(info(name=b"_")).name == "_"
 
 
 def test_names_that_collide_are_numbered() -> None:
