@@ -34,6 +34,7 @@ COMMANDS = {
     "magnet": "Print the magnet link of a .torrent.",
     "edit": "Change trackers, comment and the like; the info-hash stays.",
     "scrape": "Ask the trackers how many seeds and leechers there are.",
+    "simulate": "Run a swarm in virtual time, and measure it.",
     "completions": "Print the completion script for a shell.",
 }
 
