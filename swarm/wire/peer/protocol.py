@@ -149,7 +149,14 @@ class Decoder:
             stop = at + 4 + length
             if kind != _PIECE or piece != run_piece or begin != next_begin or stop > end or length <= 9:
                 break
-            parts.append(view[at + BLOCK_HEAD_BYTES : stop])
+            if length <= BLOCK_BYTES + 9:
+                parts.append(view[at + BLOCK_HEAD_BYTES : stop])
+            else:
+                # One part a block, always: else blocks that others sent would be overwritten with it.
+                parts += [
+                    view[start : min(start + BLOCK_BYTES, stop)]
+                    for start in range(at + BLOCK_HEAD_BYTES, stop, BLOCK_BYTES)
+                ]
             next_begin += length - 9
             at = stop
             if length != BLOCK_BYTES + 9:
