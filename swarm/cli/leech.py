@@ -194,7 +194,8 @@ async def _transfer(
 ) -> int:
     chosen = [selected_files(metainfo, wish.selections) for metainfo in metainfos]
     pipes = [ContentPipe(_single_file(metainfos[0], chosen[0]))] if wish.is_piped else []
-    torrents = []
+    torrents: list[Torrent] = []
+    lonely: list[Torrent] = []
     for metainfo, files in zip(metainfos, chosen, strict=True):
         torrent = await session.add(
             metainfo,
@@ -208,20 +209,16 @@ async def _transfer(
             allocate=wish.allocate,
         )
         report.add(torrent)
+        if not transfer.peers and (transfer.no_trackers or not (transfer.trackers or metainfo.trackers)):
+            lonely.append(torrent)
         torrents.append(torrent)
-    if not transfer.peers and (transfer.no_trackers or not (transfer.trackers or _has_trackers(metainfos))):
-        torrents[0].notice("warning", "no trackers and no --peer: waiting for peers that find us themselves")
     works: list[Coroutine[Any, Any, int]] = [
-        _all(torrents, wish, report, pipes),
+        _all(torrents, lonely, wish, report, pipes),
         report.run(),
     ]
     if wish.timeout_s is not None:
         works.append(_stalled(torrents, wish.timeout_s, report))
     return await first_of(*works)
-
-
-def _has_trackers(metainfos: list[Metainfo]) -> bool:
-    return all(metainfo.trackers for metainfo in metainfos)
 
 
 def _single_file(metainfo: Metainfo, chosen: list[int] | None) -> tuple[int, int]:
@@ -236,11 +233,23 @@ def _single_file(metainfo: Metainfo, chosen: list[int] | None) -> tuple[int, int
     return wanted[0].offset, wanted[0].length
 
 
-async def _all(torrents: list[Torrent], wish: _Wish, report: Report, pipes: list[ContentPipe]) -> int:
+async def _all(
+    torrents: list[Torrent], lonely: list[Torrent], wish: _Wish, report: Report, pipes: list[ContentPipe]
+) -> int:
     """Wait for every torrent; the first exit status that is not 0, once all have ended."""
     works = [_one(torrent, wish, report, pipes) for torrent in torrents]
-    statuses = await asyncio.gather(*works)
+    statuses = await asyncio.gather(*works, *map(_warn_lonely, lonely))
     return next((status for status in statuses if status != EXIT_DONE), EXIT_DONE)
+
+
+async def _warn_lonely(torrent: Torrent) -> int:
+    """Say that nothing may ever come, unless everything is here already."""
+    async for now in torrent.progress():
+        if now.state == "downloading":
+            torrent.notice("warning", "no trackers and no --peer: waiting for peers that find us themselves")
+        if now.state != "checking":
+            break
+    return EXIT_DONE
 
 
 async def _one(torrent: Torrent, wish: _Wish, report: Report, pipes: list[ContentPipe]) -> int:
