@@ -49,8 +49,10 @@ def parse_host_port(text: str) -> tuple[str, int]:
     port = int(port_text)
     if port > 65535:
         raise ValueError(f"a port is at most 65535, got {port}")
-    if host.startswith("[") and host.endswith("]"):
+    if host.startswith("[") and host.endswith("]") and len(host) > 2:
         host = host[1:-1]
+    elif "[" in host or "]" in host:
+        raise ValueError(f"expected HOST:PORT, got {text!r}")
     elif ":" in host:
         raise ValueError(f"write IPv6 addresses in brackets, [ADDRESS]:PORT, got {text!r}")
     return host, port

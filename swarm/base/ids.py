@@ -85,7 +85,10 @@ def client_name(peer_id: bytes) -> str:
     Source: BEP 20 (Azureus and Shadow style), Mainline's own style `M1-2-3--`.
     """
     prefix = peer_id[:8].decode("latin-1")
-    if len(prefix) == 8 and prefix[0] == prefix[7] == "-" and prefix[1:7].isalnum() and prefix.isascii():
+    if not prefix.isascii():
+        # "²" counts as a digit in Python, but is none to `int`, and none to a terminal.
+        return ascii(prefix)[1:-1]
+    if len(prefix) == 8 and prefix[0] == prefix[7] == "-" and prefix[1:7].isalnum():
         name = _AZUREUS_NAMES.get(prefix[1:3], prefix[1:3])
         digits = [str(int(char, 36)) for char in prefix[3:7]]
         while len(digits) > 3 and digits[-1] == "0":
@@ -102,5 +105,6 @@ def client_name(peer_id: bytes) -> str:
         return f"{_SHADOW_NAMES[prefix[0]]} {'.'.join(str(int(char, 36)) for char in prefix[1:4])}"
     # aria2 uses "A2-1-36-0-" since 1.18.
     if prefix.startswith("A2-"):
-        return f"aria2 {'.'.join(peer_id[3:11].decode('latin-1').strip('-').split('-')[:3])}"
+        version = peer_id[3:11].decode("latin-1").strip("-").split("-")[:3]
+        return f"aria2 {ascii('.'.join(version))[1:-1]}"
     return ascii(prefix)[1:-1]
