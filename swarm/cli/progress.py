@@ -120,7 +120,8 @@ class TransferBars:
 
 
 def _bar(position: int) -> Bar[Any]:
-    return _tqdm()(position=position, leave=False, dynamic_ncols=True, file=sys.stderr, total=1)
+    # The delay keeps tqdm from drawing a bar of nothing before there is a row for it.
+    return _tqdm()(position=position, leave=False, dynamic_ncols=True, file=sys.stderr, total=1, delay=1e-9)
 
 
 def _cut(label: str, width: int) -> str:

@@ -176,8 +176,10 @@ def _row(now: Progress) -> Row:
     label = printable(now.name)
     match now.state:
         case "checking":
-            text = f"checking {format_size(now.checking_bytes)}"
-            return Row(label, now.checked_bytes, now.checking_bytes, text)
+            # Nothing to hash is the rule for a new download: no bar flashes up.
+            is_hashing = now.checking_bytes > 0
+            text = f"checking {format_size(now.checking_bytes)}" if is_hashing else "checking"
+            return Row(label, now.checked_bytes, now.checking_bytes, text, has_bar=is_hashing)
         case "downloading":
             rate = f"{format_size(now.down_bytes_per_s)}/s"
             text = f"{format_size(now.wanted_bytes)} {rate:>10}  {_left(now)}{_peers(now)}"
@@ -191,6 +193,8 @@ def _row(now: Progress) -> Row:
 def _total(rows: list[Row]) -> Row:
     done, total = sum(row.done for row in rows), sum(row.total for row in rows)
     rate = sum(row.rate for row in rows)
+    if not total:
+        return Row("total", 0, 0, "checking", has_bar=False)
     left = f", {format_span((total - done) / rate)} left" if rate >= 1 else ""
     return Row("total", done, total, f"{format_size(total)} {format_size(rate) + '/s':>10}{left}")
 
