@@ -1,0 +1,218 @@
+"""Disks that refuse: read-only, full, in the way, gone; the error names the path, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from swarm import Session, StorageError, SwarmError, Torrent
+from tests.e2e.transfers import (
+    Offer,
+    assert_same,
+    notices_of,
+    offer_file,
+    offer_folder,
+    open_session,
+    seed,
+    settings_of,
+    until,
+    within,
+)
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+def mount(folder: Path, options: str) -> None:
+    """Mount a file system in memory; where that is not allowed the test is skipped, in CI it fails."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if done.returncode == 0:
+        return
+    reason = "mounting a small disk needs root"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MiB."""
+    folder = tmp_path / "small"
+    mount(folder, "size=1m")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def read_only_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "read-only"
+    mount(folder, "ro,size=1m")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+async def leech(leecher: Session, seeder: Session, offer: Offer, folder: Path, **options: str) -> Torrent:
+    await seed(seeder, offer)
+    return await leecher.add(
+        offer.raw,
+        save_to=folder,
+        peers=[("127.0.0.1", seeder.port)],
+        allocate=options.get("allocate", "sparse"),
+    )
+
+
+async def failure_of(torrent: Torrent) -> StorageError:
+    with pytest.raises(StorageError) as caught:
+        await within(torrent.completed())
+    assert torrent.state == "failed"
+    assert torrent.error is caught.value
+    return caught.value
+
+
+@pytest.mark.parametrize("allocate", ["sparse", "full"])
+async def test_full_disk_stops_the_download_and_names_the_file(
+    tmp_path: Path, small_disk: Path, allocate: str
+) -> None:
+    offer = offer_file(tmp_path / "seed", 3 * MIB, 64 * KIB)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        torrent = await leech(leecher, seeder, offer, small_disk, allocate=allocate)
+        error = await failure_of(torrent)
+        assert error.path == str(small_disk / "file.bin")
+        assert error.error_number == errno.ENOSPC
+        assert str(error) == f"{small_disk / 'file.bin'}: the disk is full"
+        # It asks for nothing more that it could not keep.
+        await until(lambda: torrent.peers() == [] or not leecher._links)
+        fetched = torrent.snapshot().downloaded_bytes
+        assert fetched <= 3 * MIB
+
+
+async def test_download_goes_on_once_the_disk_has_room_and_counts_nothing_half_written(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    offer = offer_file(tmp_path / "seed", 900 * KIB, 64 * KIB)
+    settings = settings_of(tmp_path / "state")
+    (small_disk / "ballast").write_bytes(bytes(500 * KIB))
+    async with open_session(settings) as seeder:
+        await seed(seeder, offer)
+        peers = [("127.0.0.1", seeder.port)]
+        async with open_session(settings) as leecher:
+            torrent = await leecher.add(offer.raw, save_to=small_disk, peers=peers)
+            await failure_of(torrent)
+        first = torrent.snapshot()
+        (small_disk / "ballast").unlink()
+        async with open_session(settings) as leecher:
+            torrent = await leecher.add(offer.raw, save_to=small_disk, peers=peers)
+            await within(torrent.completed())
+            assert torrent.snapshot().downloaded_bytes == 900 * KIB - first.done_bytes
+            assert torrent.snapshot().failed_pieces == 0
+        assert_same(small_disk / "file.bin", offer.path)
+
+
+async def test_read_only_disk_is_an_error_that_names_the_path(tmp_path: Path, read_only_disk: Path) -> None:
+    offer = offer_folder(tmp_path / "seed", {"a": 100_000, "b": 5}, 16 * KIB)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        torrent = await leech(leecher, seeder, offer, read_only_disk)
+        error = await failure_of(torrent)
+        assert error.path.startswith(str(read_only_disk / "folder"))
+        assert "read-only" in str(error)
+        assert torrent.snapshot().done_bytes == 0
+
+
+async def test_file_in_place_of_the_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
+    offer = offer_folder(tmp_path / "seed", {"a": 100_000, "empty": 0}, 16 * KIB)
+    (tmp_path / "leech").write_text("in the way")
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        error = await failure_of(await leech(leecher, seeder, offer, tmp_path / "leech"))
+        assert error.path.startswith(str(tmp_path / "leech/folder"))
+    assert (tmp_path / "leech").read_text() == "in the way"
+
+
+async def test_link_out_of_the_folder_is_an_error_and_what_it_leads_to_is_safe(
+    tmp_path: Path,
+) -> None:
+    offer = offer_folder(tmp_path / "seed", {"a": 100_000, "b": 5}, 16 * KIB)
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "leech/folder").mkdir(parents=True)
+    (tmp_path / "leech/folder/a").symlink_to(tmp_path / "precious")
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        error = await failure_of(await leech(leecher, seeder, offer, tmp_path / "leech"))
+        assert error.path == str(tmp_path / "leech/folder/a")
+        assert "symbolic link" in str(error)
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+
+
+async def test_missing_download_folders_are_made(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 100_000, 16 * KIB)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        torrent = await leech(leecher, seeder, offer, tmp_path / "not/yet/there")
+        await within(torrent.completed())
+    assert_same(tmp_path / "not/yet/there/file.bin", offer.path)
+
+
+async def test_content_to_be_seeded_that_is_missing_is_named(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 100_000, 16 * KIB)
+    async with open_session(settings_of(tmp_path / "state")) as session:
+        torrent = await session.add(offer.raw, save_to=tmp_path / "none", is_seeding_only=True)
+        error = await failure_of(torrent)
+        assert str(error) == f"{tmp_path / 'none/file.bin'}: no such file or folder"
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "deleted"])
+async def test_seeded_file_that_is_damaged_is_not_offered_any_more_and_nothing_crashes(
+    tmp_path: Path, damage: str
+) -> None:
+    offer = offer_folder(tmp_path / "seed", {"a": 640 * KIB, "b": 640 * KIB}, 64 * KIB)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder:
+        giving = await seed(seeder, offer)
+        # Checked, and open no longer: as after a while with many files.
+        giving.files.close()
+        giving.files._is_closed = False
+        if damage == "truncated":
+            os.truncate(offer.path / "b", 100 * KIB)
+        else:
+            (offer.path / "b").unlink()
+        async with open_session(settings) as leecher:
+            torrent = await leecher.add(
+                offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", seeder.port)]
+            )
+            lost = 9 if damage == "truncated" else 10
+            assert giving.runner is not None and giving.runner.engine is not None
+            have = giving.runner.engine.have
+            await until(lambda: have.count == 20 - lost and torrent.snapshot().pieces_done == 20 - lost)
+            assert torrent.state == "downloading"
+            assert giving.error is None
+            told = notices_of(giving)
+            assert "cannot be read any more and is not offered" in told
+            assert str(offer.path / "b") in told
+
+
+async def test_session_with_a_failed_torrent_closes_and_serves_its_others(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    large = offer_file(tmp_path / "seed", 3 * MIB, 64 * KIB, name="large")
+    good = offer_file(tmp_path / "seed", 500_000, 64 * KIB, seed=2, name="good")
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        failing = await leech(leecher, seeder, large, small_disk)
+        await failure_of(failing)
+        fine = await leech(leecher, seeder, good, tmp_path / "leech")
+        await within(fine.completed())
+        with pytest.raises(SwarmError):
+            await failing.completed()
+    assert failing.state == "failed"
+    assert_same(tmp_path / "leech/good", good.path)

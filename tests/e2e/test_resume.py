@@ -1,0 +1,292 @@
+"""Stopping in the middle, in order or by kill -9, and going on: nothing is lost, little is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from swarm import Progress
+from swarm.session.state import resume_path
+from swarm.storage import resume
+from tests.e2e.scripted_peer import Line, ScriptedPeer, scripted_peer
+from tests.e2e.transfers import (
+    Offer,
+    assert_same,
+    notices_of,
+    offer_file,
+    offer_folder,
+    open_session,
+    seed,
+    settings_of,
+    until,
+    within,
+)
+
+KIB = 1024
+PIECE = 64 * KIB
+
+
+class Tap:
+    """A scripted seed that gives out `open_pieces` pieces, whichever are asked for, and holds the rest."""
+
+    def __init__(self, offer: Offer, open_pieces: int) -> None:
+        self.open_pieces = open_pieces
+        self._content = offer.content()
+        self._piece_length = offer.metainfo.geometry.piece_length
+        self._given: dict[int, None] = {}
+
+    async def behave(self, line: Line) -> None:
+        await line.shake()
+        await line.serve(self._answer)
+
+    def _answer(self, piece: int, begin: int, length: int) -> bytes | None:
+        if piece not in self._given and len(self._given) >= self.open_pieces:
+            return None
+        self._given[piece] = None
+        at = piece * self._piece_length + begin
+        return self._content[at : at + length]
+
+    @asynccontextmanager
+    async def listening(self, offer: Offer) -> AsyncIterator[ScriptedPeer]:
+        async with scripted_peer(offer.metainfo, self.behave) as peer:
+            yield peer
+
+
+async def finish(offer: Offer, tmp_path: Path) -> Progress:
+    """Go on in a new session with an honest seed; returns what it says at the end."""
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings_of(tmp_path / "seeder-state")) as seeder:
+        await seed(seeder, offer)
+        async with open_session(settings) as leecher:
+            torrent = await leecher.add(
+                offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", seeder.port)]
+            )
+            await within(torrent.completed())
+            now = torrent.snapshot()
+    assert_same(tmp_path / "leech" / offer.path.name, offer.path)
+    return now
+
+
+def bytes_of(offer: Offer, pieces: int) -> int:
+    """The length of so many whole pieces."""
+    return pieces * offer.metainfo.geometry.piece_length
+
+
+async def stop_after(offer: Offer, tmp_path: Path, pieces: int) -> Progress:
+    """Download so many pieces, stop in order; returns what it said last."""
+    tap = Tap(offer, pieces)
+    async with tap.listening(offer) as peer, open_session(settings_of(tmp_path / "state")) as leecher:
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", peer.port)])
+        await until(lambda: torrent.snapshot().pieces_done == pieces)
+        return torrent.snapshot()
+
+
+async def test_download_stopped_in_order_fetches_only_what_is_missing(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 32 * PIECE, PIECE)
+    await stop_after(offer, tmp_path, 11)
+    now = await finish(offer, tmp_path)
+    assert now.downloaded_bytes == bytes_of(offer, 21)
+    # All was known: nothing was hashed again.
+    assert now.checking_bytes == 0
+
+
+async def test_folder_stopped_in_order_goes_on_as_well(tmp_path: Path) -> None:
+    files = {"a": 5 * PIECE + 7, "b": 3, "empty": 0, "c/d": 20 * PIECE}
+    offer = offer_folder(tmp_path / "seed", files, PIECE)
+    stopped = await stop_after(offer, tmp_path, 9)
+    now = await finish(offer, tmp_path)
+    assert now.downloaded_bytes == stopped.total_bytes - stopped.done_bytes
+    assert now.checking_bytes == 0
+
+
+async def test_seeding_again_hashes_nothing_again(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 10 * PIECE, PIECE)
+    for expected in (10 * PIECE, 0):
+        async with open_session(settings_of(tmp_path / "state")) as session:
+            torrent = await seed(session, offer)
+            assert torrent.snapshot().checking_bytes == expected
+
+
+async def test_file_changed_while_we_were_away_is_hashed_again(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 16 * PIECE, PIECE)
+    await stop_after(offer, tmp_path, 16)
+    path = tmp_path / "leech/file.bin"
+    content = path.read_bytes()
+    path.write_bytes(content[: 3 * PIECE] + b"other" + content[3 * PIECE + 5 :])
+    now = await finish(offer, tmp_path)
+    assert now.checking_bytes == 16 * PIECE
+    assert now.downloaded_bytes == PIECE
+
+
+async def test_file_deleted_while_we_were_away_is_fetched_again(tmp_path: Path) -> None:
+    offer = offer_folder(tmp_path / "seed", {"a": 4 * PIECE, "b": 4 * PIECE}, PIECE)
+    await stop_after(offer, tmp_path, 8)
+    (tmp_path / "leech/folder/b").unlink()
+    now = await finish(offer, tmp_path)
+    assert now.downloaded_bytes == 4 * PIECE
+    assert now.checking_bytes == 0
+
+
+async def test_content_without_resume_data_is_found_by_hashing_what_is_there(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 32 * PIECE, PIECE)
+    await stop_after(offer, tmp_path, 11)
+    for path in (tmp_path / "state").iterdir():
+        path.unlink()
+    now = await finish(offer, tmp_path)
+    # Holes are known not to be data.
+    assert now.checking_bytes == 11 * PIECE
+    assert now.downloaded_bytes == 21 * PIECE
+
+
+async def test_damaged_resume_data_is_set_aside_and_the_content_hashed(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 8 * PIECE, PIECE)
+    await stop_after(offer, tmp_path, 8)
+    (record,) = (tmp_path / "state").iterdir()
+    record.write_bytes(record.read_bytes()[:-9])
+    async with open_session(settings_of(tmp_path / "state")) as session:
+        torrent = await session.add(offer.raw, save_to=tmp_path / "leech")
+        await within(torrent.completed())
+        assert torrent.snapshot().checking_bytes == 8 * PIECE
+        assert f"{record.name}.broken; the content is verified afresh" in notices_of(torrent)
+    assert sorted(os.listdir(tmp_path / "state")) == sorted([record.name, f"{record.name}.broken"])
+
+
+async def test_state_folder_that_cannot_be_written_is_a_notice_and_no_more(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 8 * PIECE, PIECE)
+    (tmp_path / "state").write_text("a file where the folder should be")
+    async with (
+        open_session(settings_of(tmp_path / "other")) as seeder,
+        open_session(settings_of(tmp_path / "state", resume_save_s=0.0)) as leecher,
+    ):
+        await seed(seeder, offer)
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", seeder.port)])
+        await within(torrent.completed())
+        told = ""
+
+        def is_told() -> bool:
+            nonlocal told
+            told += notices_of(torrent)
+            return "the state of the download cannot be saved" in told
+
+        await until(is_told)
+    assert_same(tmp_path / "leech/file.bin", offer.path)
+
+
+@asynccontextmanager
+async def child_process(*arguments: object) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`download_until_killed` in a process of its own; killed at the end at the latest."""
+    script = Path(__file__).with_name("download_until_killed.py")
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), *map(str, arguments), stdout=subprocess.PIPE
+    )
+    try:
+        yield child
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+
+
+async def has_pieces(child: asyncio.subprocess.Process, count: int) -> None:
+    assert child.stdout is not None
+    async with asyncio.timeout(30):
+        while line := await child.stdout.readline():
+            if int(line) >= count:
+                return
+    raise AssertionError("the child ended before it had its pieces")
+
+
+async def test_download_killed_at_once_loses_no_piece_and_hashes_what_is_there(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 32 * PIECE, PIECE)
+    (tmp_path / "t.torrent").write_bytes(offer.raw)
+    tap = Tap(offer, 13)
+    async with tap.listening(offer) as peer:
+        places = (tmp_path / "t.torrent", tmp_path / "leech", tmp_path / "state")
+        async with child_process(*places, peer.port, 1000.0) as child:
+            await has_pieces(child, 13)
+            child.kill()
+            await child.wait()
+    assert not list((tmp_path / "state").glob("*.resume"))
+    now = await finish(offer, tmp_path)
+    assert now.checking_bytes == 13 * PIECE
+    assert now.downloaded_bytes == 19 * PIECE
+
+
+async def test_download_killed_later_hashes_only_what_no_record_tells(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 32 * PIECE, PIECE)
+    (tmp_path / "t.torrent").write_bytes(offer.raw)
+    record_path = resume_path(tmp_path / "state", offer.metainfo.info_hash, tmp_path / "leech/file.bin")
+    tap = Tap(offer, 10)
+
+    async with tap.listening(offer) as peer:
+        places = (tmp_path / "t.torrent", tmp_path / "leech", tmp_path / "state")
+        async with child_process(*places, peer.port, 0.3) as child:
+            await has_pieces(child, 10)
+            await until(lambda: record_path.exists() and saved_pieces(record_path) == 10)
+            child.kill()
+            await child.wait()
+    saved = await resume.load(record_path)
+    assert saved is not None and not saved.is_clean
+    now = await finish(offer, tmp_path)
+    # The system has not been started anew: what the process wrote is there.
+    assert now.checking_bytes == 0
+    assert now.downloaded_bytes == 22 * PIECE
+
+
+async def test_after_kill_and_reboot_only_what_was_not_synced_is_hashed(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 32 * PIECE, PIECE)
+    await stop_after(offer, tmp_path, 20)
+    (record_path,) = (tmp_path / "state").iterdir()
+    record = await resume.load(record_path)
+    assert record is not None
+    # As it is found where the machine has lost power: another boot, and half of it synced.
+    record.boot_id = b"another"
+    record.is_clean = False
+    record.synced = record.verified.copy()
+    for piece in list(record.verified)[::2]:
+        record.synced.discard(piece)
+    await resume.save(record_path, record)
+    now = await finish(offer, tmp_path)
+    assert now.checking_bytes == 10 * PIECE
+    assert now.downloaded_bytes == 12 * PIECE
+
+
+async def test_complete_download_is_synced_soon_without_being_asked(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 4 * PIECE, PIECE)
+    settings = settings_of(tmp_path / "state", resume_save_s=0.0, sync_s=0.1)
+    record_path = resume_path(tmp_path / "state", offer.metainfo.info_hash, tmp_path / "leech/file.bin")
+    async with open_session(settings_of(tmp_path / "other")) as seeder, open_session(settings) as leecher:
+        await seed(seeder, offer)
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", seeder.port)])
+        await within(torrent.completed())
+        await until(lambda: record_path.exists() and saved_pieces(record_path, is_synced=True) == 4)
+
+
+async def test_kill_in_the_middle_of_a_large_download_leaves_it_right(tmp_path: Path) -> None:
+    """Files, part file and several kills: whatever the moment, the end is the same."""
+    files = {"a": 700_001, "b": 5, "c": 1_500_000, "d": 900_000}
+    offer = offer_folder(tmp_path / "seed", files, PIECE)
+    (tmp_path / "t.torrent").write_bytes(offer.raw)
+    tap = Tap(offer, 0)
+    async with tap.listening(offer) as peer:
+        places = (tmp_path / "t.torrent", tmp_path / "leech", tmp_path / "state")
+        for pieces in (7, 19, 33):
+            tap.open_pieces = pieces
+            async with child_process(*places, peer.port, 0.01) as child:
+                await has_pieces(child, pieces)
+                child.kill()
+                await child.wait()
+    now = await finish(offer, tmp_path)
+    assert now.downloaded_bytes < sum(files.values()) - 30 * PIECE
+    assert now.failed_pieces == 0
+
+
+def saved_pieces(path: Path, *, is_synced: bool = False) -> int:
+    record = resume.ResumeRecord.decode(path.read_bytes())
+    return (record.synced if is_synced else record.verified).count
