@@ -111,7 +111,7 @@ class Requests:
         partial.asked[peer.number] = partial.asked.get(peer.number, 0) | mask
         if not peer.is_stalled:
             partial.pending |= mask
-        if partial.is_solo:
+        if partial.is_solo and not peer.is_stalled:
             partial.sole_peer = peer.number
         if not partial.missing:
             self._open.pop(piece, None)
@@ -361,7 +361,10 @@ class Requests:
             peer.forgiven[piece] &= ~forgiven
         if asked:
             self._owes_no_longer(peer, piece, asked)
-            if not peer.peer_choking:
+            if peer.peer_choking:
+                # It is not allowed after all; asking again would only be rejected again.
+                peer.allowed_fast_in.discard(piece)
+            else:
                 peer.refused.add(piece)
             partial = self.partials.get(piece)
             if partial is not None and partial.sole_peer == peer.number and peer.number not in partial.asked:
