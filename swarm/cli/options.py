@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.endpoint import parse_host_port
 from swarm.base.units import parse_size
 
@@ -40,6 +41,18 @@ class Size(click.ParamType[int]):
             return parse_size(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Rate(Size):
+    """A size a second; less than a block would never get a piece there in time."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        rate = super().convert(value, param, ctx)
+        if rate < BLOCK_BYTES:
+            self.fail(f"at least {BLOCK_BYTES >> 10}K; leave the option out for no limit", param, ctx)
+        return rate
 
 
 class HostPort(click.ParamType[tuple[str, int]]):

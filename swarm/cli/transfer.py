@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import click
 
 from swarm.base.errors import SwarmError
 from swarm.cli.main import EXIT_MISMATCH, exit_status
-from swarm.cli.options import HostPort, Size, option
+from swarm.cli.options import HostPort, Rate, option
 from swarm.cli.output import Output
 from swarm.engine.settings import EngineSettings
 from swarm.session.session import Session
 from swarm.session.settings import SessionSettings
 from swarm.session.torrent import DataMismatchError
-
-
-def _refuse_rate(_ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
-    if value is not None:
-        raise click.UsageError(f"--{param.name}: rate limits are not built yet.")
-    return value
 
 
 def _refuse_require(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
@@ -42,9 +36,9 @@ _OPTIONS = (
     option("--no-dht", is_flag=True, help="No DHT (not built yet: always off)."),
     option("--no-pex", is_flag=True, help="No peer exchange (not built yet: always off)."),
     option("--no-lsd", is_flag=True, help="No local discovery (not built yet: always off)."),
-    option("--up", type=Size(), callback=_refuse_rate, metavar="RATE", help="Upload limit (not built yet)."),
-    option("--down", type=Size(), callback=_refuse_rate, metavar="RATE",
-           help="Download limit (not built yet)."),
+    option("--up", type=Rate(), metavar="RATE",
+           help="Send at most so much a second, e.g. 500K or 4M (from 16K on), but for the local network."),
+    option("--down", type=Rate(), metavar="RATE", help="Receive at most so much a second, likewise."),
     option("--max-peers", type=click.IntRange(1, 10_000), metavar="N",
            help="Connections at most (default: 55 a torrent, 200 in all)."),
     option("--encryption", type=click.Choice(["off", "allow", "require"]), default="allow",
@@ -87,10 +81,12 @@ class TransferOptions:
 
     def session(self) -> Session:
         """A session that is not open yet."""
-        settings = SessionSettings()
+        settings = SessionSettings(up_bytes_per_s=self.up, down_bytes_per_s=self.down)
         if self.max_peers is not None:
-            settings = SessionSettings(
-                connections_max=self.max_peers, engine=EngineSettings(connections_max=self.max_peers)
+            settings = replace(
+                settings,
+                connections_max=self.max_peers,
+                engine=EngineSettings(connections_max=self.max_peers),
             )
         return Session(port=self.port, bind=self.bind, settings=settings)
 
