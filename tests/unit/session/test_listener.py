@@ -1,0 +1,51 @@
+"""Ports and addresses of a session."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from swarm.base.errors import SettingsError, SwarmError
+from swarm.session.listener import bind_addresses, listen
+
+
+def test_nothing_said_means_every_address_of_both_families() -> None:
+    assert bind_addresses(None) == ["0.0.0.0", "::"]
+
+
+def test_address_is_taken_as_it_is_and_an_interface_by_its_addresses() -> None:
+    assert bind_addresses("127.0.0.1") == ["127.0.0.1"]
+    assert bind_addresses("::1") == ["::1"]
+    assert "127.0.0.1" in bind_addresses("lo")
+
+
+def test_neither_address_nor_interface_is_refused() -> None:
+    with pytest.raises(SettingsError, match="neither an address nor a network interface"):
+        bind_addresses("eth99.nonsense")
+
+
+def test_first_free_port_is_taken() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        sockets, chosen = listen(["127.0.0.1"], range(port, port + 50))
+        for listener in sockets:
+            listener.close()
+    assert port < chosen < port + 50
+
+
+def test_no_free_port_is_one_line_that_says_what_to_do() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SwarmError, match="in use; choose another with --port, or 0 for any"):
+            listen(["127.0.0.1"], [port])
+
+
+def test_family_that_is_not_there_is_left_out() -> None:
+    sockets, port = listen(["127.0.0.1", "192.0.2.1"], [0])
+    assert [listener.getsockname() for listener in sockets] == [("127.0.0.1", port)]
+    sockets[0].close()

@@ -1,0 +1,110 @@
+"""Keeping the resume data a few seconds behind, and no more work than that."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from swarm.base.bitfield import Bitfield
+from swarm.session.state import ResumeKeeper
+from swarm.storage import resume
+from tests.unit.storage.layouts import content_of, files_of, layout_of
+
+LAYOUT = layout_of(("a", 100_000))
+
+
+class World:
+    """A keeper over real files, and what it was told."""
+
+    def __init__(self, folder: Path, *, save_s: float = 0.0, sync_s: float = 0.0) -> None:
+        self.files = files_of(folder, LAYOUT)
+        self.have = Bitfield(4)
+        self.notices: list[str] = []
+        self.snapshots = 0
+        self.keeper = ResumeKeeper(
+            folder / "state/x.resume",
+            self.files,
+            self.snapshot,
+            lambda: self.have,
+            lambda level, text: self.notices.append(f"{level}: {text}"),
+            save_s=save_s,
+            sync_s=sync_s,
+        )
+
+    def snapshot(self, synced: Bitfield) -> resume.ResumeRecord:
+        self.snapshots += 1
+        return resume.ResumeRecord(
+            b"i" * 20, "a", self.have.copy(), synced.copy(), [], False, self.snapshots, b"boot"
+        )
+
+    async def settled(self) -> None:
+        task = self.keeper._task
+        if task is not None:
+            async with asyncio.timeout(20):
+                await task
+
+
+async def test_touched_state_is_saved_and_synced_and_then_nothing_runs(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.keeper.start(Bitfield(4))
+    world.files.write(0, [memoryview(content_of(LAYOUT))])
+    world.have.add(2)
+    world.keeper.touch()
+    await world.settled()
+    record = await resume.load(world.keeper.path)
+    assert record is not None
+    assert list(record.verified) == list(record.synced) == [2]
+    assert not record.is_clean
+    assert record.signature == world.files.signature()
+    world.files.close()
+
+
+async def test_untouched_state_is_never_written(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.keeper.start(Bitfield(4))
+    await world.settled()
+    await world.keeper.stop()
+    assert not (tmp_path / "state").exists()
+    world.files.close()
+
+
+async def test_many_touches_are_one_save(tmp_path: Path) -> None:
+    world = World(tmp_path, save_s=0.05, sync_s=1000.0)
+    world.keeper.start(world.have)
+    for _ in range(100):
+        world.keeper.touch()
+    await world.settled()
+    assert world.snapshots == 1
+    world.files.close()
+
+
+async def test_save_under_way_is_whole_when_the_keeper_stops(tmp_path: Path) -> None:
+    for delay in range(12):
+        world = World(tmp_path / str(delay), sync_s=1000.0)
+        (tmp_path / str(delay)).mkdir()
+        world.keeper.start(world.have)
+        world.keeper.touch()
+        # Another step of the save is under way each time.
+        for _ in range(delay):
+            await asyncio.sleep(0)
+        await world.keeper.stop()
+        await world.keeper.save(is_clean=True)
+        record = await resume.load(world.keeper.path)
+        assert record is not None and record.is_clean
+        assert [path.name for path in world.keeper.path.parent.iterdir()] == ["x.resume"]
+        world.files.close()
+
+
+async def test_trouble_is_told_once_and_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("in the way")
+    world = World(tmp_path, sync_s=1000.0)
+    world.keeper.start(world.have)
+    await world.keeper.save(is_clean=False)
+    await world.keeper.save(is_clean=False)
+    assert len(world.notices) == 1
+    assert "the state of the download cannot be saved" in world.notices[0]
+    (tmp_path / "state").unlink()
+    world.keeper.touch()
+    await world.settled()
+    assert await resume.load(world.keeper.path) is not None
+    world.files.close()
