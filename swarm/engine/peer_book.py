@@ -131,6 +131,10 @@ class PeerBook:
         self._candidates[candidate.endpoint] = candidate
         self._earliest = None
 
+    def is_preferred(self, peer_id: PeerId, *, is_outgoing: bool) -> bool:
+        """Of two crossed links both sides keep the one that the greater id has dialled."""
+        return (self._own_id > peer_id) == is_outgoing
+
     def refusal(
         self,
         endpoint: Endpoint,

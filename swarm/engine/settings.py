@@ -18,6 +18,8 @@ class EngineSettings:
     dial_burst: int = 30
     #: Connections being made at the same time.
     half_open_max: int = 30
+    #: Links of two that dialled each other at once come within a round trip or two, or a retry of it.
+    crossed_dials_s: float = 10.0
     #: Addresses kept that were not dialled yet; beyond it a flood of lies would cost memory.
     candidates_max: int = 2000
     #: A peer that cannot be reached is tried again after this, then after 2.5 times as long ...

@@ -266,6 +266,7 @@ class TorrentEngine:
     # -- peers come and go ----------------------------------------------------------------------
 
     def _peer_connected(self, event: PeerConnected, now: float) -> None:
+        self._settle_crossed_dials(event, now)
         ids = [peer.peer_id for peer in self._peers.values()]
         refusal = self._book.refusal(
             event.endpoint,
@@ -298,6 +299,19 @@ class TorrentEngine:
         self._book.connected(event.endpoint, is_outgoing=event.is_outgoing)
         self._verifier.met(event.peer, event.endpoint)
         self._introduce(peer)
+
+    def _settle_crossed_dials(self, event: PeerConnected, now: float) -> None:
+        """Two that dial each other at once must not both refuse the other's link: the same one stays.
+
+        Only a link just made gives way, and only to its own host: nobody pushes a peer out by its id.
+        """
+        if not self._book.is_preferred(event.peer_id, is_outgoing=event.is_outgoing):
+            return
+        for peer in list(self._peers.values()):
+            is_crossed = peer.is_outgoing != event.is_outgoing and peer.endpoint.host == event.endpoint.host
+            is_new = now - peer.connected_at < self._settings.crossed_dials_s
+            if peer.peer_id == event.peer_id and is_crossed and is_new:
+                self._drop(peer, "it is connected already", now)
 
     def _introduce(self, peer: Peer) -> None:
         """Say what we have, who we are, and what a newcomer may ask for at once."""
