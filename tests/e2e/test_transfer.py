@@ -96,12 +96,15 @@ async def test_two_that_dial_each_other_at_once_keep_one_link(tmp_path: Path) ->
     offer = offer_file(tmp_path / "seed", 1_000_000, 64 * KIB)
     settings = settings_of(tmp_path / "state")
     async with open_session(settings) as seeder, open_session(settings) as leecher:
-        giving = await seeder.add(
-            offer.raw, content=offer.path, peers=[("127.0.0.1", leecher.port)], is_seeding_only=True
-        )
-        taking = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", seeder.port)])
+        giving = await seed(seeder, offer)
+        taking = await leecher.add(offer.raw, save_to=tmp_path / "leech")
+        await until(lambda: taking.runner is not None)
+        assert giving.runner is not None and taking.runner is not None
+        # In the same round of the loop, so that the links do cross.
+        giving.runner.candidates_found([Endpoint("127.0.0.1", leecher.port)], "user")
+        taking.runner.candidates_found([Endpoint("127.0.0.1", seeder.port)], "user")
         await within(taking.completed())
-        await within(giving.completed())
+        assert "it is connected already" in notices_of(giving) + notices_of(taking)
     assert_same(tmp_path / "leech/file.bin", offer.path)
 
 
