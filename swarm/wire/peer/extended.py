@@ -27,7 +27,8 @@ class ExtendedHandshake:
     """The dictionary of BEP 10; every number in it is a stranger's claim, but within bounds.
 
     Args:
-        extensions: name -> the id by which the sender wants to be sent that extension, 1-255.
+        extensions: name -> the id by which the sender wants to be sent that extension, 1-255; 0 where it
+            has switched it off (BEP 10).
         listen_port: `p`, where it listens for peers.
         client: `v`, not escaped.
         request_queue: `reqq`, how many requests it will keep.
@@ -86,8 +87,7 @@ def decode_extended_handshake(payload: bytes) -> ExtendedHandshake:
         if len(names) > EXTENSION_NAMES_MAX:
             raise PeerError(f"it names {len(names)} extensions")
         for name, number in names.items():
-            # 0 means "switched off" (BEP 10).
-            if isinstance(number, int) and 0 < number < 256:
+            if isinstance(number, int) and 0 <= number < 256:
                 extensions[name.decode("utf-8", "replace")] = number
     client = content.get(b"v")
     your_ip = content.get(b"yourip")

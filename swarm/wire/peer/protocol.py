@@ -34,6 +34,7 @@ from swarm.wire.peer.messages import (
 
 #: Some old clients ask for 128 KiB at a time; nobody for more (BEP 3 speaks of 2^17 as the bound).
 SERVED_BLOCK_MAX = 1 << 17
+_BLOCK_LENGTH_MAX = SERVED_BLOCK_MAX + 9
 #: Extension messages: 16 KiB of metadata and its dictionary, 100 peers of PEX; libtorrent allows 1 MiB.
 EXTENDED_BYTES_MAX = 1 << 17
 #: 2^21 pieces (defaults.md) make a bitfield of 256 KiB: the longest message there is.
@@ -147,7 +148,9 @@ class Decoder:
         while end - at > BLOCK_HEAD_BYTES:
             length, kind, piece, begin = _BLOCK_HEAD.unpack_from(view, at)
             stop = at + 4 + length
-            if kind != _PIECE or piece != run_piece or begin != next_begin or stop > end or length <= 9:
+            if kind != _PIECE or piece != run_piece or begin != next_begin or stop > end:
+                break
+            if not 9 < length <= _BLOCK_LENGTH_MAX:
                 break
             if length <= BLOCK_BYTES + 9:
                 parts.append(view[at + BLOCK_HEAD_BYTES : stop])
@@ -173,7 +176,7 @@ class Decoder:
         if fixed is not None:
             is_right = length == fixed
         elif kind == _PIECE:
-            is_right = 9 < length <= SERVED_BLOCK_MAX + 9
+            is_right = 9 < length <= _BLOCK_LENGTH_MAX
         elif kind == _BITFIELD:
             is_right = length == self._bitfield_length
         elif kind == _EXTENDED:
