@@ -196,6 +196,8 @@ def clients_of(pairs: str) -> list[tuple[Client, Client]]:
             raise SystemExit(f"--pairs: '{pair}' is not SEEDER:LEECHER out of {', '.join(CLIENTS)}")
         seeding, leeching = CLIENTS[names[0]](), CLIENTS[names[1]]()
         missing = {text for client in (seeding, leeching) if (text := client.missing())}
+        if not leeching.is_dialling_loopback:
+            missing.add(f"{leeching.name} dials nobody on loopback")
         if missing:
             print(f"{pair} left out: {'; '.join(sorted(missing))}", file=sys.stderr)
         else:
