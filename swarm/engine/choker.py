@@ -42,6 +42,25 @@ class Choker:
             peer.unchoked_at = now
             self._unchoke(peer)
 
+    def refill(self, peers: Iterable[Peer], *, is_seeding: bool, now: float) -> None:
+        """A slot has become free between two rounds: give it away, and take none from others.
+
+        A whole round would stop transfers in their midst each time that somebody has got all we have.
+        """
+        free = self._settings.unchoke_slots
+        waiting = []
+        for peer in peers:
+            if not peer.am_choking:
+                free -= 1
+            elif peer.peer_interested and (is_seeding or not peer.is_snubbed):
+                waiting.append(peer)
+        if free <= 0 or not waiting:
+            return
+        waiting.sort(key=self._seed_rank(now) if is_seeding else self._leech_rank(now), reverse=True)
+        for peer in waiting[:free]:
+            peer.unchoked_at = now
+            self._unchoke(peer)
+
     def lost(self, peer: Peer) -> None:
         if self._optimistic is peer:
             self._optimistic = None

@@ -26,6 +26,7 @@ class Peer:
         "choked_requests",
         "client",
         "connected_at",
+        "declined",
         "depth",
         "depth_max",
         "download",
@@ -119,6 +120,8 @@ class Peer:
         self.queued_blocks = 0
         self.sending_bytes = 0
         self.choked_requests = 0
+        #: Pieces that we would not give it, for others have or get them (spreading desk).
+        self.declined: set[int] = set()
         self.allowed_fast_out: set[int] = set()
         self.upload = Rate(now, settings.rate_window_s)
         self.unchoked_at = 0.0

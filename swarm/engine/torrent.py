@@ -51,6 +51,7 @@ from swarm.engine.picker import UNWANTED, Picker
 from swarm.engine.rates import Rate
 from swarm.engine.requests import Requests
 from swarm.engine.settings import EngineSettings
+from swarm.engine.spreading import Spreading
 from swarm.engine.stats import EngineStats, PeerStats
 from swarm.engine.uploads import Uploads
 from swarm.engine.verifier import Verifier
@@ -132,7 +133,8 @@ class TorrentEngine:
         )
         self._requests = Requests(geometry, self._picker, self._peers, settings, self._send)
         self._verifier = Verifier()
-        self._uploads = Uploads(have, settings, self._send, self._serve)
+        self._spreading = Spreading(geometry.piece_count)
+        self._uploads = Uploads(have, self._spreading, settings, self._send, self._serve)
         self._choker = Choker(settings, rng, self._choke, self._unchoke)
         self._book = PeerBook(peer_id, settings, rng, now)
         self._download = Rate(now, settings.rate_window_s)
@@ -140,6 +142,8 @@ class TorrentEngine:
         self._now = now
         self._tick_at = now
         self._was_complete = self.is_complete
+        if have.is_full:
+            self._spreading.begin(self._availability.counts, 0)
         self._handlers: dict[type, Callable[[Peer, Any, float], None]] = {
             Piece: self._on_piece,
             Request: self._on_request,
@@ -253,6 +257,7 @@ class TorrentEngine:
     def _unchoke(self, peer: Peer) -> None:
         peer.am_choking = False
         peer.choked_requests = 0
+        peer.declined.clear()
         self._send(peer, [Unchoke()])
 
     def _dial(self, now: float) -> None:
@@ -331,7 +336,8 @@ class TorrentEngine:
                 is_upload_only=self.is_complete,
             )
             messages.append(Extended(HANDSHAKE_ID, encode_extended_handshake(handshake)))
-        if peer.has_fast and self.have.count:
+        # What only we have must leave us once, not once for each newcomer.
+        if peer.has_fast and self.have.count and not self._spreading.is_active:
             for piece in allowed_fast_set(
                 peer.endpoint.host,
                 self._settings.allowed_fast_count,
@@ -351,6 +357,8 @@ class TorrentEngine:
         self._introduced.discard(peer.number)
         self._availability.remove(peer.have)
         self._choker.lost(peer)
+        if self._spreading.is_active:
+            self._spreading.take_back(peer)
         has_served = peer.download.total_bytes > 0
         self._book.lost(
             peer.endpoint,
@@ -360,7 +368,7 @@ class TorrentEngine:
             is_welcome=is_welcome or has_served,
         )
         if not peer.am_choking:
-            self._choke_round(now)
+            self._refill_slots(now)
         self._fill_all(now)
         self._dial(now)
         if not self.is_complete and self._book.candidate_count == 0:
@@ -423,7 +431,7 @@ class TorrentEngine:
             peer.peer_interested = False
             if not peer.am_choking:
                 self._choke(peer)
-                self._choke_round(now)
+                self._refill_slots(now)
 
     def _on_have(self, peer: Peer, message: Have, now: float) -> None:
         piece = message.piece
@@ -434,6 +442,8 @@ class TorrentEngine:
             self._availability.became_seed()
         else:
             self._availability.raise_one(piece)
+        if self._spreading.is_active:
+            self._spreading.seen(piece)
         if self._picker.wants(piece):
             peer.interesting += 1
             self._show_interest(peer)
@@ -467,9 +477,17 @@ class TorrentEngine:
         self._availability.remove(peer.have)
         peer.have = have
         self._availability.add(have)
+        if self._spreading.is_active:
+            self._note_spread(have)
         peer.interesting = self._picker.count_interesting(have)
         self._show_interest(peer)
         self._drop_if_useless(peer, now)
+
+    def _note_spread(self, have: Bitfield) -> None:
+        if have.is_full:
+            self._spreading.met_seed()
+        for piece in have:
+            self._spreading.seen(piece)
 
     def _on_allowed_fast(self, peer: Peer, message: AllowedFast, now: float) -> None:
         # BEP 6 lets it name pieces it does not have; more names than a set has are ignored.
@@ -619,6 +637,9 @@ class TorrentEngine:
 
     def _choke_round(self, now: float) -> None:
         self._choker.round(list(self._peers.values()), is_seeding=self.is_complete, now=now)
+
+    def _refill_slots(self, now: float) -> None:
+        self._choker.refill(self._peers.values(), is_seeding=self.is_complete, now=now)
 
     def _woken(self, now: float) -> None:
         self._dial(now)

@@ -8,6 +8,7 @@ from swarm.base.bitfield import Bitfield
 from swarm.base.errors import PeerError
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
+from swarm.engine.spreading import Spreading
 from swarm.wire.peer.messages import Message, Reject, Request
 
 Send = Callable[[Peer, list[Message]], None]
@@ -22,8 +23,11 @@ class Uploads:
     will be sent.
     """
 
-    def __init__(self, have: Bitfield, settings: EngineSettings, send: Send, serve: Serve) -> None:
+    def __init__(
+        self, have: Bitfield, spreading: Spreading, settings: EngineSettings, send: Send, serve: Serve
+    ) -> None:
         self._have = have
+        self._spreading = spreading
         self._settings = settings
         self._send = send
         self._serve = serve
@@ -43,6 +47,9 @@ class Uploads:
             return
         if peer.queued_blocks + count > self._settings.served_queue_max:
             self._refuse(peer, request, count)
+            return
+        if self._spreading.is_active and not self._spreading.accepts(peer, request.piece):
+            self._send(peer, [Reject(request.piece, request.begin, request.length, request.block_bytes)])
             return
         peer.queue.append(request)
         peer.queued_blocks += count
@@ -139,6 +146,8 @@ class Uploads:
         peer.queue.clear()
         peer.queue.extend(kept)
         peer.queued_blocks = sum(-(-request.length // request.block_bytes) for request in kept)
+        if self._spreading.is_active:
+            self._spreading.take_back(peer)
 
     def withdraw(self, peers: list[Peer], piece: int) -> None:
         """`piece` can no longer be served: refuse what waits for it."""

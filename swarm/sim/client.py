@@ -175,11 +175,11 @@ class Client:
         if not self.is_online:
             return
         self._count_waste()
-        self.is_online = False
-        self.engine = None
         assert self._discovery is not None
         self._discovery.stop(is_announced=is_announced)
         self._discovery = None
+        self.is_online = False
+        self.engine = None
         for end in list(self._ends.values()):
             self._network.close(end, "it left")
         self._ends.clear()
