@@ -10,13 +10,13 @@ from swarm.base.endpoint import Endpoint
 from swarm.wire.peer.messages import Message, Piece
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class SendMessages:
     peer: int
     messages: Sequence[Message]
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class SendBlocks:
     """Read `length` bytes of `piece` from `begin` on and send them, `block_bytes` a message.
 
@@ -30,7 +30,7 @@ class SendBlocks:
     block_bytes: int
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class StoreBlocks:
     """Copy the run into the piece's buffer, now: its parts are views that will not last.
 
@@ -41,7 +41,7 @@ class StoreBlocks:
     mask: int
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class HashPiece:
     """All blocks of `piece` were stored: hash it, write it if good, answer with `PiecesHashed`."""
 
@@ -49,19 +49,19 @@ class HashPiece:
     with_block_digests: bool
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class ForgetPiece:
     """What was stored of `piece` is not wanted any more."""
 
     piece: int
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Dial:
     endpoint: Endpoint
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class DropPeer:
     """Close the link; nothing more of it will be handled. No `PeerLost` is expected."""
 
@@ -69,7 +69,7 @@ class DropPeer:
     reason: str
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class BanHost:
     """Refuse links from this address from now on: it is proven to have lied."""
 
@@ -77,12 +77,12 @@ class BanHost:
     reason: str
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class AnnounceCompleted:
     """Everything wanted is here and verified."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class SeekPeers:
     """Too few peers are known to go on well: ask the sources again when their rules allow it."""
 

@@ -11,7 +11,7 @@ from swarm.base.ids import PeerId
 from swarm.wire.peer.messages import Message
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class PeerConnected:
     """A link is open and both handshakes are read; `peer` is the host's number for the link.
 
@@ -26,7 +26,7 @@ class PeerConnected:
     has_extended: bool
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class PeerLost:
     """The link is gone; `reason` is what the host saw."""
 
@@ -34,7 +34,7 @@ class PeerLost:
     reason: str
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class MessagesReceived:
     """Everything that one `recv` brought, in order."""
 
@@ -42,7 +42,7 @@ class MessagesReceived:
     messages: Sequence[Message]
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class BlocksSent:
     """`length` bytes of blocks given to the host by `SendBlocks` have left (or were given up)."""
 
@@ -50,7 +50,7 @@ class BlocksSent:
     length: int
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class HashResult:
     """One piece was hashed, and written if it was good.
 
@@ -62,26 +62,26 @@ class HashResult:
     block_digests: Sequence[bytes] = ()
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class PiecesHashed:
     results: Sequence[HashResult]
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class PieceNotWritten:
     """The piece was good, but the disk would not take it; it counts as missing again."""
 
     piece: int
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class PieceUnreadable:
     """The piece on disk can no longer be read; it must not be offered any more."""
 
     piece: int
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class CandidatesFound:
     """Addresses of peers, from `source` ("tracker", "user", ...)."""
 
@@ -89,13 +89,13 @@ class CandidatesFound:
     source: str
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class DialFailed:
     endpoint: Endpoint
     reason: str
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class SelectionChanged:
     """The user chose anew: one priority a piece, 0 for unwanted."""
 
@@ -103,14 +103,14 @@ class SelectionChanged:
     is_sequential: bool
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class DownloadHeld:
     """The disk takes no more (`is_held`), or takes again: nothing new is asked for meanwhile."""
 
     is_held: bool
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class WokenUp:
     """`next_wakeup()` has come."""
 

@@ -12,44 +12,44 @@ from typing import TypeAlias
 from swarm.base.blocks import BLOCK_BYTES
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class KeepAlive:
     """Nothing to say, but still here; it is only sent, decoding leaves it out."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Choke:
     pass
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Unchoke:
     pass
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Interested:
     pass
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class NotInterested:
     pass
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Have:
     piece: int
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class BitfieldMessage:
     """What the sender has; `raw` is the wire form, of the right size already."""
 
     raw: bytes
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Request:
     """A run of requests: `length` bytes from `begin` on, `block_bytes` at a time."""
 
@@ -59,7 +59,7 @@ class Request:
     block_bytes: int = BLOCK_BYTES
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Cancel:
     """Takes back the requests of the run."""
 
@@ -69,7 +69,7 @@ class Cancel:
     block_bytes: int = BLOCK_BYTES
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Reject:
     """BEP 6: the requests of the run will not be answered."""
 
@@ -93,38 +93,38 @@ class Piece:
     parts: list[memoryview] = field(default_factory=list)
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Port:
     """BEP 5: where the sender's DHT node listens."""
 
     port: int
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Suggest:
     """BEP 6: the sender would like this piece to be asked for."""
 
     piece: int
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class HaveAll:
     pass
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class HaveNone:
     pass
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class AllowedFast:
     """BEP 6: this piece may be asked for while choked."""
 
     piece: int
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Extended:
     """BEP 10: `extended_id` 0 is the extension handshake."""
 
