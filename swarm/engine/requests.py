@@ -12,6 +12,8 @@ from swarm.engine.picker import Picker
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.messages import Cancel, Message, Piece, Request
 
+#: In place of a peer's number: blocks that were stored by an earlier run. No peer answers for them.
+EARLIER_RUN = -1
 #: How a host is told; the coordinator passes its own.
 Send = Callable[[Peer, list[Message]], None]
 
@@ -407,6 +409,15 @@ class Requests:
         self._picker.started(piece)
         self._in_flight_bytes += self._geometry.piece_bytes(piece)
         partial = PartialPiece(piece, self._geometry.full_mask(piece), is_solo=True)
+        self.partials[piece] = partial
+        self._open[piece] = partial
+
+    def adopt(self, piece: int, arrived: int) -> None:
+        """Go on with a piece of which an earlier run has stored the blocks `arrived` (not all of them)."""
+        self._picker.started(piece)
+        self._in_flight_bytes += self._geometry.piece_bytes(piece)
+        full = self._geometry.full_mask(piece)
+        partial = PartialPiece(piece, full, arrived=arrived, senders={EARLIER_RUN: arrived})
         self.partials[piece] = partial
         self._open[piece] = partial
 

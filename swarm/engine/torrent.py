@@ -6,7 +6,7 @@ It decides nothing itself that a desk could decide; see docs/ARCHITECTURE.md for
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_never
 
 from swarm.base.bitfield import Bitfield
@@ -95,6 +95,8 @@ class TorrentEngine:
         client: how we call ourselves in the extension handshake.
         listen_port: where peers reach us, or None.
         now: monotonic seconds, the same clock as in every later call.
+        partials: piece -> mask of blocks that the host has stored already; those of no use are passed over,
+            see `partial_blocks`.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class TorrentEngine:
         client: str = "swarm",
         listen_port: int | None = None,
         is_sequential: bool = False,
+        partials: Mapping[int, int] | None = None,
     ) -> None:
         self.have = have
         self._geometry = geometry
@@ -132,6 +135,9 @@ class TorrentEngine:
             random_first_pieces=settings.random_first_pieces,
         )
         self._requests = Requests(geometry, self._picker, self._peers, settings, self._send)
+        for piece, arrived in (partials or {}).items():
+            if self._picker.wants(piece) and 0 < arrived < geometry.full_mask(piece):
+                self._requests.adopt(piece, arrived)
         self._verifier = Verifier()
         self._spreading = Spreading(geometry.piece_count)
         self._uploads = Uploads(have, self._spreading, settings, self._send, self._serve)
@@ -232,6 +238,12 @@ class TorrentEngine:
                     counts[piece] += 1
         assert counts == self._availability.counts, "availability is wrong"
         assert seeds == self._availability.seed_count, "seed_count is wrong"
+
+    def partial_blocks(self) -> dict[int, int]:
+        """piece -> mask of the blocks that are stored of pieces that are not complete."""
+        return {
+            piece: partial.arrived for piece, partial in self._requests.partials.items() if partial.arrived
+        }
 
     @property
     def is_complete(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol, assert_never
 
@@ -130,8 +130,9 @@ class Runner:
         client: str,
         listen_port: int | None,
         is_sequential: bool,
+        partials: Mapping[int, int],
     ) -> None:
-        """Begin to exchange; `have` was verified."""
+        """Begin to exchange; `have` was verified, and `partials` (piece -> mask of blocks) loaded."""
         self.engine = TorrentEngine(
             self.geometry,
             self.info_hash,
@@ -144,7 +145,10 @@ class Runner:
             client=client,
             listen_port=listen_port,
             is_sequential=is_sequential,
+            partials=partials,
         )
+        for piece in set(partials).difference(self.engine.partial_blocks()):
+            self.store.forget(piece)
 
     # -- the engine's door ----------------------------------------------------------------------
 

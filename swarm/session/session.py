@@ -259,7 +259,7 @@ class Session:
         """Verify what is there, then join the swarm."""
         try:
             await torrent.prepare(skip_verify=skip_verify)
-            self._join(torrent, await self._resolve(peers, torrent), trackers, use_trackers)
+            await self._join(torrent, await self._resolve(peers, torrent), trackers, use_trackers)
         except SwarmError as error:
             torrent.failed(error)
         except Exception as error:
@@ -267,7 +267,9 @@ class Session:
             torrent.failed(SwarmError(f"internal error, please report it: {error!r}"))
             raise
 
-    def _join(self, torrent: Torrent, peers: list[Endpoint], trackers: list[str], use_trackers: bool) -> None:
+    async def _join(
+        self, torrent: Torrent, peers: list[Endpoint], trackers: list[str], use_trackers: bool
+    ) -> None:
         assert self._disk is not None
         metainfo = torrent.metainfo
         runner = Runner(
@@ -285,6 +287,7 @@ class Session:
             on_notice=torrent.notice,
             seek_peers=lambda: self._seek_peers(torrent),
         )
+        await torrent.load_partials(runner.store)
         torrent.begin(runner, client=_client_name(), listen_port=self._port)
         self._runners[metainfo.info_hash] = runner
         runner.candidates_found(peers, "user")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
+from swarm.base.blocks import BLOCK_BYTES, mask_runs
 from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash
 from swarm.engine.picker import UNWANTED
@@ -25,6 +27,7 @@ from swarm.storage import resume
 from swarm.storage.check import check_pieces, pieces_with_data
 from swarm.storage.disk import Disk
 from swarm.storage.files import ContentFiles, storage_error
+from swarm.storage.pieces import PieceStore
 
 #: Notices kept until somebody reads them; older ones give way.
 NOTICES_MAX = 1000
@@ -92,6 +95,8 @@ class Torrent:
             save_s=settings.resume_save_s,
             sync_s=settings.sync_s,
         )
+        #: Blocks of incomplete pieces, piece -> mask: those to load before the start, those kept at the end.
+        self._partials: dict[int, int] = {}
         self._lock = DownloadLock(self._keeper.path.with_suffix(".lock"), str(content))
         self._have = Bitfield(metainfo.geometry.piece_count)
 
@@ -243,6 +248,13 @@ class Torrent:
             self._fail_mismatch()
         if not self.is_seeding_only:
             await self._disk.run(self.files.create_empty)
+        self._partials = {
+            piece: mask
+            for piece, mask in trust.partials.items()
+            if 0 <= piece < geometry.piece_count
+            and piece not in self._have
+            and 0 < mask < geometry.full_mask(piece)
+        }
         if self.is_seeding_only:
             self._keeper.start(self._have)
         else:
@@ -317,6 +329,37 @@ class Torrent:
             f"{missing} of {len(self._have)} pieces of {self.name} do not match what is on disk: {shown}", bad
         )
 
+    async def load_partials(self, store: PieceStore) -> None:
+        """Fetch the blocks of incomplete pieces that an orderly stop has kept; for `begin`."""
+
+        def job() -> dict[int, int]:
+            loaded = {}
+            for piece, mask in self._partials.items():
+                with contextlib.suppress(StorageError):
+                    store.load_blocks(piece, self._runs(piece, mask))
+                    loaded[piece] = mask
+            return loaded
+
+        self._partials = await self._disk.run(job)
+
+    def _write_partials(self, runner: Runner) -> dict[int, int]:
+        """Put the blocks of incomplete pieces where they belong; in a thread, when all has stopped."""
+        if runner.engine is None or self.is_seeding_only or self._state == "failed":
+            return {}
+        written = {}
+        for piece, mask in runner.engine.partial_blocks().items():
+            try:
+                runner.store.write_blocks(piece, self._runs(piece, mask))
+            except StorageError as error:
+                self.notice("warning", f"incomplete pieces could not be kept: {error}")
+                break
+            written[piece] = mask
+        return written
+
+    def _runs(self, piece: int, mask: int) -> list[tuple[int, int]]:
+        run_bytes = self.metainfo.geometry.run_bytes
+        return [(first * BLOCK_BYTES, run_bytes(piece, first, count)) for first, count in mask_runs(mask)]
+
     def begin(self, runner: Runner, *, client: str, listen_port: int | None) -> None:
         """The content is known: join the swarm."""
         self.runner = runner
@@ -332,7 +375,9 @@ class Torrent:
             client=client,
             listen_port=listen_port,
             is_sequential=self._selection.is_sequential,
+            partials=self._partials,
         )
+        self._partials = {}
         assert runner.engine is not None
         if runner.engine.is_complete:
             self.became_complete()
@@ -390,13 +435,17 @@ class Torrent:
             boot_id=resume.boot_id(),
             downloaded_bytes=stats.downloaded_bytes,
             uploaded_bytes=stats.uploaded_bytes,
+            partials=dict(self._partials),
         )
 
     async def shut(self) -> None:
         """Stop exchanging and save what is known; the disk must have no jobs of ours any more."""
         await self._keeper.stop()
-        if self.runner is not None and (self._have.count or self._keeper.path.exists()):
-            await self._keeper.save(is_clean=True)
+        runner = self.runner
+        if runner is not None:
+            self._partials = await self._disk.run(lambda: self._write_partials(runner))
+            if self._have.count or self._partials or self._keeper.path.exists():
+                await self._keeper.save(is_clean=True)
         self.files.close()
         self._lock.release()
         if self._state != "failed":

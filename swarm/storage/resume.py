@@ -112,12 +112,14 @@ class Trust:
     Args:
         verified: pieces known to be good.
         synced: those of them that the disk had confirmed.
-        is_content_unchanged: nothing was written since: pieces that are not verified are missing.
+        is_content_unchanged: nothing was written since: pieces that are not verified are missing, but for
+            the blocks of `partials` (piece -> mask).
     """
 
     verified: Bitfield
     synced: Bitfield
     is_content_unchanged: bool
+    partials: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def nothing(cls, piece_count: int) -> Trust:
@@ -155,7 +157,9 @@ def weigh(
     for piece in verified:
         if record.synced.flags[piece]:
             synced.add(piece)
-    return Trust(verified, synced, is_unchanged)
+    # Blocks have no hash of their own: only where nothing can have happened to them are they worth keeping.
+    partials = dict(record.partials) if is_unchanged and is_same_boot else {}
+    return Trust(verified, synced, is_unchanged, partials)
 
 
 def boot_id() -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from swarm import Progress
 from swarm.session.state import resume_path
 from swarm.storage import resume
-from tests.e2e.scripted_peer import Line, ScriptedPeer, scripted_peer
+from tests.e2e.scripted_peer import BLOCK, Line, ScriptedPeer, scripted_peer
 from tests.e2e.transfers import (
     Offer,
     assert_same,
@@ -94,6 +94,70 @@ async def test_download_stopped_in_order_fetches_only_what_is_missing(tmp_path: 
     assert now.downloaded_bytes == bytes_of(offer, 21)
     # All was known: nothing was hashed again.
     assert now.checking_bytes == 0
+
+
+async def test_blocks_of_incomplete_pieces_are_kept_by_an_orderly_stop(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 4 * PIECE + 100, 4 * PIECE)
+    content = offer.content()
+
+    async def give_half(line: Line) -> None:
+        await line.shake()
+        # Every other block of the first piece.
+        await line.serve(
+            lambda piece, begin, length: (
+                content[begin : begin + length] if not piece and begin // BLOCK % 2 else None
+            )
+        )
+
+    async with (
+        scripted_peer(offer.metainfo, give_half) as peer,
+        open_session(settings_of(tmp_path / "state")) as leecher,
+    ):
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", peer.port)])
+        await until(lambda: torrent.snapshot().downloaded_bytes == 8 * BLOCK)
+    assert torrent.snapshot().done_bytes == 0
+    now = await finish(offer, tmp_path)
+    assert now.downloaded_bytes == 8 * BLOCK + 100
+    assert now.failed_pieces == now.checking_bytes == 0
+
+
+async def test_kept_blocks_are_not_believed_once_the_file_has_changed(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 4 * PIECE, 4 * PIECE)
+    content = offer.content()
+
+    async def give_first_block(line: Line) -> None:
+        await line.shake()
+        await line.serve(lambda piece, begin, length: None if begin else content[:length])
+
+    async with (
+        scripted_peer(offer.metainfo, give_first_block) as peer,
+        open_session(settings_of(tmp_path / "state")) as leecher,
+    ):
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", peer.port)])
+        await until(lambda: torrent.snapshot().downloaded_bytes == BLOCK)
+    (tmp_path / "leech/file.bin").write_bytes(bytes(BLOCK))
+    now = await finish(offer, tmp_path)
+    assert now.downloaded_bytes == 4 * PIECE
+    assert now.failed_pieces == 0
+
+
+async def test_damaged_block_of_an_earlier_run_is_fetched_again_and_nobody_blamed(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 4 * PIECE, 4 * PIECE)
+
+    async def give_wrong_block(line: Line) -> None:
+        await line.shake()
+        await line.serve(lambda piece, begin, length: None if begin else bytes(length))
+
+    async with (
+        scripted_peer(offer.metainfo, give_wrong_block) as peer,
+        open_session(settings_of(tmp_path / "state")) as leecher,
+    ):
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", peer.port)])
+        await until(lambda: torrent.snapshot().downloaded_bytes == BLOCK)
+    now = await finish(offer, tmp_path)
+    # The honest seed of the second run was not banned: else it would not have completed.
+    assert now.failed_pieces == 1
+    assert now.downloaded_bytes == 4 * PIECE - BLOCK + 4 * PIECE
 
 
 async def test_folder_stopped_in_order_goes_on_as_well(tmp_path: Path) -> None:
