@@ -115,6 +115,8 @@ class Choker:
 
         def rank(peer: Peer) -> tuple[float, ...]:
             is_recent = not peer.am_choking and now - peer.unchoked_at < recent_s
-            return (is_recent, peer.upload.average(now) if is_recent else 0.0, -peer.last_served_at)
+            # A turn that was not used is a turn too, or peers that never ask would keep their slots.
+            turn_at = max(peer.last_served_at, peer.unchoked_at)
+            return (is_recent, peer.upload.average(now) if is_recent else 0.0, -turn_at)
 
         return rank
