@@ -12,6 +12,8 @@ from swarm.engine.settings import EngineSettings
 
 #: Backoff grows by this (defaults.md: x 2.5).
 BACKOFF = 2.5
+#: Dials are counted in fractions; less than this is rounding.
+_GRAIN = 1e-6
 
 
 @dataclass(slots=True)
@@ -68,7 +70,8 @@ class PeerBook:
         room = min(
             self._settings.connections_max - connected_count - len(self._dialling),
             self._settings.half_open_max - len(self._dialling),
-            int(self._allowance),
+            # Instants are floats: without the grain a dial due now could be put off to now, for ever.
+            int(self._allowance + _GRAIN),
         )
         if room <= 0:
             return []
@@ -110,7 +113,8 @@ class PeerBook:
         earliest_at = self._earliest[1]
         if earliest_at is None:
             return None
-        return max(earliest_at, now + max(0.0, (1 - self._allowance) / self._settings.dials_per_s))
+        allowed_at = self._allowance_at + (1 - self._allowance) / self._settings.dials_per_s
+        return max(earliest_at, allowed_at, now)
 
     def dial_failed(self, endpoint: Endpoint, now: float) -> None:
         candidate = self._dialling.pop(endpoint, None)
@@ -122,9 +126,9 @@ class PeerBook:
         # An address that the user named is never forgotten.
         if candidate.failures >= self._settings.dial_failures_max and candidate.source != "user":
             return
-        span_s = min(
-            self._settings.redial_s * BACKOFF ** max(0, candidate.failures - 1), self._settings.redial_max_s
-        )
+        # The exponent is bounded so that a night of failures does not overflow.
+        growth = BACKOFF ** min(max(0, candidate.failures - 1), 20)
+        span_s = min(self._settings.redial_s * growth, self._settings.redial_max_s)
         candidate.next_at = now + span_s * self._rng.uniform(0.8, 1.2)
         if candidate.source == "user" and candidate.failures:
             candidate.next_at = now + min(span_s, 4 * self._settings.redial_s) * self._rng.uniform(0.8, 1.2)
@@ -166,15 +170,18 @@ class PeerBook:
     def lost(
         self, endpoint: Endpoint, now: float, *, is_outgoing: bool, is_seed: bool, is_welcome: bool
     ) -> None:
-        """A link has ended; an address that we dialled will be tried again if it is `is_welcome`."""
+        """A link has ended; an address that we dialled will be tried again if it is `is_welcome`.
+
+        One that the user named is in any case, only later.
+        """
         if not is_outgoing:
             return
         candidate = self._connected.pop(endpoint, None) or self._dialling.pop(endpoint, None)
         if candidate is None or endpoint in self._own_endpoints or self.is_banned(endpoint):
             return
         candidate.is_seed = is_seed
-        if is_welcome:
-            self._put_back(candidate, now, has_failed=False)
+        if is_welcome or candidate.source == "user":
+            self._put_back(candidate, now, has_failed=not is_welcome)
 
     def ban(self, endpoint: Endpoint, peer_id: PeerId | None, reason: str) -> None:
         """Keep a proven liar out, by address and by id.
@@ -186,6 +193,8 @@ class PeerBook:
             self._banned_ids[peer_id] = reason
         if not endpoint.host.startswith("127.") and endpoint.host != "::1":
             self._banned_hosts[endpoint.host] = reason
+            for other in [other for other in self._candidates if other.host == endpoint.host]:
+                del self._candidates[other]
         self._candidates.pop(endpoint, None)
         self._earliest = None
 
