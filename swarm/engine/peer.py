@@ -39,7 +39,7 @@ class Peer:
         "heard_at",
         "interesting",
         "is_outgoing",
-        "is_slow_start",
+        "is_probe_first",
         "is_snubbed",
         "is_stalled",
         "is_upload_only",
@@ -49,12 +49,16 @@ class Peer:
         "peer_choking",
         "peer_id",
         "peer_interested",
+        "probe_at",
+        "probe_depth",
+        "probe_mask",
+        "probe_piece",
         "queue",
         "queued_blocks",
         "refused",
+        "round_trip_s",
         "said_at",
         "sending_bytes",
-        "slow_start_rate",
         "unasked_blocks",
         "unchoked_at",
         "upload",
@@ -102,8 +106,15 @@ class Peer:
         self.last_block_at = now
         self.depth = settings.request_depth_start
         self.depth_max = settings.request_depth_unknown
-        self.is_slow_start = True
-        self.slow_start_rate = 0.0
+        #: One block on its way whose time is taken: its piece, its bit (0: none), how many blocks were
+        #: asked for then, and since when.
+        self.probe_piece = -1
+        self.probe_mask = 0
+        self.probe_depth = 0
+        self.probe_at = now
+        #: Nothing else was asked for when it was.
+        self.is_probe_first = False
+        self.round_trip_s = float("inf")
         #: Its requests were given to others as well; it may still answer them.
         self.is_stalled = False
         self.is_snubbed = False

@@ -105,11 +105,19 @@ class Requests:
 
     def _ask(self, peer: Peer, partial: PartialPiece, mask: int, messages: list[Message], now: float) -> int:
         piece = partial.piece
-        if not peer.asked_blocks:
+        is_first = not peer.asked_blocks
+        if is_first:
             peer.asked_since = now
         peer.asked[piece] = peer.asked.get(piece, 0) | mask
         count = mask.bit_count()
         peer.asked_blocks += count
+        if not peer.probe_mask or not peer.asked.get(peer.probe_piece, 0) & peer.probe_mask:
+            # The first block of the first run tells the round trip, the last of a later one the queue.
+            peer.is_probe_first = is_first
+            peer.probe_piece = piece
+            peer.probe_mask = mask & -mask if is_first else 1 << (mask.bit_length() - 1)
+            peer.probe_depth = peer.asked_blocks
+            peer.probe_at = now
         partial.asked[peer.number] = partial.asked.get(peer.number, 0) | mask
         if not peer.is_stalled:
             partial.pending |= mask
@@ -222,7 +230,7 @@ class Requests:
             partial.arrived |= useful
         if asked:
             self._owes_no_longer(peer, piece, asked)
-        self._keep_pace(peer, count, now)
+        self._keep_pace(peer, piece, asked, now)
         peer.download.add(run.length)
         if useful != mask:
             self.wasted_bytes += self._geometry.mask_bytes(piece, mask & ~useful)
@@ -303,29 +311,34 @@ class Requests:
             ]
             self._send(other, cancels)
 
-    def _keep_pace(self, peer: Peer, count: int, now: float) -> None:
-        """Deepen the pipeline while that still makes it faster, as TCP's slow start does."""
+    def _keep_pace(self, peer: Peer, piece: int, mask: int, now: float) -> None:
+        """`peer` has sent something."""
         peer.last_block_at = now
         peer.asked_since = now
         if peer.is_stalled or peer.is_snubbed:
             peer.is_snubbed = False
             self._set_stalled(peer, False)
-        if peer.is_slow_start:
-            peer.depth = min(peer.depth + count, self._settings.request_depth_max)
+        if mask & peer.probe_mask and piece == peer.probe_piece:
+            self._answer_probe(peer, now)
 
-    def pace(self, peer: Peer, now: float) -> None:
-        """Once a second: set the depth of the pipeline from what the peer really delivers."""
-        rate = peer.download.average(now, 3.0)
-        if peer.is_slow_start:
-            # Deeper did not mean faster any more: the pipe is full.
-            if peer.slow_start_rate and rate < peer.slow_start_rate * 1.1:
-                peer.is_slow_start = False
-            peer.slow_start_rate = rate
-        if not peer.is_slow_start:
-            wanted = (
-                int(rate * self._settings.request_ahead_s / BLOCK_BYTES) + self._settings.request_depth_min
-            )
-            peer.depth = max(self._settings.request_depth_min, min(wanted, self._settings.request_depth_max))
+    def _answer_probe(self, peer: Peer, now: float) -> None:
+        """The block that was asked for last, some time ago, is here: set the depth by how long it took.
+
+        What a peer cannot send within `request_ahead_s` only waits in its queue, while others could send it
+        sooner. Where blocks come in less than that, the pipeline may be too short: it grows.
+        """
+        took_s = now - peer.probe_at
+        if peer.is_probe_first:
+            # The pipe was empty: nothing but the way there and back, and the blocks of the first run.
+            peer.round_trip_s = min(peer.round_trip_s, took_s)
+        peer.probe_mask = 0
+        wanted_s = min(peer.round_trip_s, took_s) + self._settings.request_ahead_s
+        factor = min(wanted_s / took_s, 2.0) if took_s > 0 else 2.0
+        depth = int(max(peer.probe_depth, 1) * factor) + 1
+        if factor >= 1.0:
+            # Never shallower for an answer that came in time.
+            depth = max(depth, peer.depth)
+        peer.depth = max(self._settings.request_depth_min, min(depth, self._settings.request_depth_max))
 
     # -- giving up ------------------------------------------------------------------------------
 
@@ -382,7 +395,6 @@ class Requests:
         if silent_s < self._settings.request_timeout_s or peer.is_stalled:
             return False
         self._set_stalled(peer, True)
-        peer.is_slow_start = False
         peer.depth = self._settings.request_depth_min
         return True
 

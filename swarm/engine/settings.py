@@ -47,8 +47,8 @@ class EngineSettings:
     request_depth_max: int = 2000
     #: Peers that do not say (`reqq`) are not trusted with more; Transmission keeps 500.
     request_depth_unknown: int = 250
-    #: How much of a peer's rate is asked for ahead, besides the round trip.
-    request_ahead_s: float = 1.0
+    #: How long an answer may take, besides the round trip: what waits longer others could send sooner.
+    request_ahead_s: float = 0.25
     #: Refill when this share of the depth is free: requests leave in runs, not one by one.
     refill_share: float = 0.25
     #: Pieces being received or hashed, in bytes: what a download costs in memory.

@@ -672,7 +672,7 @@ class TorrentEngine:
         self._tick_at = now + (self._settings.tick_s if is_busy else self._settings.choke_round_s)
 
     def _look_after(self, peer: Peer, now: float) -> None:
-        """Timeouts, keep-alives and the pace of one peer."""
+        """Timeouts and keep-alives of one peer."""
         if now - peer.heard_at >= self._settings.idle_s:
             self._drop(peer, "nothing was heard from it for too long", now, is_welcome=True)
             return
@@ -683,7 +683,6 @@ class TorrentEngine:
             peer.said_at = now
             self._commands.append(SendMessages(peer.number, (KeepAlive(),)))
         if peer.asked_blocks:
-            self._requests.pace(peer, now)
             self._requests.check_timeouts(peer, now)
 
     # -- seen from outside ----------------------------------------------------------------------
