@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
 from swarm.wire.peer.messages import Message
@@ -76,9 +77,16 @@ class PieceNotWritten:
 
 @dataclass(slots=True)
 class PieceUnreadable:
-    """The piece on disk can no longer be read; it must not be offered any more."""
+    """The piece on disk can no longer be read; it must not be offered any more.
+
+    Where it was found out by a `SendBlocks`, `peer` and the rest say which part of it will not be sent.
+    """
 
     piece: int
+    peer: int | None = None
+    begin: int = 0
+    length: int = 0
+    block_bytes: int = BLOCK_BYTES
 
 
 @dataclass(slots=True)

@@ -360,6 +360,17 @@ class Requests:
         peer.asked.clear()
         peer.asked_blocks = 0
 
+    def take_back_piece(self, peer: Peer, piece: int) -> None:
+        """`peer` no longer has `piece`: what it was asked of it is open again."""
+        mask = peer.asked.get(piece, 0)
+        if not mask:
+            return
+        peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
+        self._owes_no_longer(peer, piece, mask)
+        partial = self.partials.get(piece)
+        if partial is not None and partial.sole_peer == peer.number:
+            partial.sole_peer = None
+
     def rejected(self, peer: Peer, piece: int, begin: int, length: int) -> None:
         """BEP 6: `peer` will not answer these requests.
 

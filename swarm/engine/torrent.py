@@ -198,6 +198,7 @@ class TorrentEngine:
                     self._picker.returned(event.piece)
             case PieceUnreadable():
                 self._piece_lost(event.piece)
+                self._blocks_lost(event)
             case SelectionChanged():
                 self._select(event, now)
             case DownloadHeld():
@@ -526,6 +527,9 @@ class TorrentEngine:
             self._availability.was_seed()
         peer.have.discard(piece)
         self._availability.lower_one(piece)
+        if not peer.has_fast:
+            # No reject will come for what it was asked of that piece.
+            self._requests.take_back_piece(peer, piece)
         if self._picker.wants(piece):
             peer.interesting -= 1
             self._show_interest(peer)
@@ -552,6 +556,12 @@ class TorrentEngine:
         self._upload.add(event.length)
         peer.said_at = now
         self._uploads.sent(peer, event.length, now)
+
+    def _blocks_lost(self, event: PieceUnreadable) -> None:
+        """BEP 6: every request gets its block or a reject, those that the host had already too."""
+        peer = self._peers.get(event.peer) if event.peer is not None else None
+        if peer is not None and peer.has_fast and event.length:
+            self._send(peer, [Reject(event.piece, event.begin, event.length, event.block_bytes)])
 
     def _piece_lost(self, piece: int) -> None:
         """The disk no longer gives us `piece`: take the offer back, and fetch it again if wanted."""

@@ -272,7 +272,7 @@ class Runner:
             return
         piece, begin, end = command.piece, command.begin, command.begin + command.length
         if not self._chunks.has_heads_for(piece, begin, command.length, command.block_bytes):
-            done = partial(self._odd_read, link, piece, command.length)
+            done = partial(self._odd_read, link, command)
             self._chunks.get_odd(piece, begin, command.length, command.block_bytes, done)
             return
         while begin < end:
@@ -292,16 +292,18 @@ class Runner:
     ) -> None:
         if chunk is None:
             self.link_sent(link, length, ())
-            self._unreadable(piece, error)
+            self._unreadable(PieceUnreadable(piece, link.number, begin, length), error)
             return
         link.send_blocks(self._chunks.run_of(chunk, begin, length), chunk, length)
 
     def _odd_read(
-        self, link: PeerLink, piece: int, length: int, chunk: Chunk | None, error: BaseException | None
+        self, link: PeerLink, command: SendBlocks, chunk: Chunk | None, error: BaseException | None
     ) -> None:
+        length = command.length
         if chunk is None:
             self.link_sent(link, length, ())
-            self._unreadable(piece, error)
+            lost = PieceUnreadable(command.piece, link.number, command.begin, length, command.block_bytes)
+            self._unreadable(lost, error)
             return
         link.send_blocks(chunk.memory, chunk, length)
 
@@ -314,14 +316,15 @@ class Runner:
                 number, total = self._sent_bytes.popitem()
                 self.tell(BlocksSent(number, total))
 
-    def _unreadable(self, piece: int, error: BaseException | None) -> None:
+    def _unreadable(self, lost: PieceUnreadable, error: BaseException | None) -> None:
         if error is not None and not isinstance(error, StorageError):
             self._bug(error)
             return
+        piece = lost.piece
         self._chunks.forget(piece)
         if self.engine is not None and self.engine.have.flags[piece]:
             self._on_notice("warning", f"piece {piece} cannot be read any more and is not offered: {error}")
-        self.tell(PieceUnreadable(piece))
+        self.tell(lost)
 
     # -- pieces ---------------------------------------------------------------------------------
 
