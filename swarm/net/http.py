@@ -1,31 +1,33 @@
-"""HTTP requests of ours, bounded in everything: the one door to aiohttp.
+"""HTTP requests of ours, bounded in everything: the one door to h11.
 
 Every hop of a request is checked: only http and https, few redirects, none from https to http, and
 none from the open network into loopback or a private network (a tracker on the internet shall not
 make us talk to the machine's own services). A host name is checked by the addresses that it has
 when we connect, so that a name cannot show one address first and another one later.
 
-aiohttp is imported where it is used: a third of a second that only those pay who need it.
+h11 speaks the protocol and does no I/O; the larger clients cost a third of a second to import, more than
+many a download takes (docs/decisions/006).
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
 import ipaddress
-import socket
 import ssl
 import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from typing import Any
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+
+import h11
 
 from swarm.base.errors import SwarmError
 from swarm.net.names import look_up
-
-if TYPE_CHECKING:
-    import aiohttp
 
 #: Redirects followed: one for https, one for a moved path, and some patience.
 REDIRECTS_MAX = 5
@@ -33,6 +35,10 @@ REDIRECTS_MAX = 5
 URL_MAX_CHARS = 8192
 #: Read from the socket, and unpacked, at a time.
 _CHUNK_BYTES = 64 * 1024
+#: The status line and all headers together.
+_HEAD_BYTES_MAX = 32 * 1024
+#: What one address of a name may take to connect, while there is another to try.
+_CONNECT_S = 3.0
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -116,14 +122,10 @@ async def fetch(url: str, max_bytes: int, timeout_s: float) -> bytes:
 
 
 async def _follow(url: str, max_bytes: int, reach: _Reach) -> HttpAnswer:
-    import aiohttp
-
     parts = _checked(url)
     for _ in range(REDIRECTS_MAX + 1):
         try:
             answer, location = await _hop(url, max_bytes, reach)
-        except aiohttp.ClientError as error:
-            raise HttpError(reach.refusal or _reason(error)) from None
         except OSError as error:
             raise HttpError(reach.refusal or _os_reason(error)) from None
         except (ValueError, UnicodeError):
@@ -162,31 +164,130 @@ def _joined(url: str, location: str) -> str:
 
 async def _hop(url: str, max_bytes: int, reach: _Reach) -> tuple[HttpAnswer, str | None]:
     """One request; returns the answer, and where it points to if it is a redirect."""
-    import aiohttp
-    import yarl
-
-    host = (urlsplit(url).hostname or "").partition("%")[0]
-    # aiohttp asks the resolver for names only. A numeric address in a spelling that ipaddress does
-    # not know (127.1) is a name to both, and the resolver sees what becomes of it.
-    if _is_numeric(host) and not reach.admits(host):
-        raise HttpError(reach.refusal)
-    # A connector of its own: nothing pooled, no cookie, no name looked up for somebody else. An
-    # announce every half hour gains nothing from kept connections.
-    connector = aiohttp.TCPConnector(resolver=_resolver(reach), use_dns_cache=False, force_close=True)
-    async with (
-        aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-            headers={"User-Agent": _user_agent(), "Accept": "*/*", "Accept-Encoding": "gzip"},
-        ) as session,
-        session.get(yarl.URL(url, encoded=True), allow_redirects=False) as response,
-    ):
-        location = response.headers.get("Location") if response.status in _REDIRECTS else None
+    parts = urlsplit(url)
+    async with _connected(parts, reach) as (reader, writer):
+        # Nothing pooled and no cookie: an announce every half hour gains nothing from kept connections.
+        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES_MAX)
+        writer.write(connection.send(_request(parts)) or b"")
+        writer.write(connection.send(h11.EndOfMessage()) or b"")
+        exchange = _Exchange(connection, reader)
+        response = await exchange.head()
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
+        location = headers.get("location") if response.status_code in _REDIRECTS else None
         if location is not None:
-            return HttpAnswer(response.status, b"", url), location
-        return HttpAnswer(response.status, await _body(response, max_bytes), url), None
+            return HttpAnswer(response.status_code, b"", url), location
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        body = await _body(exchange, response.status_code, encoding, max_bytes)
+        return HttpAnswer(response.status_code, body, url), None
+
+
+@asynccontextmanager
+async def _connected(
+    parts: SplitResult, reach: _Reach
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect to the first address of the host that answers, out of those that `reach` admits."""
+    host = parts.hostname or ""
+    name = host.partition("%")[0]
+    # A numeric address in a spelling that ipaddress does not know (127.1) goes to the resolver like a name.
+    found = [host] if _is_numeric(name) else await _addresses(host)
+    addresses = [address for address in found if reach.admits(address)]
+    if not addresses:
+        raise HttpError(reach.refusal or "no such host")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    tls = _tls() if parts.scheme == "https" else None
+    for number, address in enumerate(addresses, 1):
+        is_last = number == len(addresses)
+        try:
+            async with asyncio.timeout(None if is_last else _CONNECT_S):
+                reader, writer = await asyncio.open_connection(
+                    address,
+                    port,
+                    ssl=tls,
+                    server_hostname=name if tls is not None else None,
+                    limit=_CHUNK_BYTES,
+                )
+            break
+        except (OSError, TimeoutError):
+            if is_last:
+                raise
+    try:
+        yield reader, writer
+    finally:
+        # Whatever else it wants to say is not waited for.
+        writer.transport.abort()
+
+
+async def _addresses(host: str) -> list[str]:
+    try:
+        return await look_up(host.encode("idna").decode())
+    except OSError:
+        raise HttpError("no such host") from None
+
+
+def _request(parts: SplitResult) -> h11.Request:
+    # Everything that is ASCII was escaped by whoever made the URL; the rest is UTF-8 to servers.
+    target = quote(parts.path or "/", safe=_ASCII)
+    if parts.query:
+        target += "?" + quote(parts.query, safe=_ASCII)
+    host = (parts.hostname or "").encode("idna").decode()
+    if ":" in host:
+        host = f"[{host.partition('%')[0]}]"
+    headers = [
+        ("Host", host if parts.port is None else f"{host}:{parts.port}"),
+        ("User-Agent", _user_agent()),
+        ("Accept", "*/*"),
+        ("Accept-Encoding", "gzip"),
+        ("Connection", "close"),
+    ]
+    if parts.username is not None:
+        secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        headers.append(("Authorization", "Basic " + base64.b64encode(secret).decode()))
+    return h11.Request(method="GET", target=target, headers=headers)
+
+
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
+
+
+class _Exchange:
+    """Reads h11's events off a stream, and puts what goes wrong into a user's words."""
+
+    def __init__(self, connection: h11.Connection, reader: asyncio.StreamReader) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._has_heard = False
+        self._has_head = False
+
+    async def head(self) -> h11.Response:
+        """The response's status and headers; interim ones (1xx) are passed over."""
+        while True:
+            event = await self._next()
+            if isinstance(event, h11.Response):
+                self._has_head = True
+                return event
+
+    async def chunk(self) -> bytes | None:
+        """The next piece of the body; None at its end."""
+        while True:
+            event = await self._next()
+            if isinstance(event, h11.Data):
+                return bytes(event.data)
+            if isinstance(event, h11.EndOfMessage):
+                return None
+
+    async def _next(self) -> Any:
+        try:
+            while (event := self._connection.next_event()) is h11.NEED_DATA:
+                data = await self._reader.read(_CHUNK_BYTES)
+                self._has_heard = self._has_heard or bool(data)
+                if not data and not self._has_heard:
+                    raise HttpError("the server closed the connection without an answer")
+                self._connection.receive_data(data)
+        except h11.RemoteProtocolError:
+            is_cut = self._has_head and self._connection.trailing_data[1]
+            raise HttpError("the answer is cut off" if is_cut else "the answer is not HTTP") from None
+        if isinstance(event, h11.ConnectionClosed):
+            raise HttpError("the server closed the connection without an answer")
+        return event
 
 
 def _is_numeric(host: str) -> bool:
@@ -197,23 +298,27 @@ def _is_numeric(host: str) -> bool:
     return True
 
 
-async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+async def _body(exchange: _Exchange, status: int, encoding: str, max_bytes: int) -> bytes:
     if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
-        raise HttpError("the answer is packed in a way that was not asked for", status=response.status)
+        raise HttpError("the answer is packed in a way that was not asked for", status=status)
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding not in ("identity", "") else None
     body = bytearray()
     read_bytes = 0
-    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+    while (chunk := await exchange.chunk()) is not None:
         read_bytes += len(chunk)
         if unpacker is None:
             body += chunk
         else:
-            body += _unpacked(unpacker, chunk, max_bytes + 1 - len(body), response.status)
+            body += _unpacked(unpacker, chunk, max_bytes + 1 - len(body), status)
         if max(read_bytes, len(body)) > max_bytes:
-            raise HttpError(f"the answer is longer than {max_bytes:,} bytes", status=response.status)
+            raise HttpError(f"the answer is longer than {max_bytes:,} bytes", status=status)
     if unpacker is not None and read_bytes and not unpacker.eof:
-        raise HttpError("the answer is cut off", status=response.status)
+        raise HttpError("the answer is cut off", status=status)
     return bytes(body)
 
 
@@ -226,62 +331,11 @@ def _unpacked(unpacker: Any, chunk: bytes, room_bytes: int, status: int) -> byte
         raise HttpError("the answer is packed badly", status=status) from None
 
 
-def _resolver(reach: _Reach) -> Any:
-    from aiohttp.abc import AbstractResolver
-
-    class _CheckedResolver(AbstractResolver):
-        """Looks names up, and gives only the addresses that `reach` admits."""
-
-        async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[Any]:
-            admitted = [address for address in await look_up(host) if reach.admits(address)]
-            if not admitted:
-                raise OSError(errno.EACCES, "not admitted")
-            return [
-                {
-                    "hostname": host,
-                    "host": address,
-                    "port": port,
-                    "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
-                    "proto": 0,
-                    "flags": socket.AI_NUMERICHOST,
-                }
-                for address in admitted
-            ]
-
-        async def close(self) -> None:
-            pass
-
-    return _CheckedResolver()
-
-
 @cache
 def _user_agent() -> str:
     from importlib.metadata import version
 
     return f"swarm/{version('swarm-bt')}"
-
-
-def _reason(error: Exception) -> str:
-    """One of aiohttp's errors in a user's words."""
-    import aiohttp
-
-    match error:
-        case aiohttp.InvalidURL():
-            return "not a usable URL"
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return "the server's certificate or TLS is not accepted"
-        case aiohttp.ClientConnectorDNSError():
-            return "no such host"
-        case aiohttp.ClientOSError():
-            return _os_reason(getattr(error, "os_error", error))
-        case aiohttp.ServerDisconnectedError():
-            return "the server closed the connection without an answer"
-        case aiohttp.ClientPayloadError():
-            return "the answer is cut off"
-        case aiohttp.ClientResponseError():
-            return "the answer is not HTTP"
-        case _:
-            return "the request failed"
 
 
 def _os_reason(error: OSError) -> str:
