@@ -314,6 +314,7 @@ class TorrentEngine:
         if not self._peers:
             self._tick_at = now + self._settings.tick_s
         self._peers[event.peer] = peer
+        self._availability.add(peer.have)
         self._book.connected(event.endpoint, is_outgoing=event.is_outgoing)
         self._verifier.met(event.peer, event.endpoint)
         self._introduce(peer)
@@ -461,6 +462,8 @@ class TorrentEngine:
             peer.interesting += 1
             self._show_interest(peer)
         elif peer.have.is_full:
+            # One that began without a piece may never have said so (BEP 3).
+            self._introduced.add(peer.number)
             self._drop_if_useless(peer, now)
 
     def _on_bitfield(self, peer: Peer, message: BitfieldMessage, now: float) -> None:
