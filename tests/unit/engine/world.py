@@ -184,7 +184,9 @@ class FakePeer:
             case Have(piece):
                 self.have.add(piece)
             case Extended(1, payload):
-                self.have.discard(int.from_bytes(payload, "big"))
+                piece = int.from_bytes(payload, "big")
+                if piece < len(self.have):
+                    self.have.discard(piece)
             case AllowedFast(piece):
                 self.allowed_fast.add(piece)
             case Choke():
