@@ -185,8 +185,10 @@ class FakePeer:
                 self.have.add(piece)
             case Extended(1, payload):
                 piece = int.from_bytes(payload, "big")
-                if piece < len(self.have):
-                    self.have.discard(piece)
+                if piece < len(self.have) and self.have.discard(piece) and not self.has_fast:
+                    # It has no way to say that it will not answer; we take that as said.
+                    for block in [block for block in self.asked if block[0] == piece]:
+                        self.taken_back[block] = self.asked.pop(block)
             case AllowedFast(piece):
                 self.allowed_fast.add(piece)
             case Choke():
