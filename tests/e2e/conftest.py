@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 #: Modules whose tests run on uvloop as well.
-_ON_BOTH_LOOPS = {"test_transfer.py", "test_bad_peers.py"}
+_ON_BOTH_LOOPS = {"test_transfer.py", "test_bad_peers.py", "test_limits.py"}
 
 
 def pytest_asyncio_loop_factories(

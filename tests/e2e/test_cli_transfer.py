@@ -365,8 +365,8 @@ def test_a_port_in_use_is_one_line(commands: Commands, content: Path) -> None:
     "arguments",
     [
         (),
-        ("x.torrent", "--up", "1M"),
-        ("x.torrent", "--down", "1M"),
+        ("x.torrent", "--up", "0"),
+        ("x.torrent", "--down", "1K"),
         ("x.torrent", "--encryption", "require"),
         ("x.torrent", "--peer", "nonsense"),
         ("x.torrent", "--stdout", "--json"),
