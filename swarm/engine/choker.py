@@ -35,19 +35,41 @@ class Choker:
         self._optimistic: Peer | None = None
         self._optimistic_at = float("-inf")
         self.next_round_at = float("-inf")
+        self.slots = settings.unchoke_slots
+        #: When free slots are given to those who have asked meanwhile.
+        self.refill_at = float("inf")
+
+    def limit(self, bytes_per_s: float | None) -> None:
+        """The host sends so many bytes a second at the most: as many slots as go well with that."""
+        settings = self._settings
+        if bytes_per_s is None:
+            self.slots = settings.unchoke_slots
+        else:
+            more = int(bytes_per_s / settings.slot_bytes_per_s)
+            self.slots = min(settings.limited_slots_min + more, settings.limited_slots_max)
 
     def interested(self, peer: Peer, peers: Iterable[Peer], now: float) -> None:
-        """`peer` wants something: a free slot is given at once, not at the next round."""
-        if peer.am_choking and sum(not other.am_choking for other in peers) < self._settings.unchoke_slots:
+        """`peer` wants something: a free slot is given soon, not at the next round.
+
+        Who has got the first piece of a crowd is asked by all at once. Were all his slots given to those who
+        ask first, they would be the same few everywhere; so most are given a moment later, by lot.
+        """
+        if not peer.am_choking:
+            return
+        taken = sum(not other.am_choking for other in peers)
+        if taken < self._settings.slots_at_once:
             peer.unchoked_at = now
             self._unchoke(peer)
+        elif taken < self.slots:
+            self.refill_at = min(self.refill_at, now + self._settings.slot_delay_s)
 
     def refill(self, peers: Iterable[Peer], *, is_seeding: bool, now: float) -> None:
         """A slot has become free between two rounds: give it away, and take none from others.
 
         A whole round would stop transfers in their midst each time that somebody has got all we have.
         """
-        free = self._settings.unchoke_slots
+        self.refill_at = float("inf")
+        free = self.slots
         waiting = []
         for peer in peers:
             if not peer.am_choking:
@@ -73,7 +95,7 @@ class Choker:
         ranked = sorted(
             wanting, key=self._seed_rank(now) if is_seeding else self._leech_rank(now), reverse=True
         )
-        slots = self._settings.unchoke_slots
+        slots = self.slots
         if len(ranked) <= slots:
             # Room for all, snubbers and free riders too: what is left over costs nobody anything.
             chosen = ranked
@@ -106,7 +128,9 @@ class Choker:
         return choice
 
     def _leech_rank(self, now: float) -> Callable[[Peer], tuple[float, ...]]:
-        return lambda peer: (peer.download.average(now), not peer.am_choking, -peer.connected_at)
+        # Among those who gave nothing yet: who has least can do least for himself; then by lot.
+        draw = self._rng.random
+        return lambda peer: (peer.download.average(now), not peer.am_choking, -peer.have.count, draw())
 
     def _seed_rank(self, now: float) -> Callable[[Peer], tuple[float, ...]]:
         # Those unchoked within the last two rounds stay, by rate; then the ones that waited longest get

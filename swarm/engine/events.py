@@ -119,6 +119,13 @@ class DownloadHeld:
 
 
 @dataclass(slots=True)
+class UploadLimited:
+    """The host will send all peers together this many bytes a second at the most; None: no limit known."""
+
+    bytes_per_s: float | None
+
+
+@dataclass(slots=True)
 class WokenUp:
     """`next_wakeup()` has come."""
 
@@ -135,5 +142,6 @@ Event: TypeAlias = (
     | DialFailed
     | SelectionChanged
     | DownloadHeld
+    | UploadLimited
     | WokenUp
 )

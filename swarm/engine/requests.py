@@ -96,12 +96,26 @@ class Requests:
             partial = self._choose(peer, now)
             if partial is None:
                 break
-            mask = lowest_blocks(partial.missing, room)
+            mask = lowest_blocks(partial.missing, self._rounded(peer, partial, room, now))
             room -= self._ask(peer, partial, mask, messages, now)
         if room > 0 and not peer.is_stalled and not peer.peer_choking and not self._picker.has_startable:
             self._ask_twice(peer, room, messages, now)
         if messages:
             self._send(peer, messages)
+
+    def _rounded(self, peer: Peer, partial: PartialPiece, room: int, now: float) -> int:
+        """How many blocks to ask for where there is room for `room`: rather all that a piece still needs.
+
+        A peer that serves one after the other sends in its turn what it was asked for; a rest would have to
+        wait for the next turn, and half a piece is of no use to anybody.
+        """
+        missing = partial.missing.bit_count()
+        if missing <= room or peer.is_stalled:
+            return room
+        rate = peer.download.average(now, 5.0)
+        if rate * self._settings.whole_rest_s < missing * BLOCK_BYTES:
+            return room
+        return max(room, min(missing, peer.depth_max - peer.asked_blocks))
 
     def _ask(self, peer: Peer, partial: PartialPiece, mask: int, messages: list[Message], now: float) -> int:
         piece = partial.piece

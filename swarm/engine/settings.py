@@ -30,6 +30,13 @@ class EngineSettings:
 
     #: Peers served at a time. More slots split the uplink without gaining a piece (BEP 3).
     unchoke_slots: int = 8
+    #: Under an upload limit: these, and one more for each so many bytes a second.
+    limited_slots_min: int = 4
+    slot_bytes_per_s: float = 4 << 20
+    limited_slots_max: int = 20
+    #: So many slots are given to the first who ask; the others by lot among all who ask within a moment.
+    slots_at_once: int = 1
+    slot_delay_s: float = 0.02
     #: BEP 3: "every ten seconds", long enough for TCP to reach its rate.
     choke_round_s: float = 10.0
     #: BEP 3: the optimistic slot moves "every 30 seconds".
@@ -48,13 +55,15 @@ class EngineSettings:
     #: Peers that do not say (`reqq`) are not trusted with more; Transmission keeps 500.
     request_depth_unknown: int = 250
     #: How long an answer may take, besides the round trip: what waits longer others could send sooner.
-    request_ahead_s: float = 0.25
+    request_ahead_s: float = 0.1
     #: Refill when this share of the depth is free: requests leave in runs, not one by one.
     refill_share: float = 0.25
     #: Pieces being received or hashed, in bytes: what a download costs in memory.
     in_flight_bytes_max: int = 48 << 20
     #: A peer that would need longer for a whole piece shares it with others.
     whole_piece_s: float = 8.0
+    #: The rest of a piece that takes no longer than this is asked for at once: it is sent at once, too.
+    whole_rest_s: float = 1.0
     #: No block for so long although asked: the requests go to others as well.
     request_timeout_s: float = 20.0
     #: No block for so long: the peer has snubbed us (BEP 3: "over a minute").
@@ -73,6 +82,12 @@ class EngineSettings:
     #: Bytes handed to the host per peer before it has sent them.
     send_window_min: int = 16 * BLOCK_BYTES
     send_window_max: int = 4 << 20
+    #: Under an upload limit the host gets only what it sends in this time: few peers, one after the other;
+    serve_ahead_s: float = 0.1
+    #: more while it sends less than this share of what it may, since then it is they who are slow ...
+    busy_share: float = 0.9
+    #: ... up to this.
+    serve_ahead_max_s: float = 10.0
     #: It asked, and takes nothing of it for so long: the slot is for others.
     send_stall_s: float = 60.0
     #: BEP 6 suggests ten pieces for newcomers that have fewer than that.

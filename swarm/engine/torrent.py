@@ -43,6 +43,7 @@ from swarm.engine.events import (
     PiecesHashed,
     PieceUnreadable,
     SelectionChanged,
+    UploadLimited,
     WokenUp,
 )
 from swarm.engine.peer import Peer
@@ -140,7 +141,7 @@ class TorrentEngine:
                 self._requests.adopt(piece, arrived)
         self._verifier = Verifier()
         self._spreading = Spreading(geometry.piece_count)
-        self._uploads = Uploads(have, self._spreading, settings, self._send, self._serve)
+        self._uploads = Uploads(have, self._availability, self._spreading, settings, self._send, self._serve)
         self._choker = Choker(settings, rng, self._choke, self._unchoke)
         self._book = PeerBook(peer_id, settings, rng, now)
         self._download = Rate(now, settings.rate_window_s)
@@ -204,6 +205,9 @@ class TorrentEngine:
             case DownloadHeld():
                 self._requests.is_held = event.is_held
                 self._fill_all(now)
+            case UploadLimited():
+                self._choker.limit(event.bytes_per_s)
+                self._uploads.limit(event.bytes_per_s, now)
             case WokenUp():
                 self._woken(now)
             case _:
@@ -216,7 +220,7 @@ class TorrentEngine:
         """The instant at which the host must send `WokenUp`, or None for not before another event."""
         instants = []
         if self._peers:
-            instants.append(self._tick_at)
+            instants.append(min(self._tick_at, self._choker.refill_at))
         dial_at = self._book.next_dial_at(len(self._peers), skip_seeds=self.is_complete, now=now)
         if dial_at is not None:
             instants.append(dial_at)
@@ -229,6 +233,7 @@ class TorrentEngine:
         for peer in self._peers.values():
             assert peer.interesting == self._picker.count_interesting(peer.have), "interesting is wrong"
             assert peer.sending_bytes >= 0, "more was sent than handed over"
+        self._uploads.check(self._peers.values())
         counts = [0] * self._geometry.piece_count
         seeds = 0
         for peer in self._peers.values():
@@ -367,6 +372,7 @@ class TorrentEngine:
     def _forget(self, peer: Peer, now: float, *, is_welcome: bool = True) -> None:
         """The link is gone: take everything back."""
         self._requests.take_back(peer, is_forgiven=False)
+        self._uploads.lost(peer, now)
         del self._peers[peer.number]
         self._introduced.discard(peer.number)
         self._availability.remove(peer.have)
@@ -668,6 +674,8 @@ class TorrentEngine:
 
     def _woken(self, now: float) -> None:
         self._dial(now)
+        if now >= self._choker.refill_at:
+            self._refill_slots(now)
         if now < self._tick_at:
             return
         self._download.sample(now)
@@ -678,6 +686,7 @@ class TorrentEngine:
             peer.upload.sample(now)
             is_busy = is_busy or bool(peer.asked_blocks or peer.sending_bytes) or not peer.download.is_idle
             self._look_after(peer, now)
+        self._uploads.tick(now)
         if now >= self._choker.next_round_at:
             self._choke_round(now)
         self._fill_all(now)

@@ -36,6 +36,7 @@ from swarm.engine.events import (
     PieceNotWritten,
     PiecesHashed,
     PieceUnreadable,
+    UploadLimited,
     WokenUp,
 )
 from swarm.engine.settings import EngineSettings
@@ -157,6 +158,8 @@ class Client:
             now=world.now,
             listen_port=self.endpoint.port,
         )
+        # As with `--up`: users of short lines set it, and the host knows what it was set to.
+        self.tell(UploadLimited(self.line.up_bytes_per_s))
         self._discovery = Discovery(
             world,
             self._around.tracker,

@@ -120,11 +120,25 @@ class TestLeeching:
         room.now += 1
         assert len(room.round()) == SLOTS
 
-    def test_free_slot_is_given_at_once(self) -> None:
-        room = Room(SLOTS + 1)
+    def test_free_slots_are_given_by_lot_a_moment_after_the_first_has_asked(self) -> None:
+        room = Room(SLOTS + 3)
         for peer in room.peers:
             room.desk.interested(peer, room.peers, room.now)
-        assert [peer.am_choking for peer in room.peers] == [False] * SLOTS + [True]
+        assert [peer.am_choking for peer in room.peers] == [False] + [True] * (SLOTS + 2)
+        assert room.desk.refill_at == room.now + SETTINGS.slot_delay_s
+        room.now = room.desk.refill_at
+        room.desk.refill(room.peers, is_seeding=False, now=room.now)
+        assert sum(not peer.am_choking for peer in room.peers) == SLOTS
+        assert room.desk.refill_at == float("inf")
+
+    def test_refill_takes_no_slot_from_anybody(self) -> None:
+        room = Room(SLOTS + 3)
+        kept = room.round()
+        room.peers.remove(next(peer for peer in room.peers if peer.number == kept[0]))
+        room.desk.refill(room.peers, is_seeding=False, now=room.now)
+        served = [peer.number for peer in room.peers if not peer.am_choking]
+        assert set(kept[1:]) < set(served)
+        assert len(served) == SLOTS
 
     def test_peer_that_wants_nothing_any_more_is_choked(self) -> None:
         room = Room(3)
