@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.bench.clients.client import Client, Endpoint, Peer, wait_until_listening
+from tools.bench.clients.client import LOOPBACK, Client, Endpoint, Peer, wait_until_listening
 from tools.bench.clients.process import Process, free_port
 from tools.bench.clients.torrents import Torrent
 
@@ -17,8 +19,9 @@ _HOOK_LINE = re.compile(r"[0-9a-f]{16} \d+ /")
 
 
 class Aria2Peer(Peer):
-    def __init__(self, process: Process, port: int, *, is_seed: bool) -> None:
+    def __init__(self, process: Process, port: int, rpc_port: int, *, is_seed: bool) -> None:
         super().__init__(process, port)
+        self._rpc_port = rpc_port
         self._is_seed = is_seed
 
     def wait_ready(self, timeout_s: float) -> float:
@@ -32,6 +35,12 @@ class Aria2Peer(Peer):
         # The hook runs when the last piece has been hashed and written.
         line = self.process.wait_for(lambda text: _HOOK_LINE.match(text) is not None, timeout_s, "complete")
         return line.at
+
+    def uploaded_bytes(self) -> int:
+        body = json.dumps({"jsonrpc": "2.0", "id": "1", "method": "aria2.tellActive"}).encode()
+        url = f"http://{LOOPBACK}:{self._rpc_port}/jsonrpc"
+        with urllib.request.urlopen(url, body, timeout=10) as answer:
+            return sum(int(one["uploadLength"]) for one in json.load(answer)["result"])
 
 
 class Aria2(Client):
@@ -48,12 +57,16 @@ class Aria2(Client):
         return self._start(torrent, folder, is_seed=False)
 
     def _start(self, torrent: Torrent, folder: Path, *, is_seed: bool) -> Peer:
-        port = free_port()
+        port, rpc_port = free_port(), free_port()
         command: list[str | Path] = [
             "aria2c",
             "--no-conf=true",
             f"--dir={folder}",
             f"--listen-port={port}",
+            "--enable-rpc=true",
+            f"--rpc-listen-port={rpc_port}",
+            # 0: no limit.
+            f"--max-overall-upload-limit={self.up_bytes_per_s or 0}",
             f"--check-integrity={'true' if is_seed else 'false'}",
             # 0: seed until told to stop.
             "--seed-ratio=0.0",
@@ -71,4 +84,4 @@ class Aria2(Client):
             f"--stop-with-process={os.getpid()}",
             torrent.path,
         ]
-        return Aria2Peer(Process(command), port, is_seed=is_seed)
+        return Aria2Peer(Process(command), port, rpc_port, is_seed=is_seed)

@@ -58,6 +58,14 @@ class Peer(ABC):
             ClientError: it ended or took longer.
         """
 
+    def uploaded_bytes(self) -> int:
+        """Content sent to others so far, as it says itself; up to a second old.
+
+        Raises:
+            ClientError: it has not said anything about it.
+        """
+        raise self.process.failure("does not say what it uploads")
+
     def usage(self) -> Usage:
         """CPU and peak memory so far."""
         return self.process.usage()
@@ -77,6 +85,12 @@ class Client(ABC):
             address in 127.0.0.0/8 and ::1 ("martian") and waits to be dialled.
         is_tracked: asks the torrent's tracker for peers.
         is_making_empty_files: a file of no bytes is there at the end (Transmission 3 leaves it out).
+        is_alone_on_host: knows one peer per address, whatever the port (Transmission 3): several of one swarm
+            need an address each.
+
+    Args:
+        up_bytes_per_s: the limit of what each process sends, all peers together; None for none.
+        host: the address to be at; not all clients can be told.
     """
 
     name: ClassVar[str]
@@ -84,6 +98,11 @@ class Client(ABC):
     is_dialling_loopback: ClassVar[bool] = True
     is_tracked: ClassVar[bool] = True
     is_making_empty_files: ClassVar[bool] = True
+    is_alone_on_host: ClassVar[bool] = False
+
+    def __init__(self, *, up_bytes_per_s: int | None = None, host: str = LOOPBACK) -> None:
+        self.up_bytes_per_s = up_bytes_per_s
+        self.host = host
 
     @abstractmethod
     def missing(self) -> str | None:

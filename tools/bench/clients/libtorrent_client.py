@@ -36,6 +36,12 @@ class JsonPeer(Peer):
     def wait_complete(self, timeout_s: float) -> float:
         return self._event("complete", timeout_s)["at"]
 
+    def uploaded_bytes(self) -> int:
+        line = self.process.last(lambda text: text.startswith('{"event": "totals"'))
+        if line is None:
+            raise self.process.failure("no totals yet")
+        return int(json.loads(line.text)["uploaded"])
+
 
 class Libtorrent(Client):
     name = "libtorrent"
@@ -54,6 +60,7 @@ class Libtorrent(Client):
         return self._start("leech", torrent, folder, peers)
 
     def _start(self, role: str, torrent: Torrent, folder: Path, peers: Sequence[Endpoint]) -> Peer:
+        limits = [] if self.up_bytes_per_s is None else ["--up", str(self.up_bytes_per_s)]
         dialled = [part for host, port in peers for part in ("--peer", f"{host}:{port}")]
         command: list[str | Path] = [
             sys.executable,
@@ -61,6 +68,7 @@ class Libtorrent(Client):
             role,
             torrent.path,
             folder,
+            *limits,
             *dialled,
             *self._options,
         ]

@@ -1,7 +1,8 @@
 """A libtorrent session in a process of its own: one torrent, JSON lines, ends when stdin closes.
 
-Events: `listening` (port), `ready` (a seeder has checked, a leecher has begun), `complete`. Each carries
-`at`, time.monotonic of this machine, so that the reader's own delay does not count.
+Events: `listening` (port), `ready` (a seeder has checked, a leecher has begun), `complete`; and once a
+second `totals` (uploaded, downloaded: bytes of content). Each carries `at`, time.monotonic of this
+machine, so that the reader's own delay does not count.
 """
 
 from __future__ import annotations
@@ -68,7 +69,15 @@ def session_settings(is_tuned: bool) -> Any:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    session = lt.session(session_settings(not arguments.defaults))
+    settings = session_settings(not arguments.defaults)
+    if arguments.up:
+        settings["upload_rate_limit"] = arguments.up
+    session = lt.session(settings)
+    if arguments.up:
+        # Peers on this machine and the local network are exempt from limits and slots otherwise.
+        everybody = lt.ip_filter()
+        everybody.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
+        session.set_peer_class_filter(everybody)
     say("listening", port=session.listen_port())
 
     params = lt.load_torrent_file(arguments.torrent)
@@ -82,6 +91,7 @@ def run(arguments: argparse.Namespace) -> None:
         handle.connect_peer((host, int(port)))
 
     said = False
+    told_at = 0.0
     while not stopping.is_set():
         session.wait_for_alert(200)
         for alert in session.pop_alerts():
@@ -90,6 +100,10 @@ def run(arguments: argparse.Namespace) -> None:
                 say("ready" if arguments.role == "seed" else "complete")
             elif isinstance(alert, lt.torrent_error_alert | lt.file_error_alert):
                 say("error", message=alert.message())
+        if time.monotonic() - told_at >= 1.0:
+            told_at = time.monotonic()
+            status = handle.status()
+            say("totals", uploaded=status.total_payload_upload, downloaded=status.total_payload_download)
 
 
 stopping = threading.Event()
@@ -108,6 +122,7 @@ def main() -> None:
     parser.add_argument("folder", help="where the content is or will be")
     parser.add_argument("--peer", action="append", default=[], metavar="HOST:PORT")
     parser.add_argument("--defaults", action="store_true", help="libtorrent's own settings, not tuned ones")
+    parser.add_argument("--up", type=int, default=0, metavar="BYTES", help="a second, all peers together")
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
     run(parser.parse_args())

@@ -115,6 +115,11 @@ class Process:
                     raise self.failure(f"not {what} after {timeout_s:g} s")
                 self._changed.wait(left_s)
 
+    def last(self, is_it: Callable[[str], bool]) -> Line | None:
+        """The latest line so far that `is_it` accepts."""
+        with self._changed:
+            return next((line for line in reversed(self._lines) if is_it(line.text)), None)
+
     def failure(self, what: str) -> ClientError:
         """An error that says what happened and shows the last lines."""
         name = " ".join(Path(part).name for part in self.command[:3])

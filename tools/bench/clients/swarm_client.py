@@ -53,6 +53,12 @@ class SwarmPeer(Peer):
     def wait_complete(self, timeout_s: float) -> float:
         return self._wait(lambda event: event.get("event") == "complete", timeout_s, "complete").at
 
+    def uploaded_bytes(self) -> int:
+        line = self.process.last(lambda text: json_event(text).get("event") == "progress")
+        if line is None:
+            raise self.process.failure("no progress yet")
+        return int(json_event(line.text)["uploaded_bytes"])
+
 
 class Swarm(Client):
     name = "swarm"
@@ -63,19 +69,22 @@ class Swarm(Client):
         return None
 
     def seed(self, torrent: Torrent, scratch: Path, peers: Sequence[Endpoint] = ()) -> Peer:
-        return self._start(["seed", torrent.path, torrent.content], peers, is_seed=True)
+        return self._start(["seed", torrent.path, torrent.content], scratch, peers, is_seed=True)
 
     def leech(self, torrent: Torrent, folder: Path, scratch: Path, peers: Sequence[Endpoint] = ()) -> Peer:
         # It goes on seeding until stopped, as the other clients do: a swarm needs it, and its CPU
         # and memory can still be read after it has completed.
-        return self._start(
-            ["leech", torrent.path, "--output", folder, "--seed-time", "3600"], peers, is_seed=False
-        )
+        command = ["leech", torrent.path, "--output", folder, "--seed-time", "3600"]
+        return self._start(command, scratch, peers, is_seed=False)
 
-    def _start(self, arguments: Sequence[str | Path], peers: Sequence[Endpoint], *, is_seed: bool) -> Peer:
+    def _start(
+        self, arguments: Sequence[str | Path], scratch: Path, peers: Sequence[Endpoint], *, is_seed: bool
+    ) -> Peer:
         dialled = [part for host, port in peers for part in ("--peer", f"{host}:{port}")]
-        command = [*COMMAND, *arguments, "--port", "0", "--json", *dialled]
-        process = Process(command)
+        limits = [] if self.up_bytes_per_s is None else ["--up", str(self.up_bytes_per_s)]
+        command = [*COMMAND, *arguments, "--port", "0", "--json", *limits, *dialled]
+        # What another process knew of the same torrent is not for this one.
+        process = Process(command, env={"SWARM_STATE_DIR": str(scratch)})
         try:
             return SwarmPeer(process, is_seed=is_seed)
         except BaseException:

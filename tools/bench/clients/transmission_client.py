@@ -73,6 +73,12 @@ class TransmissionPeer(Peer):
             "complete",
         )
 
+    def uploaded_bytes(self) -> int:
+        return sum(
+            int(torrent["uploadedEver"])
+            for torrent in self.call("torrent-get", fields=["uploadedEver"])["torrents"]
+        )
+
 
 class TransmissionSeed(TransmissionPeer):
     def wait_ready(self, timeout_s: float) -> float:
@@ -84,6 +90,7 @@ class Transmission(Client):
     is_dialling = False
     is_dialling_loopback = False
     is_making_empty_files = False
+    is_alone_on_host = True
 
     def missing(self) -> str | None:
         if shutil.which("transmission-daemon"):
@@ -99,7 +106,7 @@ class Transmission(Client):
     def _start(self, kind: type[TransmissionPeer], torrent: Torrent, folder: Path, scratch: Path) -> Peer:
         port, rpc_port = free_port(), free_port()
         settings = {
-            "bind-address-ipv4": LOOPBACK,
+            "bind-address-ipv4": self.host,
             "bind-address-ipv6": "::1",
             "cache-size-mb": 16,
             "dht-enabled": False,
@@ -116,6 +123,9 @@ class Transmission(Client):
             "rpc-port": rpc_port,
             "rpc-whitelist-enabled": False,
             "rpc-host-whitelist-enabled": False,
+            # In thousands of bytes a second.
+            "speed-limit-up": (self.up_bytes_per_s or 0) // 1000,
+            "speed-limit-up-enabled": self.up_bytes_per_s is not None,
             "start-added-torrents": True,
             "trash-original-torrent-files": False,
             "utp-enabled": False,
