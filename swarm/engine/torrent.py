@@ -689,6 +689,9 @@ class TorrentEngine:
         self._uploads.tick(now)
         if now >= self._choker.next_round_at:
             self._choke_round(now)
+            for peer in self._peers.values():
+                # A full queue refuses too (transmission's does): by now it may have room.
+                peer.refused.clear()
         self._fill_all(now)
         # Without traffic a look every choke round is enough.
         self._tick_at = now + (self._settings.tick_s if is_busy else self._settings.choke_round_s)

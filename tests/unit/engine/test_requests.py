@@ -193,6 +193,14 @@ class TestRejecting:
         peer.says(Unchoke())
         assert len(peer.asked) == 2
 
+    def test_rejected_piece_is_asked_again_after_a_choke_round(self) -> None:
+        """A full queue rejects too (Transmission's does); there may be nobody else to ask."""
+        world = World(pieces=1)
+        peer = world.seed()
+        peer.says(reject(peer, 0, 0, 2))
+        world.pass_time(2 * world.settings.choke_round_s)
+        assert len(peer.asked) == 2
+
     def test_reject_of_what_was_never_asked_drops_the_peer(self) -> None:
         world = World()
         peer = world.connect("****")
