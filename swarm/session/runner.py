@@ -40,6 +40,7 @@ from swarm.engine.events import (
     PieceNotWritten,
     PiecesHashed,
     PieceUnreadable,
+    UploadLimited,
     WokenUp,
 )
 from swarm.engine.settings import EngineSettings
@@ -149,6 +150,11 @@ class Runner:
         )
         for piece in set(partials).difference(self.engine.partial_blocks()):
             self.store.forget(piece)
+
+    def upload_limited(self, session_bytes_per_s: float | None) -> None:
+        """Tell the engine how fast blocks may leave: the session's limit or our own, whichever is tighter."""
+        limits = [rate for rate in (session_bytes_per_s, self.up_bucket.rate) if rate is not None]
+        self.tell(UploadLimited(min(limits, default=None)))
 
     # -- the engine's door ----------------------------------------------------------------------
 

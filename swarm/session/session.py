@@ -122,6 +122,8 @@ class Session:
         """
         self.up_throttle.set_rate(_checked_rate(up_bytes_per_s))
         self.down_throttle.set_rate(_checked_rate(down_bytes_per_s))
+        for runner in self._runners.values():
+            runner.upload_limited(up_bytes_per_s)
 
     def set_torrent_limits(
         self, torrent: Torrent, *, up_bytes_per_s: float | None, down_bytes_per_s: float | None
@@ -135,6 +137,7 @@ class Session:
         runner.down_bucket.set_rate(_checked_rate(down_bytes_per_s), now)
         self.up_throttle.wake()
         self.down_throttle.wake()
+        runner.upload_limited(self.up_throttle.rate)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -290,6 +293,7 @@ class Session:
         await torrent.load_partials(runner.store)
         torrent.begin(runner, client=_client_name(), listen_port=self._port)
         self._runners[metainfo.info_hash] = runner
+        runner.upload_limited(self.up_throttle.rate)
         runner.candidates_found(peers, "user")
         # What the user names comes before what the torrent says.
         tiers = [*((url,) for url in trackers), *metainfo.trackers] if use_trackers else []
