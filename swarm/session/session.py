@@ -28,7 +28,7 @@ from swarm.session.settings import SessionSettings
 from swarm.session.throttle import Throttle
 from swarm.session.torrent import Torrent
 from swarm.storage.disk import Disk
-from swarm.storage.files import storage_error
+from swarm.storage.faults import storage_error
 from swarm.wire.peer.handshake import Handshake
 
 if TYPE_CHECKING:

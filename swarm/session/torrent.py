@@ -26,7 +26,8 @@ from swarm.session.state import ResumeKeeper, resume_path
 from swarm.storage import resume
 from swarm.storage.check import check_pieces, pieces_with_data
 from swarm.storage.disk import Disk
-from swarm.storage.files import ContentFiles, storage_error
+from swarm.storage.faults import storage_error
+from swarm.storage.files import ContentFiles
 from swarm.storage.pieces import PieceStore
 
 #: Notices kept until somebody reads them; older ones give way.

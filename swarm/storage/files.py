@@ -6,55 +6,21 @@ several threads at once.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from swarm.base.errors import StorageError
 from swarm.metainfo.files import FileRange, Layout
+from swarm.storage.descriptors import Descriptors, open_below
+from swarm.storage.faults import storage_error
+from swarm.storage.vectors import Cursor, data_regions, read_all, write_all
 
 #: Descriptors of one torrent that stay open (defaults.md: 100 files).
 OPEN_FILES_MAX = 100
-#: `preadv` and `pwritev` take so many buffers at a time (Linux IOV_MAX).
-_VECTORS_MAX = 1024
-
-
-def storage_error(error: OSError, path: Path | str) -> StorageError:
-    """An OSError as one line that says what to do about it."""
-    advice = {
-        errno.ENOSPC: "the disk is full",
-        errno.EDQUOT: "the disk quota is used up",
-        errno.EACCES: "permission denied",
-        errno.EPERM: "not permitted",
-        errno.EROFS: "the file system is read-only",
-        errno.EMFILE: "too many open files (see ulimit -n)",
-        errno.ENOENT: "no such file or folder",
-        errno.ENOTDIR: "a part of the path is not a folder",
-        errno.EISDIR: "a folder stands where a file should be",
-        errno.ELOOP: "a symbolic link stands in the way; it is not followed out of the download folder",
-        errno.EIO: "the disk reports an input/output error",
-        errno.ESHUTDOWN: "the torrent was stopped",
-        errno.EFBIG: "the file would be larger than the file system allows",
-    }.get(error.errno or 0, error.strerror or "unknown error")
-    return StorageError(advice, path=str(path), error_number=error.errno or 0)
-
-
-class _Handle:
-    """One open file; it is closed when it has been evicted and nobody uses it any more."""
-
-    __slots__ = ("descriptor", "is_evicted", "is_writable", "users")
-
-    def __init__(self, descriptor: int, is_writable: bool) -> None:
-        self.descriptor = descriptor
-        self.is_writable = is_writable
-        self.users = 0
-        self.is_evicted = False
 
 
 class ContentFiles:
@@ -86,12 +52,11 @@ class ContentFiles:
         self._unwanted = unwanted
         self._is_reading_only = is_reading_only
         self._is_allocating = is_allocating
-        self._open_max = open_max
-        self._handles: OrderedDict[int, _Handle] = OrderedDict()
+        self._descriptors = Descriptors(self._open, open_max)
+        #: Guards the set of files that were written since the last `sync`.
         self._lock = threading.Lock()
         self._allocated: set[int] = set()
         self._dirty: set[int] = set()
-        self._is_closed = False
 
     #: The part file's place among the file indices.
     PART = -1
@@ -125,7 +90,7 @@ class ContentFiles:
         if len(ranges) == 1:
             self._transfer_range(ranges[0], offset, views, is_write=is_write)
             return
-        cursor = _Cursor(views)
+        cursor = Cursor(views)
         for part in ranges:
             self._transfer_range(part, offset, cursor.take(part.length), is_write=is_write)
             offset += part.length
@@ -143,12 +108,12 @@ class ContentFiles:
         if index in self._unwanted and not self._exists(index):
             index, offset = self.PART, content_offset
         try:
-            with self._opened(index, is_writable=is_write) as descriptor:
+            with self._descriptors.opened(index, is_writable=is_write) as descriptor:
                 if is_write:
-                    _write_all(descriptor, views, offset)
+                    write_all(descriptor, views, offset)
                     self._note_dirty(index)
                 else:
-                    _read_all(descriptor, views, offset)
+                    read_all(descriptor, views, offset)
         except OSError as error:
             raise storage_error(error, self.path_of(index)) from None
         except EOFError as error:
@@ -168,54 +133,11 @@ class ContentFiles:
             self._dirty.add(self.PART)
 
     def _exists(self, index: int) -> bool:
-        return index in self._handles or self.path_of(index).exists()
+        return index in self._descriptors or self.path_of(index).exists()
 
-    # -- descriptors ----------------------------------------------------------------------------
+    # -- opening --------------------------------------------------------------------------------
 
-    @contextmanager
-    def _opened(self, index: int, *, is_writable: bool) -> Iterator[int]:
-        handle = self._acquire(index, is_writable=is_writable)
-        try:
-            yield handle.descriptor
-        finally:
-            self._release(handle)
-
-    def _acquire(self, index: int, *, is_writable: bool) -> _Handle:
-        with self._lock:
-            handle = self._handles.get(index)
-            if handle is not None and (handle.is_writable or not is_writable):
-                self._handles.move_to_end(index)
-                handle.users += 1
-                return handle
-        opened = _Handle(self._open(index, is_writable=is_writable), is_writable)
-        opened.users = 1
-        evicted = []
-        with self._lock:
-            if self._is_closed:
-                # A job that comes late must not leave a descriptor behind that nobody closes.
-                os.close(opened.descriptor)
-                raise OSError(errno.ESHUTDOWN, "the torrent was stopped")
-            rival = self._handles.pop(index, None)
-            if rival is not None:
-                evicted.append(rival)
-            self._handles[index] = opened
-            while len(self._handles) > self._open_max:
-                evicted.append(self._handles.popitem(last=False)[1])
-            for handle in evicted:
-                handle.is_evicted = True
-            unused = [handle for handle in evicted if not handle.users]
-        for handle in unused:
-            os.close(handle.descriptor)
-        return opened
-
-    def _release(self, handle: _Handle) -> None:
-        with self._lock:
-            handle.users -= 1
-            is_last = handle.is_evicted and not handle.users
-        if is_last:
-            os.close(handle.descriptor)
-
-    def _open(self, index: int, *, is_writable: bool) -> int:
+    def _open(self, index: int, is_writable: bool) -> int:
         path = self.path_of(index)
         if self._is_reading_only:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -251,7 +173,7 @@ class ContentFiles:
             if file.length == 0 and not file.is_pad and index not in self._unwanted:
                 path = self.path_of(index)
                 try:
-                    with self._opened(index, is_writable=True):
+                    with self._descriptors.opened(index, is_writable=True):
                         pass
                 except OSError as error:
                     raise storage_error(error, path) from None
@@ -291,7 +213,7 @@ class ContentFiles:
                 continue
             file = self.layout.files[index]
             try:
-                with self._opened(self.PART, is_writable=False) as source:
+                with self._descriptors.opened(self.PART, is_writable=False) as source:
                     for start, end in data_regions(source, file.offset, file.offset + file.length):
                         self._copy_from_part(source, index, start, end)
             except OSError as error:
@@ -303,8 +225,8 @@ class ContentFiles:
             if not chunk:
                 break
             at = start - self.layout.files[index].offset
-            with self._opened(index, is_writable=True) as target:
-                _write_all(target, [memoryview(chunk)], at)
+            with self._descriptors.opened(index, is_writable=True) as target:
+                write_all(target, [memoryview(chunk)], at)
             start += len(chunk)
         self._note_dirty(index)
 
@@ -325,7 +247,7 @@ class ContentFiles:
             source, base = (self.PART, 0) if is_in_part else (index, file.offset)
             first = file.offset - base
             try:
-                with self._opened(source, is_writable=False) as descriptor:
+                with self._descriptors.opened(source, is_writable=False) as descriptor:
                     for start, end in data_regions(descriptor, first, first + file.length):
                         found.append((start + base, end + base))
             except FileNotFoundError:
@@ -362,7 +284,7 @@ class ContentFiles:
         for index in dirty:
             try:
                 # Not for writing: that would create a file that somebody has deleted meanwhile.
-                with self._opened(index, is_writable=False) as descriptor:
+                with self._descriptors.opened(index, is_writable=False) as descriptor:
                     os.fdatasync(descriptor)
             except FileNotFoundError:
                 continue  # the record's signatures will tell
@@ -377,28 +299,19 @@ class ContentFiles:
         Raises:
             StorageError: it may not be deleted.
         """
-        with self._lock:
-            handle = self._handles.pop(self.PART, None)
-            if handle is not None:
-                handle.is_evicted = True
-        if handle is not None and not handle.users:
-            os.close(handle.descriptor)
+        self._descriptors.evict(self.PART)
         try:
             self._part_path.unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(error, self._part_path) from None
 
+    def release(self) -> None:
+        """Close all descriptors for now; files are opened again when they are needed."""
+        self._descriptors.release()
+
     def close(self) -> None:
         """Close all descriptors, those in use as soon as they are not; nothing is opened any more."""
-        with self._lock:
-            self._is_closed = True
-            handles = list(self._handles.values())
-            self._handles.clear()
-            for handle in handles:
-                handle.is_evicted = True
-            unused = [handle for handle in handles if not handle.users]
-        for handle in unused:
-            os.close(handle.descriptor)
+        self._descriptors.close()
 
 
 def _sign(path: Path) -> tuple[int, int]:
@@ -407,118 +320,3 @@ def _sign(path: Path) -> tuple[int, int]:
     except OSError:
         return (-1, 0)
     return (status.st_size, status.st_mtime_ns)
-
-
-def open_below(top: Path, parts: Sequence[str], *, is_writable: bool) -> int:
-    """Open the file `parts` below the folder `top` without following any link on the way.
-
-    Args:
-        is_writable: for writing too; missing folders and the file are created.
-
-    Raises:
-        OSError: as `os.open`; ELOOP or ENOTDIR where a link stands in the way.
-    """
-    folder = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in parts[:-1]:
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            try:
-                inner = os.open(part, flags, dir_fd=folder)
-            except FileNotFoundError:
-                if not is_writable:
-                    raise
-                with contextlib.suppress(FileExistsError):  # another thread was faster
-                    os.mkdir(part, dir_fd=folder)
-                inner = os.open(part, flags, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        flags = os.O_RDWR | os.O_CREAT if is_writable else os.O_RDONLY
-        # O_NONBLOCK: a pipe somebody put there must not hang us; it means nothing to files.
-        flags |= os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        descriptor = os.open(parts[-1], flags, 0o666, dir_fd=folder)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise OSError(errno.EISDIR, "not a file", parts[-1])
-        return descriptor
-    finally:
-        os.close(folder)
-
-
-class _Cursor:
-    """Hands out consecutive bytes of several views."""
-
-    def __init__(self, views: Sequence[memoryview]) -> None:
-        self._views = list(views)
-        self._at = 0
-        self._used = 0
-
-    def take(self, length: int) -> list[memoryview]:
-        taken = []
-        while length:
-            view = self._views[self._at]
-            size = min(length, len(view) - self._used)
-            taken.append(view[self._used : self._used + size])
-            self._used += size
-            length -= size
-            if self._used == len(view):
-                self._at += 1
-                self._used = 0
-        return taken
-
-
-def _read_all(descriptor: int, views: Sequence[memoryview], offset: int) -> None:
-    for batch, length in _batches(views):
-        done = 0
-        while done < length:
-            count = os.preadv(descriptor, _rest(batch, done), offset + done)
-            if not count:
-                raise EOFError(f"it is shorter than the torrent says (ends before byte {offset + length})")
-            done += count
-        offset += length
-
-
-def _write_all(descriptor: int, views: Sequence[memoryview], offset: int) -> None:
-    for batch, length in _batches(views):
-        done = 0
-        while done < length:
-            done += os.pwritev(descriptor, _rest(batch, done), offset + done)
-        offset += length
-
-
-def _batches(views: Sequence[memoryview]) -> Iterator[tuple[Sequence[memoryview], int]]:
-    for at in range(0, len(views), _VECTORS_MAX):
-        batch = views[at : at + _VECTORS_MAX]
-        yield batch, sum(map(len, batch))
-
-
-def _rest(views: Sequence[memoryview], done: int) -> Sequence[memoryview]:
-    """What is left of `views` after `done` bytes."""
-    if not done:
-        return views
-    rest = []
-    for view in views:
-        if done >= len(view):
-            done -= len(view)
-            continue
-        rest.append(view[done:] if done else view)
-        done = 0
-    return rest
-
-
-def data_regions(descriptor: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the parts of a sparse file between `start` and `end` that hold data."""
-    size = os.fstat(descriptor).st_size
-    end = min(end, size)
-    while start < end:
-        try:
-            data = os.lseek(descriptor, start, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return  # only a hole is left
-            yield start, end  # a file system that does not tell: all of it may be data
-            return
-        if data >= end:
-            return
-        hole = min(os.lseek(descriptor, data, os.SEEK_HOLE), end)
-        yield data, hole
-        start = hole

@@ -21,7 +21,7 @@ import aiofiles.os
 from swarm.base import bencode
 from swarm.base.bitfield import Bitfield
 from swarm.base.errors import BencodeError, StorageError
-from swarm.storage.files import storage_error
+from swarm.storage.faults import storage_error
 
 _MAGIC = b"swarm resume 1\n"
 #: A crash may have lost the last record: files may be this much newer than it (saves are 5 s apart at most).

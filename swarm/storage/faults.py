@@ -1,0 +1,28 @@
+"""What the system says went wrong, in words for users."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from swarm.base.errors import StorageError
+
+
+def storage_error(error: OSError, path: Path | str) -> StorageError:
+    """An OSError as one line that says what to do about it."""
+    advice = {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EACCES: "permission denied",
+        errno.EPERM: "not permitted",
+        errno.EROFS: "the file system is read-only",
+        errno.EMFILE: "too many open files (see ulimit -n)",
+        errno.ENOENT: "no such file or folder",
+        errno.ENOTDIR: "a part of the path is not a folder",
+        errno.EISDIR: "a folder stands where a file should be",
+        errno.ELOOP: "a symbolic link stands in the way; it is not followed out of the download folder",
+        errno.EIO: "the disk reports an input/output error",
+        errno.ESHUTDOWN: "the torrent was stopped",
+        errno.EFBIG: "the file would be larger than the file system allows",
+    }.get(error.errno or 0, error.strerror or "unknown error")
+    return StorageError(advice, path=str(path), error_number=error.errno or 0)
