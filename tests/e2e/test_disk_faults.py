@@ -180,8 +180,7 @@ async def test_seeded_file_that_is_damaged_is_not_offered_any_more_and_nothing_c
     async with open_session(settings) as seeder:
         giving = await seed(seeder, offer)
         # Checked, and open no longer: as after a while with many files.
-        giving.files.close()
-        giving.files._is_closed = False
+        giving.files.release()
         if damage == "truncated":
             os.truncate(offer.path / "b", 100 * KIB)
         else:
