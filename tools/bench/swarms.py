@@ -28,7 +28,7 @@ from tools.bench.clients import (
     make_torrent,
     write_random,
 )
-from tools.bench.transfers import MIB, default_scratch, size
+from tools.bench.transfers import MIB, default_scratch, set_memory_aside, size
 
 DEFAULT_CLIENTS = "swarm,libtorrent,libtorrent-defaults,aria2,transmission"
 START_TIMEOUT_S = 120.0
@@ -136,9 +136,12 @@ class Swarm:
         Raises:
             ClientError: one ended, or took too long.
         """
+        room_bytes = len(self._case.leechers) * self._case.torrent.total_bytes
+        aside = set_memory_aside(self._scratch, room_bytes + 256 * MIB)
         with contextlib.ExitStack() as stack:
             if self._case.start == "together":
                 seeder = self._start_seeder(stack)
+                aside.unlink()
                 leechers = self._start_leechers(stack)
                 begin_at = max(leecher.started_at for leecher in leechers)
                 up_at = max(leecher.wait_ready(START_TIMEOUT_S) for leecher in leechers)
@@ -146,6 +149,7 @@ class Swarm:
                 leechers = self._start_leechers(stack)
                 up_at = max(leecher.wait_ready(START_TIMEOUT_S) for leecher in leechers)
                 self._tracker.wait_for_members(self._case.torrent.infohash, len(leechers))
+                aside.unlink()
                 seeder = self._start_seeder(stack)
                 begin_at = self._seeder_known_at
             patience_s = 60.0 + _PATIENCE * self._case.bound_s
@@ -368,7 +372,7 @@ def main() -> None:
     arguments = parse_arguments()
     if not arguments.mixed and any(map(_needs_own_address, installed(arguments.clients))):
         enter_own_network()
-    room_bytes = arguments.size * (arguments.peers + 2)
+    room_bytes = arguments.size * (2 * arguments.peers + 2)
     with tempfile.TemporaryDirectory(
         prefix="swarm-bench-", dir=arguments.scratch or default_scratch(room_bytes // 4)
     ) as folder:

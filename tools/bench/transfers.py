@@ -104,7 +104,7 @@ def _wait_first_mib(leecher: Peer, target: Path, total_bytes: int, timeout_s: fl
     return time.monotonic(), min(there_bytes, total_bytes)
 
 
-def _set_memory_aside(folder: Path, length_bytes: int) -> Path:
+def set_memory_aside(folder: Path, length_bytes: int) -> Path:
     """Make the system find memory for a file of `length_bytes`; returns what to delete when it is needed.
 
     A virtual machine may hand free memory back to its host within a second or two, in runs of 2 MiB, and
@@ -132,7 +132,7 @@ def transfer_once(
     here = scratch / "here"
     here.mkdir()
     target = here / torrent.content.name
-    aside = _set_memory_aside(scratch, torrent.total_bytes + 256 * MIB)
+    aside = set_memory_aside(scratch, torrent.total_bytes + 256 * MIB)
     with seeding.seed(torrent, scratch / "seeder") as seeder:
         seeder.wait_ready(START_TIMEOUT_S)
         if tracker is not None:
