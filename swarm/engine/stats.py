@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from swarm.engine.peer import Peer
+
 
 @dataclass(slots=True, frozen=True)
 class EngineStats:
@@ -24,7 +26,6 @@ class EngineStats:
     seeds: int
     candidates: int
     in_flight_bytes: int
-    distributed_copies: float
     is_complete: bool
 
 
@@ -44,3 +45,21 @@ class PeerStats:
     up_bytes_per_s: float
     asked_blocks: int
     queued_blocks: int
+
+
+def peer_stats(peer: Peer, now: float) -> PeerStats:
+    """How `peer` stands now."""
+    return PeerStats(
+        endpoint=str(peer.endpoint),
+        client=peer.client,
+        pieces=peer.have.count,
+        is_seed=peer.is_seed,
+        am_choking=peer.am_choking,
+        am_interested=peer.am_interested,
+        peer_choking=peer.peer_choking,
+        peer_interested=peer.peer_interested,
+        down_bytes_per_s=peer.download.average(now, 3.0),
+        up_bytes_per_s=peer.upload.average(now, 3.0),
+        asked_blocks=peer.asked_blocks,
+        queued_blocks=peer.queued_blocks,
+    )

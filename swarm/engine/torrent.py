@@ -13,7 +13,6 @@ from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
 from swarm.base.errors import PeerError
 from swarm.base.ids import InfoHash, PeerId, client_name
-from swarm.engine.allowed_fast import allowed_fast_set
 from swarm.engine.availability import Availability
 from swarm.engine.choker import Choker
 from swarm.engine.commands import (
@@ -46,6 +45,8 @@ from swarm.engine.events import (
     UploadLimited,
     WokenUp,
 )
+from swarm.engine.greeting import Greeting
+from swarm.engine.holdings import Holdings
 from swarm.engine.peer import Peer
 from swarm.engine.peer_book import PeerBook
 from swarm.engine.picker import UNWANTED, Picker
@@ -53,17 +54,15 @@ from swarm.engine.rates import Rate
 from swarm.engine.requests import Requests
 from swarm.engine.settings import EngineSettings
 from swarm.engine.spreading import Spreading
-from swarm.engine.stats import EngineStats, PeerStats
+from swarm.engine.stats import EngineStats, PeerStats, peer_stats
 from swarm.engine.uploads import Uploads
 from swarm.engine.verifier import Verifier
 from swarm.wire.peer.extended import (
     HANDSHAKE_ID,
     LOCAL_IDS,
-    ExtendedHandshake,
     decode_dont_have,
     decode_extended_handshake,
     encode_dont_have,
-    encode_extended_handshake,
 )
 from swarm.wire.peer.messages import (
     AllowedFast,
@@ -118,14 +117,9 @@ class TorrentEngine:
     ) -> None:
         self.have = have
         self._geometry = geometry
-        self._info_hash = info_hash
-        self._client = client
-        self._listen_port = listen_port
         self._settings = settings
         self._commands: list[Command] = []
         self._peers: dict[int, Peer] = {}
-        #: Peers that have said which pieces they have (BEP 3, BEP 6); a bitfield may come again.
-        self._introduced: set[int] = set()
         self._availability = Availability(geometry.piece_count)
         self._picker = Picker(
             have,
@@ -142,6 +136,8 @@ class TorrentEngine:
         self._verifier = Verifier()
         self._spreading = Spreading(geometry.piece_count)
         self._uploads = Uploads(have, self._availability, self._spreading, settings, self._send, self._serve)
+        self._holdings = Holdings(self._availability, self._picker, self._spreading, self._send)
+        self._greeting = Greeting(info_hash, settings, client=client, listen_port=listen_port)
         self._choker = Choker(settings, rng, self._choke, self._unchoke)
         self._book = PeerBook(peer_id, settings, rng, now)
         self._download = Rate(now, settings.rate_window_s)
@@ -230,20 +226,10 @@ class TorrentEngine:
         """Raise AssertionError where the desks contradict each other; for tests and the simulator."""
         self._picker.check()
         self._requests.check()
-        for peer in self._peers.values():
-            assert peer.interesting == self._picker.count_interesting(peer.have), "interesting is wrong"
-            assert peer.sending_bytes >= 0, "more was sent than handed over"
+        self._holdings.check(self._peers.values())
         self._uploads.check(self._peers.values())
-        counts = [0] * self._geometry.piece_count
-        seeds = 0
         for peer in self._peers.values():
-            if peer.have.is_full:
-                seeds += 1
-            else:
-                for piece in peer.have:
-                    counts[piece] += 1
-        assert counts == self._availability.counts, "availability is wrong"
-        assert seeds == self._availability.seed_count, "seed_count is wrong"
+            assert peer.sending_bytes >= 0, "more was sent than handed over"
 
     def partial_blocks(self) -> dict[int, int]:
         """piece -> mask of the blocks that are stored of pieces that are not complete."""
@@ -322,7 +308,15 @@ class TorrentEngine:
         self._availability.add(peer.have)
         self._book.connected(event.endpoint, is_outgoing=event.is_outgoing)
         self._verifier.met(event.peer, event.endpoint)
-        self._introduce(peer)
+        greeting = self._greeting.messages(
+            peer,
+            self.have,
+            is_upload_only=self.is_complete,
+            # What only we have must leave us once, not once for each newcomer.
+            has_gifts=self.have.count > 0 and not self._spreading.is_active,
+        )
+        if greeting:
+            self._send(peer, greeting)
 
     def _settle_crossed_dials(self, event: PeerConnected, now: float) -> None:
         """Two that dial each other at once must not both refuse the other's link: the same one stays.
@@ -337,45 +331,12 @@ class TorrentEngine:
             if peer.peer_id == event.peer_id and is_crossed and is_new:
                 self._drop(peer, "it is connected already", now)
 
-    def _introduce(self, peer: Peer) -> None:
-        """Say what we have, who we are, and what a newcomer may ask for at once."""
-        messages: list[Message] = []
-        if peer.has_fast and self.have.is_full:
-            messages.append(HaveAll())
-        elif peer.has_fast and not self.have.count:
-            messages.append(HaveNone())
-        elif self.have.count:
-            messages.append(BitfieldMessage(self.have.to_bytes()))
-        if peer.has_extended:
-            handshake = ExtendedHandshake(
-                extensions=LOCAL_IDS,
-                listen_port=self._listen_port,
-                client=self._client,
-                request_queue=self._settings.served_queue_max,
-                is_upload_only=self.is_complete,
-            )
-            messages.append(Extended(HANDSHAKE_ID, encode_extended_handshake(handshake)))
-        # What only we have must leave us once, not once for each newcomer.
-        if peer.has_fast and self.have.count and not self._spreading.is_active:
-            for piece in allowed_fast_set(
-                peer.endpoint.host,
-                self._settings.allowed_fast_count,
-                self._geometry.piece_count,
-                self._info_hash,
-            ):
-                if self.have.flags[piece]:
-                    peer.allowed_fast_out.add(piece)
-                    messages.append(AllowedFast(piece))
-        if messages:
-            self._send(peer, messages)
-
     def _forget(self, peer: Peer, now: float, *, is_welcome: bool = True) -> None:
         """The link is gone: take everything back."""
         self._requests.take_back(peer, is_forgiven=False)
         self._uploads.lost(peer, now)
         del self._peers[peer.number]
-        self._introduced.discard(peer.number)
-        self._availability.remove(peer.have)
+        self._holdings.gone(peer)
         self._choker.lost(peer)
         if self._spreading.is_active:
             self._spreading.take_back(peer)
@@ -454,22 +415,7 @@ class TorrentEngine:
                 self._refill_slots(now)
 
     def _on_have(self, peer: Peer, message: Have, now: float) -> None:
-        piece = message.piece
-        if not peer.have.add(piece):
-            return
-        if peer.have.is_full:
-            self._availability.counts[piece] += 1
-            self._availability.became_seed()
-        else:
-            self._availability.raise_one(piece)
-        if self._spreading.is_active:
-            self._spreading.seen(piece)
-        if self._picker.wants(piece):
-            peer.interesting += 1
-            self._show_interest(peer)
-        elif peer.have.is_full:
-            # One that began without a piece may never have said so (BEP 3).
-            self._introduced.add(peer.number)
+        if self._holdings.gained(peer, message.piece):
             self._drop_if_useless(peer, now)
 
     def _on_bitfield(self, peer: Peer, message: BitfieldMessage, now: float) -> None:
@@ -477,13 +423,13 @@ class TorrentEngine:
             have = Bitfield.from_bytes(message.raw, self._geometry.piece_count)
         except ValueError as error:
             raise PeerError(f"its bitfield is wrong: {error}") from None
-        if peer.number not in self._introduced:
+        if not self._holdings.has_introduced(peer):
             self._learn(peer, have, now)
-        elif have != peer.have:
-            # BEP 3 allows one, at first, but aria2 sends another where it is shorter than many `have`s.
-            for piece in have:
-                if not peer.have.flags[piece]:
-                    self._on_have(peer, Have(piece), now)
+            return
+        # BEP 3 allows one, at first, but aria2 sends another where it is shorter than many `have`s.
+        for piece in have:
+            self._holdings.gained(peer, piece)
+        self._drop_if_useless(peer, now)
 
     def _on_have_all(self, peer: Peer, message: HaveAll, now: float) -> None:
         self._learn(peer, Bitfield(self._geometry.piece_count, is_full=True), now)
@@ -492,24 +438,8 @@ class TorrentEngine:
         self._learn(peer, Bitfield(self._geometry.piece_count), now)
 
     def _learn(self, peer: Peer, have: Bitfield, now: float) -> None:
-        """`peer` has said which pieces it has."""
-        if peer.number in self._introduced:
-            raise PeerError("it said twice which pieces it has")
-        self._introduced.add(peer.number)
-        self._availability.remove(peer.have)
-        peer.have = have
-        self._availability.add(have)
-        if self._spreading.is_active:
-            self._note_spread(have)
-        peer.interesting = self._picker.count_interesting(have)
-        self._show_interest(peer)
+        self._holdings.introduced(peer, have)
         self._drop_if_useless(peer, now)
-
-    def _note_spread(self, have: Bitfield) -> None:
-        if have.is_full:
-            self._spreading.met_seed()
-        for piece in have:
-            self._spreading.seen(piece)
 
     def _on_allowed_fast(self, peer: Peer, message: AllowedFast, now: float) -> None:
         # BEP 6 lets it name pieces it does not have; more names than a set has are ignored.
@@ -530,30 +460,13 @@ class TorrentEngine:
 
     def _on_dont_have(self, peer: Peer, piece: int) -> None:
         """BEP 54: `peer` has lost a piece."""
-        if piece >= self._geometry.piece_count or not peer.have.flags[piece]:
-            return
-        if peer.have.is_full:
-            self._availability.was_seed()
-        peer.have.discard(piece)
-        self._availability.lower_one(piece)
-        if not peer.has_fast:
+        if piece < self._geometry.piece_count and self._holdings.lost(peer, piece) and not peer.has_fast:
             # No reject will come for what it was asked of that piece.
             self._requests.take_back_piece(peer, piece)
-        if self._picker.wants(piece):
-            peer.interesting -= 1
-            self._show_interest(peer)
-
-    # -- interest -------------------------------------------------------------------------------
-
-    def _show_interest(self, peer: Peer) -> None:
-        is_interested = peer.interesting > 0
-        if is_interested != peer.am_interested:
-            peer.am_interested = is_interested
-            self._send(peer, [Interested() if is_interested else NotInterested()])
 
     def _drop_if_useless(self, peer: Peer, now: float) -> None:
         """Two that want nothing of each other free their places for others."""
-        if self.is_complete and (peer.is_seed or peer.is_upload_only) and peer.number in self._introduced:
+        if self.is_complete and (peer.is_seed or peer.is_upload_only) and self._holdings.has_introduced(peer):
             self._drop(peer, "both of us have everything", now, is_welcome=True)
 
     # -- blocks out -----------------------------------------------------------------------------
@@ -583,9 +496,7 @@ class TorrentEngine:
             dont_have = peer.extensions.get("lt_donthave")
             if dont_have:
                 self._send(peer, [Extended(dont_have, encode_dont_have(piece))])
-            if peer.have.flags[piece] and self._picker.wants(piece):
-                peer.interesting += 1
-                self._show_interest(peer)
+        self._holdings.we_lost(self._peers.values(), piece)
 
     # -- pieces ---------------------------------------------------------------------------------
 
@@ -618,21 +529,14 @@ class TorrentEngine:
         messages = [Have(piece) for piece in pieces]
         for peer in self._peers.values():
             self._send(peer, messages)
-            flags = peer.have.flags
-            gained = sum(flags[piece] for piece in pieces if self._picker.priorities[piece] != UNWANTED)
-            if gained:
-                peer.interesting -= gained
-                self._show_interest(peer)
+        self._holdings.we_gained(self._peers.values(), pieces)
 
     def _became_complete(self, now: float) -> None:
         self._was_complete = True
         self._commands.append(AnnounceCompleted())
         for peer in list(self._peers.values()):
             if peer.has_extended and peer.extensions:
-                upload_only = ExtendedHandshake(
-                    extensions=LOCAL_IDS, client=self._client, is_upload_only=True
-                )
-                self._send(peer, [Extended(HANDSHAKE_ID, encode_extended_handshake(upload_only))])
+                self._send(peer, [self._greeting.upload_only()])
             self._drop_if_useless(peer, now)
 
     def _ban(self, number: int, reason: str, now: float) -> None:
@@ -651,9 +555,7 @@ class TorrentEngine:
             self._commands.append(ForgetPiece(piece))
         busy = [*self._requests.partials, *self._requests.hashing]
         self._picker.select(event.priorities, is_sequential=event.is_sequential, started=busy)
-        for peer in self._peers.values():
-            peer.interesting = self._picker.count_interesting(peer.have)
-            self._show_interest(peer)
+        self._holdings.reselected(self._peers.values())
         if self.is_complete and not self._was_complete:
             self._became_complete(now)
         self._was_complete = self.is_complete
@@ -731,26 +633,9 @@ class TorrentEngine:
             seeds=self._availability.seed_count,
             candidates=self._book.candidate_count,
             in_flight_bytes=self._requests.in_flight_bytes,
-            distributed_copies=self._availability.distributed_copies,
             is_complete=self.is_complete,
         )
 
     def peers(self, now: float) -> list[PeerStats]:
         """One row a connected peer."""
-        return [
-            PeerStats(
-                endpoint=str(peer.endpoint),
-                client=peer.client,
-                pieces=peer.have.count,
-                is_seed=peer.is_seed,
-                am_choking=peer.am_choking,
-                am_interested=peer.am_interested,
-                peer_choking=peer.peer_choking,
-                peer_interested=peer.peer_interested,
-                down_bytes_per_s=peer.download.average(now, 3.0),
-                up_bytes_per_s=peer.upload.average(now, 3.0),
-                asked_blocks=peer.asked_blocks,
-                queued_blocks=peer.queued_blocks,
-            )
-            for peer in self._peers.values()
-        ]
+        return [peer_stats(peer, now) for peer in self._peers.values()]

@@ -1,0 +1,62 @@
+"""What a new peer is told first: what we have, who we are, and what it may ask for at once."""
+
+from __future__ import annotations
+
+from swarm.base.bitfield import Bitfield
+from swarm.engine.allowed_fast import allowed_fast_set
+from swarm.engine.peer import Peer
+from swarm.engine.settings import EngineSettings
+from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS, ExtendedHandshake, encode_extended_handshake
+from swarm.wire.peer.messages import AllowedFast, BitfieldMessage, Extended, HaveAll, HaveNone, Message
+
+
+class Greeting:
+    """Makes the first messages of a link.
+
+    Args:
+        client: how we call ourselves.
+        listen_port: where peers reach us, or None.
+    """
+
+    def __init__(
+        self, info_hash: bytes, settings: EngineSettings, *, client: str, listen_port: int | None
+    ) -> None:
+        self._info_hash = info_hash
+        self._settings = settings
+        self._client = client
+        self._listen_port = listen_port
+
+    def messages(self, peer: Peer, have: Bitfield, *, is_upload_only: bool, has_gifts: bool) -> list[Message]:
+        """The bitfield (or its short forms), the extension handshake, and the allowed-fast set.
+
+        Args:
+            has_gifts: whether the newcomer may have some pieces although it is choked (BEP 6).
+        """
+        messages: list[Message] = []
+        if peer.has_fast and have.is_full:
+            messages.append(HaveAll())
+        elif peer.has_fast and not have.count:
+            messages.append(HaveNone())
+        elif have.count:
+            messages.append(BitfieldMessage(have.to_bytes()))
+        if peer.has_extended:
+            handshake = ExtendedHandshake(
+                extensions=LOCAL_IDS,
+                listen_port=self._listen_port,
+                client=self._client,
+                request_queue=self._settings.served_queue_max,
+                is_upload_only=is_upload_only,
+            )
+            messages.append(Extended(HANDSHAKE_ID, encode_extended_handshake(handshake)))
+        if peer.has_fast and has_gifts:
+            count = self._settings.allowed_fast_count
+            for piece in allowed_fast_set(peer.endpoint.host, count, len(have), self._info_hash):
+                if have.flags[piece]:
+                    peer.allowed_fast_out.add(piece)
+                    messages.append(AllowedFast(piece))
+        return messages
+
+    def upload_only(self) -> Message:
+        """BEP 21: from now on we want nothing more."""
+        handshake = ExtendedHandshake(extensions=LOCAL_IDS, client=self._client, is_upload_only=True)
+        return Extended(HANDSHAKE_ID, encode_extended_handshake(handshake))
