@@ -49,7 +49,7 @@ class Holdings:
             if have.is_full:
                 self._spreading.met_seed()
             for piece in have:
-                self._spreading.seen(piece)
+                self._spreading.seen(peer, piece)
         peer.interesting = self._picker.count_interesting(have)
         self._show_interest(peer)
 
@@ -65,7 +65,7 @@ class Holdings:
         else:
             self._availability.raise_one(piece)
         if self._spreading.is_active:
-            self._spreading.seen(piece)
+            self._spreading.seen(peer, piece)
         if self._picker.wants(piece):
             peer.interesting += 1
             self._show_interest(peer)

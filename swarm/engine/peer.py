@@ -38,6 +38,7 @@ class Peer:
         "have",
         "heard_at",
         "interesting",
+        "is_miser",
         "is_outgoing",
         "is_probe_first",
         "is_snubbed",
@@ -133,6 +134,8 @@ class Peer:
         self.choked_requests = 0
         #: Pieces that we would not give it, for others have or get them (spreading desk).
         self.declined: set[int] = set()
+        #: It passes nothing on of what only we have (spreading desk).
+        self.is_miser = False
         self.allowed_fast_out: set[int] = set()
         self.upload = Rate(now, settings.rate_window_s)
         self.unchoked_at = 0.0

@@ -34,6 +34,8 @@ class EngineSettings:
     limited_slots_min: int = 4
     slot_bytes_per_s: float = 4 << 20
     limited_slots_max: int = 20
+    #: Whom an only seed gave so many pieces that nobody else has got since passes nothing on.
+    miser_pieces: int = 8
     #: So many slots are given to the first who ask; the others by lot among all who ask within a moment.
     slots_at_once: int = 1
     slot_delay_s: float = 0.02

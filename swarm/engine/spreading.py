@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from swarm.engine.peer import Peer
+from swarm.engine.settings import EngineSettings
 
 
 class Spreading:
@@ -14,19 +15,39 @@ class Spreading:
     they ask for another now, and get this one from the first. Whoever asks again after that is served: there
     may be a reason, and nobody is to be left without.
 
+    A piece that goes to somebody who passes nothing on is lost for the others. Such a *miser* is known by
+    what he was given: nobody else has any of it. He gets what is out already, and a slot when others need none.
+
     A piece is *fresh* while nobody is known to have it and nobody is being given it.
 
     Args:
         piece_count: how many there are; all are fresh at first.
     """
 
-    __slots__ = ("_fresh", "_fresh_count", "_given", "is_active")
+    __slots__ = (
+        "_fresh",
+        "_fresh_count",
+        "_given",
+        "_held",
+        "_kept",
+        "_misers",
+        "_passed_on",
+        "_settings",
+        "is_active",
+    )
 
-    def __init__(self, piece_count: int) -> None:
+    def __init__(self, piece_count: int, settings: EngineSettings) -> None:
+        self._settings = settings
         self._fresh = bytearray(b"\x01") * piece_count
         self._fresh_count = piece_count
         #: piece -> the peer that is being given it; out again as soon as anybody has it.
         self._given: dict[int, int] = {}
+        #: piece -> the only peer that has it, by our gift.
+        self._held: dict[int, int] = {}
+        #: peer -> how many of our gifts only it has; and of how many others have got one by now.
+        self._kept: dict[int, int] = {}
+        self._passed_on: dict[int, int] = {}
+        self._misers: dict[int, Peer] = {}
         #: We are a seed, as far as we know the only one, and not everything is out.
         self.is_active = False
 
@@ -40,30 +61,64 @@ class Spreading:
     def accepts(self, peer: Peer, piece: int) -> bool:
         """Should this request of `peer` be answered? Only asked while active."""
         if self._fresh[piece]:
+            if peer.is_miser and peer.has_fast and not self._has_only_misers():
+                return False
             self._fresh[piece] = 0
             self._fresh_count -= 1
             self._given[piece] = peer.number
             return True
-        if not self._fresh_count or not peer.has_fast or self._given.get(piece) == peer.number:
+        if not self._fresh_count or self._given.get(piece) == peer.number:
             return True
-        if piece in peer.declined:
-            return True
-        peer.declined.add(piece)
-        return False
+        # From a miser nobody will have it.
+        holder = self._held.get(piece, -1)
+        if holder not in self._misers and self._may_decline(peer, piece):
+            return False
+        if holder >= 0:
+            # Who has it next has it from us: that is to nobody's credit, and nobody's fault.
+            del self._held[piece]
+            self._kept[holder] -= 1
+        return True
 
-    def seen(self, piece: int) -> None:
-        """A leecher has `piece`."""
+    def _may_decline(self, peer: Peer, piece: int) -> bool:
+        if not peer.has_fast or piece in peer.declined:
+            return False
+        peer.declined.add(piece)
+        return True
+
+    def _has_only_misers(self) -> bool:
+        return all(number in self._misers for number in self._kept)
+
+    def seen(self, peer: Peer, piece: int) -> None:
+        """The leecher `peer` has `piece`."""
+        number = peer.number
         if self._fresh[piece]:
             self._fresh[piece] = 0
             self._fresh_count -= 1
-        else:
-            self._given.pop(piece, None)
+        elif (given := self._given.pop(piece, None)) is not None:
+            if given == number:
+                self._held[piece] = number
+                kept = self._kept[number] = self._kept.get(number, 0) + 1
+                if kept >= self._settings.miser_pieces and kept > 8 * self._passed_on.get(number, 0):
+                    self._misers[number] = peer
+                    peer.is_miser = True
+        elif (holder := self._held.get(piece, number)) != number:
+            del self._held[piece]
+            self._kept[holder] -= 1
+            self._passed_on[holder] = self._passed_on.get(holder, 0) + 1
+            if holder in self._misers:
+                self._misers.pop(holder).is_miser = False
         if not self._fresh_count and not self._given:
-            self.is_active = False
+            self._end()
 
     def met_seed(self) -> None:
         """Somebody else has everything too."""
+        self._end()
+
+    def _end(self) -> None:
         self.is_active = False
+        for peer in self._misers.values():
+            peer.is_miser = False
+        self._misers.clear()
 
     def take_back(self, peer: Peer) -> None:
         """`peer` will not be sent more of what it was being given: somebody else may have it."""
@@ -71,3 +126,14 @@ class Spreading:
             del self._given[piece]
             self._fresh[piece] = 1
             self._fresh_count += 1
+
+    def lost(self, peer: Peer) -> None:
+        """`peer` is gone, and what only it had is fresh again."""
+        self.take_back(peer)
+        for piece in [piece for piece, number in self._held.items() if number == peer.number]:
+            del self._held[piece]
+            self._fresh[piece] = 1
+            self._fresh_count += 1
+        self._kept.pop(peer.number, None)
+        self._passed_on.pop(peer.number, None)
+        self._misers.pop(peer.number, None)

@@ -134,7 +134,7 @@ class TorrentEngine:
             if self._picker.wants(piece) and 0 < arrived < geometry.full_mask(piece):
                 self._requests.adopt(piece, arrived)
         self._verifier = Verifier()
-        self._spreading = Spreading(geometry.piece_count)
+        self._spreading = Spreading(geometry.piece_count, settings)
         self._uploads = Uploads(have, self._availability, self._spreading, settings, self._send, self._serve)
         self._holdings = Holdings(self._availability, self._picker, self._spreading, self._send)
         self._greeting = Greeting(info_hash, settings, client=client, listen_port=listen_port)
@@ -339,7 +339,7 @@ class TorrentEngine:
         self._holdings.gone(peer)
         self._choker.lost(peer)
         if self._spreading.is_active:
-            self._spreading.take_back(peer)
+            self._spreading.lost(peer)
         has_served = peer.download.total_bytes > 0
         self._book.lost(
             peer.endpoint,
