@@ -6,6 +6,9 @@ from __future__ import annotations
 class Bucket:
     """Fills at `rate` bytes a second, and holds what flows in `burst_s`.
 
+    That is what may be caught up on: whoever comes later than that to a full bucket, because the machine was
+    busy, has lost the rest.
+
     Whoever takes more than there is leaves a debt, which is paid before anything more may flow: so the
     average is exact whatever the size of a step.
 
@@ -19,7 +22,7 @@ class Bucket:
     #: The bucket never holds less than this, or a single block would not fit at low rates.
     BURST_MIN_BYTES = 16 * 1024
 
-    def __init__(self, rate: float | None, now: float, *, burst_s: float = 0.05) -> None:
+    def __init__(self, rate: float | None, now: float, *, burst_s: float = 0.1) -> None:
         self.rate = rate
         self._burst_s = burst_s
         self._tokens = 0.0

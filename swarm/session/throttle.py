@@ -14,8 +14,9 @@ from collections.abc import Callable
 from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.bucket import Bucket
 
-#: Served at least this long apart: at high rates a turn then moves many blocks, at low ones a block.
-_STEP_S = 0.01
+#: Served at least this long apart: at high rates a turn then moves many blocks, at low ones a block. Shorter
+#: costs wake-ups, longer delays whoever waits to pass a piece on (256 KiB take 60 ms at 4 MiB/s).
+_STEP_S = 0.02
 #: What one link gets in its turn: a block and its head.
 TURN_BYTES = BLOCK_BYTES + 64
 #: And at the most: what a receive buffer holds.
