@@ -16,7 +16,7 @@ class Spreading:
     may be a reason, and nobody is to be left without.
 
     A piece that goes to somebody who passes nothing on is lost for the others. Such a *miser* is known by
-    what he was given: nobody else has any of it. He gets what is out already, and a slot when others need none.
+    what he was given: nobody else has any of it. He gets what is out already.
 
     A piece is *fresh* while nobody is known to have it and nobody is being given it.
 

@@ -352,16 +352,17 @@ class Client:
     def _read(self, end: End, command: SendBlocks, life: int) -> None:
         if life != self._life or not end.is_open:
             return
-        if (
-            self.verified[command.piece]
-            and not self.is_seed_from_start
-            and self.disk.has_fault()
-            and self._around.is_spare(self, command.piece)
-        ):
-            self.verified[command.piece] = 0
-            self.finished_at = None
+        piece = command.piece
+        if not self.verified[piece] and not self.behavior.claims_all:
+            # It was lost to an earlier read.
             self.tell(BlocksSent(end.number, command.length))
-            self.tell(PieceUnreadable(command.piece))
+            return
+        is_lost = not self.is_seed_from_start and self.disk.has_fault() and self._around.is_spare(self, piece)
+        if is_lost:
+            self.tell(BlocksSent(end.number, command.length))
+            self.verified[piece] = 0
+            self.finished_at = None
+            self.tell(PieceUnreadable(piece))
             return
         self._queue(end, command)
 

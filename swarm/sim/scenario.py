@@ -122,8 +122,8 @@ class Scenario:
     def bound_s(self) -> float:
         """No protocol can be faster than this, to the last finisher.
 
-        Three things take their time: what only seeds have must leave them once; the slowest line down
-        must take what its owner lacks; all that is lacking must leave somebody's line up. For one seeder
+        Three things take their time: what only seeds have must leave them once; the slowest line down (or
+        disk) must take what its owner lacks; all that is lacking must leave somebody's line up. For one seeder
         and N equal leechers that is max(F/u_s, F/d, N F/(u_s + N u_l)); see Kumar and Ross, "Peer-assisted
         file distribution: the minimum distribution time", 2006. Nobody downloads before he comes.
         """
@@ -143,6 +143,7 @@ class Scenario:
             lacks = self.total_bytes - sum(map(geometry.piece_bytes, self.brought_pieces(group)))
             missing_bytes += group.count * lacks
             # `arrives_s` is the span of arrivals: the last comes at its end.
-            alone_s = max(alone_s, group.arrives_s[1] + lacks / group.line.down_bytes_per_s)
+            pace = min(group.line.down_bytes_per_s, group.disk.write_bytes_per_s)
+            alone_s = max(alone_s, group.arrives_s[1] + lacks / pace)
         seed_s = only_seeds_bytes / seed_up if only_seeds_bytes else 0.0
         return max(seed_s, alone_s, missing_bytes / all_up)

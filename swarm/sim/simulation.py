@@ -236,7 +236,9 @@ class Simulation:
 
     def _is_spare(self, client: Client, piece: int) -> bool:
         """May `client` lose it, without its being lost for all?"""
-        if self._holders[piece] < 2:
+        # Those who will leave do not count.
+        staying = self._holders[piece] - sum(leaving.is_online for leaving in self._leaving)
+        if staying < 2:
             return False
         self._holders[piece] -= 1
         return True
