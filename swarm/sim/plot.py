@@ -25,7 +25,7 @@ def draw(simulation: Simulation, result: Report, path: Path) -> None:
     figure = Figure(figsize=(10, 8), dpi=130, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     _draw_completion(above, simulation, result)
-    _draw_availability(below, simulation)
+    _draw_availability(figure, below, simulation)
     figure.suptitle(
         f"{result.scenario}: {result.peers} leechers, seed {result.seed}",
         fontsize=14,
@@ -89,30 +89,28 @@ def _draw_completion(axes: Axes, simulation: Simulation, result: Report) -> None
     _tidy(axes)
 
 
-def _draw_availability(axes: Axes, simulation: Simulation) -> None:
+def _draw_availability(figure: Figure, axes: Axes, simulation: Simulation) -> None:
+    """A row a piece, those that went out first below; the colour is how many have it."""
     samples = simulation.history.samples
-    instants = [sample.at for sample in samples]
-    axes.fill_between(
-        instants,
-        [sample.rarest for sample in samples],
-        [sample.commonest for sample in samples],
-        step="post",
-        color=_BLUE,
-        alpha=0.15,
-        linewidth=0,
-        label="rarest to most common",
+    rows = list(zip(*(sample.holders for sample in samples), strict=True))
+    # When a piece reached half of the swarm says more than when it left the seeder: the front is smooth.
+    rows.sort(key=lambda holders: sum(holders), reverse=True)
+    picture = axes.imshow(
+        rows,
+        aspect="auto",
+        origin="lower",
+        extent=(samples[0].at, samples[-1].at, 0, simulation.scenario.geometry.piece_count),
+        cmap="viridis",
+        interpolation="nearest",
+        vmin=0,
     )
-    axes.step(
-        instants, [sample.median for sample in samples], where="post", color=_BLUE, label="the median piece"
-    )
-    axes.step(
-        instants, [sample.rarest for sample in samples], where="post", color=_ORANGE, label="the rarest piece"
-    )
-    axes.set_ylabel("peers that have a piece")
+    bar = figure.colorbar(picture, ax=axes, pad=0.01, fraction=0.04)
+    bar.set_label("peers that have it")
+    bar.outline.set_visible(False)
+    axes.set_ylabel("pieces, by how early they spread")
     axes.set_xlabel("seconds of virtual time")
-    axes.set_ylim(bottom=0)
-    axes.legend(loc="upper left", frameon=False)
-    _tidy(axes)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
 
 
 def _tidy(axes: Axes) -> None:
