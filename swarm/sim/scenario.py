@@ -125,7 +125,8 @@ class Scenario:
         Three things take their time: what only seeds have must leave them once; the slowest line down (or
         disk) must take what its owner lacks; all that is lacking must leave somebody's line up. For one
         seeder and N equal leechers that is max(F/u_s, F/d, N F/(u_s + N u_l)); see Kumar and Ross,
-        "Peer-assisted file distribution: the minimum distribution time", 2006. Nobody downloads before he comes.
+        "Peer-assisted file distribution: the minimum distribution time", 2006. Nobody downloads before
+        he comes.
         """
         geometry = self.geometry
         leeches = [group for group in self.groups if group.is_leech and group.count]
