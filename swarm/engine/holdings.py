@@ -44,6 +44,7 @@ class Holdings:
         self._introduced.add(peer.number)
         self._availability.remove(peer.have)
         peer.have = have
+        peer.found_nothing = None
         self._availability.add(have)
         if self._spreading.is_active:
             if have.is_full:
@@ -78,6 +79,7 @@ class Holdings:
         if peer.have.is_full:
             self._availability.was_seed()
         peer.have.discard(piece)
+        peer.found_nothing = None
         self._availability.lower_one(piece)
         if self._picker.wants(piece):
             peer.interesting -= 1

@@ -33,6 +33,7 @@ class Peer:
         "endpoint",
         "extensions",
         "forgiven",
+        "found_nothing",
         "has_extended",
         "has_fast",
         "have",
@@ -123,6 +124,8 @@ class Peer:
         self.forgiven: dict[int, int] = {}
         self.unasked_blocks = 0
         self.allowed_fast_in: set[int] = set()
+        #: Since then it has nothing to start (picker): of what was on offer, what it had and refused.
+        self.found_nothing: tuple[int, int, int] | None = None
         #: Pieces whose requests it rejected while it did not choke us.
         self.refused: set[int] = set()
         self.download = Rate(now, settings.rate_window_s)

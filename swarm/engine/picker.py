@@ -25,6 +25,7 @@ class Picker:
 
     __slots__ = (
         "_availability",
+        "_epoch",
         "_have",
         "_is_sequential",
         "_orders",
@@ -51,6 +52,8 @@ class Picker:
         self._random_first = random_first_pieces
         self._is_sequential = is_sequential
         self._orders: dict[int, RarityOrder] = {}
+        #: Another number whenever there is more on offer than before.
+        self._epoch = 0
         #: One flag a piece: wanted, missing, not started.
         self._startable = bytearray(len(have))
         self.priorities = priorities
@@ -64,6 +67,7 @@ class Picker:
             raise ValueError(f"{len(priorities)} priorities for {len(self._have)} pieces")
         self.priorities = priorities
         self._is_sequential = is_sequential
+        self._epoch += 1
         busy = set(started)
         by_priority: dict[int, list[int]] = {}
         self._startable = bytearray(len(priorities))
@@ -99,6 +103,15 @@ class Picker:
 
         The piece stays on offer until `started` is called.
         """
+        # To find nothing costs a look at every piece, and is found again and again of most peers.
+        nothing = (self._epoch, peer.have.count, len(peer.refused))
+        if peer.found_nothing == nothing:
+            return None
+        piece = self._search(peer)
+        peer.found_nothing = nothing if piece is None else None
+        return piece
+
+    def _search(self, peer: Peer) -> int | None:
         has = peer.have.flags.__getitem__
         for order in self._orders.values():
             if not order:
@@ -144,6 +157,7 @@ class Picker:
     def returned(self, piece: int) -> None:
         """`piece` was given up (bad, or nobody to ask): it is on offer again if still wanted."""
         if self.wants(piece) and not self._startable[piece]:
+            self._epoch += 1
             self._startable[piece] = 1
             priority = self.priorities[piece]
             if priority not in self._orders:

@@ -73,6 +73,8 @@ class Requests:
         self.hashing: dict[int, PartialPiece] = {}
         self._in_flight_bytes = 0
         self.is_held = False
+        #: A piece could not be started because of `in_flight_bytes_max`.
+        self.is_short_of_memory = False
         #: Bytes that came although nobody needed them any more.
         self.wasted_bytes = 0
 
@@ -180,6 +182,7 @@ class Requests:
             return None
         size = self._geometry.piece_bytes(piece)
         if self._in_flight_bytes and self._in_flight_bytes + size > self._settings.in_flight_bytes_max:
+            self.is_short_of_memory = True
             return None
         self._picker.started(piece)
         self._in_flight_bytes += size

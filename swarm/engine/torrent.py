@@ -214,13 +214,13 @@ class TorrentEngine:
 
     def next_wakeup(self, now: float) -> float | None:
         """The instant at which the host must send `WokenUp`, or None for not before another event."""
-        instants = []
-        if self._peers:
-            instants.append(min(self._tick_at, self._choker.refill_at))
         dial_at = self._book.next_dial_at(len(self._peers), skip_seeds=self.is_complete, now=now)
-        if dial_at is not None:
-            instants.append(dial_at)
-        return min(instants, default=None)
+        if not self._peers:
+            return dial_at
+        wakeup_at = self._tick_at
+        if self._choker.refill_at < wakeup_at:
+            wakeup_at = self._choker.refill_at
+        return wakeup_at if dial_at is None or dial_at > wakeup_at else dial_at
 
     def check(self) -> None:
         """Raise AssertionError where the desks contradict each other; for tests and the simulator."""
@@ -523,7 +523,10 @@ class TorrentEngine:
             self._tell_have(done)
         if self.is_complete and not self._was_complete:
             self._became_complete(now)
-        self._fill_all(now)
+        # A good piece opens nothing to ask for, unless it was in the way of others.
+        if len(done) < len(results) or self._requests.is_short_of_memory:
+            self._requests.is_short_of_memory = False
+            self._fill_all(now)
 
     def _tell_have(self, pieces: Sequence[int]) -> None:
         messages = [Have(piece) for piece in pieces]
