@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterator
 from operator import add, sub
 
@@ -25,15 +26,17 @@ class RarityOrder:
     def __init__(self, counts: list[int], rng: random.Random) -> None:
         self._counts = counts
         self._rng = rng
-        self._order: list[int] = []
-        self._places: dict[int, int] = {}
+        # Four bytes each, side by side: with many pieces it is the cache that a `have` costs most.
+        self._order = array("i")
+        #: piece -> where it stands, -1 for nowhere.
+        self._places = array("i", (-1,)) * len(counts)
         self._starts: list[int] = [0]
 
     def __len__(self) -> int:
         return len(self._order)
 
     def __contains__(self, piece: int) -> bool:
-        return piece in self._places
+        return self._places[piece] >= 0
 
     def __iter__(self) -> Iterator[int]:
         """Rarest first."""
@@ -52,8 +55,10 @@ class RarityOrder:
         self._counts = counts
         self._rng.shuffle(pieces)
         pieces.sort(key=counts.__getitem__)
-        self._order = pieces
-        self._places = {piece: place for place, piece in enumerate(pieces)}
+        self._order = array("i", pieces)
+        self._places = array("i", (-1,)) * len(counts)
+        for place, piece in enumerate(pieces):
+            self._places[piece] = place
         self._starts = [0]
         for place, piece in enumerate(pieces):
             while len(self._starts) <= counts[piece]:
@@ -82,7 +87,8 @@ class RarityOrder:
     def remove(self, piece: int) -> None:
         level = self._counts[piece]
         starts, order, places = self._starts, self._order, self._places
-        gap = places.pop(piece)
+        gap = places[piece]
+        places[piece] = -1
         for higher in range(level + 1, len(starts)):
             last = starts[higher] - 1
             starts[higher] = last
@@ -98,22 +104,35 @@ class RarityOrder:
 
     def raised(self, piece: int) -> None:
         """The count of `piece` has just become one more."""
-        place = self._places.get(piece)
-        if place is None:
+        places = self._places
+        place = places[piece]
+        if place < 0:
             return
+        # Written out: of all that an engine is told, haves are the most.
         level = self._counts[piece]
-        starts = self._starts
+        starts, order = self._starts, self._order
         while len(starts) <= level:
-            starts.append(len(self._order))
+            starts.append(len(order))
         border = starts[level] - 1
         starts[level] = border
-        self._swap(place, border)
-        self._mix(border, level)
+        end = starts[level + 1] if level + 1 < len(starts) else len(order)
+        # The last of the old level fills the gap; then the newcomer trades with any of the new one.
+        if place != border:
+            last = order[border]
+            order[place] = last
+            places[last] = place
+        target = border + int(self._rng.random() * (end - border)) if end - border > 1 else border
+        if target != border:
+            moved = order[target]
+            order[border] = moved
+            places[moved] = border
+        order[target] = piece
+        places[piece] = target
 
     def lowered(self, piece: int) -> None:
         """The count of `piece` has just become one less."""
-        place = self._places.get(piece)
-        if place is None:
+        place = self._places[piece]
+        if place < 0:
             return
         level = self._counts[piece]
         border = self._starts[level + 1]
@@ -141,8 +160,10 @@ class RarityOrder:
         """Raise AssertionError where the order is not what it says (for tests)."""
         levels = [self._counts[piece] for piece in self._order]
         assert levels == sorted(levels), "not sorted by availability"
-        assert all(self._order[place] == piece for piece, place in self._places.items()), "places are wrong"
-        assert len(self._places) == len(self._order), "a piece stands twice"
+        assert all(self._places[piece] == place for place, piece in enumerate(self._order)), (
+            "places are wrong"
+        )
+        assert sum(place >= 0 for place in self._places) == len(self._order), "a piece stands twice"
         for place, level in enumerate(levels):
             assert self._starts[level] <= place, "a border is wrong"
             assert level + 1 >= len(self._starts) or place < self._starts[level + 1], "a border is wrong"

@@ -56,9 +56,10 @@ class Holdings:
 
     def gained(self, peer: Peer, piece: int) -> bool:
         """`peer` has one more piece; False where it had it already."""
-        if not peer.have.add(piece):
+        have = peer.have
+        if not have.add(piece):
             return False
-        if peer.have.is_full:
+        if have.count == len(have.flags):
             self._availability.counts[piece] += 1
             self._availability.became_seed()
             # One that began without a piece may never have said so (BEP 3).
@@ -69,7 +70,8 @@ class Holdings:
             self._spreading.seen(peer, piece)
         if self._picker.wants(piece):
             peer.interesting += 1
-            self._show_interest(peer)
+            if not peer.am_interested:
+                self._show_interest(peer)
         return True
 
     def lost(self, peer: Peer, piece: int) -> bool:

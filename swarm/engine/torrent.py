@@ -415,7 +415,7 @@ class TorrentEngine:
                 self._refill_slots(now)
 
     def _on_have(self, peer: Peer, message: Have, now: float) -> None:
-        if self._holdings.gained(peer, message.piece):
+        if self._holdings.gained(peer, message.piece) and self.have.count and self.is_complete:
             self._drop_if_useless(peer, now)
 
     def _on_bitfield(self, peer: Peer, message: BitfieldMessage, now: float) -> None:

@@ -48,7 +48,7 @@ from swarm.sim.network import End, Line, Network, Run, Uplink
 from swarm.sim.trace import Trace
 from swarm.sim.tracker import Discovery, Member, Tracker
 from swarm.sim.world import World
-from swarm.wire.peer.messages import Message
+from swarm.wire.peer.messages import Have, Message
 
 _GOOD_DIGEST, _WRONG_DIGEST = b"good", b"wrong"
 
@@ -228,16 +228,18 @@ class Client:
         engine = self.engine
         if engine is None:
             return
-        world = self._world
-        now = world.now
+        now = self._world.now
         commands = engine.handle(event, now)
         self._trace.note(now, self.number, type(event), peer, len(commands))
         if commands:
             self._carry_out(commands)
+        self._plan_wakeup(engine, now)
+
+    def _plan_wakeup(self, engine: TorrentEngine, now: float) -> None:
         wakeup_at = engine.next_wakeup(now)
         if wakeup_at is not None and wakeup_at < self._wakeup_at:
             self._wakeup_at = wakeup_at
-            world.at(wakeup_at, self._wake, wakeup_at, self._life)
+            self._world.at(wakeup_at, self._wake, wakeup_at, self._life)
 
     def _wake(self, planned_at: float, life: int) -> None:
         if planned_at != self._wakeup_at or life != self._life:
@@ -316,7 +318,18 @@ class Client:
         )
 
     def link_received(self, end: End, messages: Sequence[Message]) -> None:
-        self.tell(MessagesReceived(end.number, messages), end.number)
+        engine = self.engine
+        if engine is None:
+            return
+        now = self._world.now
+        commands = engine.handle(MessagesReceived(end.number, messages), now)
+        self._trace.note(now, self.number, MessagesReceived, end.number, len(commands))
+        if commands:
+            self._carry_out(commands)
+        elif len(messages) == 1 and type(messages[0]) is Have:
+            # By far the most common thing of all; it plans nothing.
+            return
+        self._plan_wakeup(engine, now)
 
     def link_sent(self, end: End, length: int) -> None:
         self.tell(BlocksSent(end.number, length), end.number)
