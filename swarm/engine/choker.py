@@ -58,8 +58,7 @@ class Choker:
             return
         taken = sum(not other.am_choking for other in peers)
         if taken < self._settings.slots_at_once:
-            peer.unchoked_at = now
-            self._unchoke(peer)
+            self._give_slot(peer, now)
         elif taken < self.slots:
             self.refill_at = min(self.refill_at, now + self._settings.slot_delay_s)
 
@@ -80,8 +79,11 @@ class Choker:
             return
         waiting.sort(key=self._seed_rank(now) if is_seeding else self._leech_rank(now), reverse=True)
         for peer in waiting[:free]:
-            peer.unchoked_at = now
-            self._unchoke(peer)
+            self._give_slot(peer, now)
+
+    def _give_slot(self, peer: Peer, now: float) -> None:
+        peer.unchoked_at = now
+        self._unchoke(peer)
 
     def lost(self, peer: Peer) -> None:
         if self._optimistic is peer:
@@ -113,8 +115,7 @@ class Choker:
                 self._choke(peer)
         for peer in chosen:
             if peer.am_choking:
-                peer.unchoked_at = now
-                self._unchoke(peer)
+                self._give_slot(peer, now)
 
     def _pick_optimistic(self, waiting: list[Peer], now: float) -> Peer:
         current = self._optimistic

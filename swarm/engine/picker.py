@@ -191,9 +191,6 @@ class Picker:
     def has_startable(self) -> bool:
         return any(self._orders.values())
 
-    def startable_count(self) -> int:
-        return sum(len(order) for order in self._orders.values())
-
     def check(self) -> None:
         """Raise AssertionError where the desk contradicts itself (for tests)."""
         on_offer = set()

@@ -150,14 +150,13 @@ class Requests:
     def _choose(self, peer: Peer, now: float) -> PartialPiece | None:
         """The piece whose blocks `peer` should be asked for next."""
         shareable: PartialPiece | None = None
-        for piece, partial in self._open.items():
+        for partial in self._open.values():
             if not self._may_ask(peer, partial):
                 continue
             if peer.number in partial.asked or peer.number in partial.senders or not partial.pending:
                 return partial
             if shareable is None or partial.arrived.bit_count() > shareable.arrived.bit_count():
                 shareable = partial
-            del piece
         if shareable is not None and self._is_slow(peer, now):
             return shareable
         return self._start(peer) or shareable
@@ -184,9 +183,13 @@ class Requests:
         if self._in_flight_bytes and self._in_flight_bytes + size > self._settings.in_flight_bytes_max:
             self.is_short_of_memory = True
             return None
+        return self._begin(PartialPiece(piece, self._geometry.full_mask(piece)))
+
+    def _begin(self, partial: PartialPiece) -> PartialPiece:
+        """Take up a piece: it is not on offer any more, and counts as in flight."""
+        piece = partial.piece
         self._picker.started(piece)
-        self._in_flight_bytes += size
-        partial = PartialPiece(piece, self._geometry.full_mask(piece))
+        self._in_flight_bytes += self._geometry.piece_bytes(piece)
         self.partials[piece] = partial
         self._open[piece] = partial
         return partial
@@ -319,14 +322,16 @@ class Requests:
                 continue
             other = self._peers[number]
             self._owes_no_longer(other, partial.piece, both)
-            other.forgiven[partial.piece] = other.forgiven.get(partial.piece, 0) | both
-            cancels: list[Message] = [
-                Cancel(
-                    partial.piece, first * BLOCK_BYTES, self._geometry.run_bytes(partial.piece, first, run)
-                )
-                for first, run in mask_runs(both)
-            ]
-            self._send(other, cancels)
+            self._cancel(other, partial.piece, both)
+
+    def _cancel(self, peer: Peer, piece: int, mask: int) -> None:
+        """Tell `peer` that it does not owe these blocks any more; they may still come."""
+        peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
+        cancels: list[Message] = [
+            Cancel(piece, first * BLOCK_BYTES, self._geometry.run_bytes(piece, first, run))
+            for first, run in mask_runs(mask)
+        ]
+        self._send(peer, cancels)
 
     def _keep_pace(self, peer: Peer, piece: int, mask: int, now: float) -> None:
         """`peer` has sent something."""
@@ -446,20 +451,12 @@ class Requests:
 
     def restart_solo(self, piece: int) -> None:
         """Ask for `piece` again at once, of one peer alone (see PartialPiece)."""
-        self._picker.started(piece)
-        self._in_flight_bytes += self._geometry.piece_bytes(piece)
-        partial = PartialPiece(piece, self._geometry.full_mask(piece), is_solo=True)
-        self.partials[piece] = partial
-        self._open[piece] = partial
+        self._begin(PartialPiece(piece, self._geometry.full_mask(piece), is_solo=True))
 
     def adopt(self, piece: int, arrived: int) -> None:
         """Go on with a piece of which an earlier run has stored the blocks `arrived` (not all of them)."""
-        self._picker.started(piece)
-        self._in_flight_bytes += self._geometry.piece_bytes(piece)
         full = self._geometry.full_mask(piece)
-        partial = PartialPiece(piece, full, arrived=arrived, senders={EARLIER_RUN: arrived})
-        self.partials[piece] = partial
-        self._open[piece] = partial
+        self._begin(PartialPiece(piece, full, arrived=arrived, senders={EARLIER_RUN: arrived}))
 
     def abandon(self, pieces: Iterable[int]) -> list[int]:
         """Drop these partial pieces (they are not wanted any more); returns those that were started."""
@@ -475,14 +472,7 @@ class Requests:
                 peer = self._peers[number]
                 del peer.asked[piece]
                 peer.asked_blocks -= mask.bit_count()
-                peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
-                self._send(
-                    peer,
-                    [
-                        Cancel(piece, first * BLOCK_BYTES, self._geometry.run_bytes(piece, first, run))
-                        for first, run in mask_runs(mask)
-                    ],
-                )
+                self._cancel(peer, piece, mask)
         return dropped
 
     @property

@@ -492,7 +492,7 @@ class TorrentEngine:
         self._picker.lost(piece)
         self._was_complete = self.is_complete
         for peer in list(self._peers.values()):
-            self._uploads.withdraw([peer], piece)
+            self._uploads.withdraw(peer, piece)
             dont_have = peer.extensions.get("lt_donthave")
             if dont_have:
                 self._send(peer, [Extended(dont_have, encode_dont_have(piece))])

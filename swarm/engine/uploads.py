@@ -92,7 +92,7 @@ class Uploads:
         Raises:
             PeerError: more requests than an honest peer sends.
         """
-        count = -(-request.length // request.block_bytes)
+        count = _block_count(request)
         if not self._have.flags[request.piece]:
             self._refuse(peer, request, count)
             return
@@ -103,7 +103,7 @@ class Uploads:
             self._refuse(peer, request, count)
             return
         if self._spreading.is_active and not self._spreading.accepts(peer, request.piece):
-            self._send(peer, [Reject(request.piece, request.begin, request.length, request.block_bytes)])
+            self._send(peer, [_reject(request)])
             return
         peer.queue.append(request)
         peer.queued_blocks += count
@@ -114,7 +114,7 @@ class Uploads:
         if peer.choked_requests > self._settings.choked_requests_max:
             raise PeerError("it floods us with requests that we cannot answer")
         if peer.has_fast:
-            self._send(peer, [Reject(request.piece, request.begin, request.length, request.block_bytes)])
+            self._send(peer, [_reject(request)])
 
     def cancelled(self, peer: Peer, piece: int, begin: int, length: int) -> None:
         """Take the run out of the queue as far as it is still there."""
@@ -141,9 +141,7 @@ class Uploads:
             if high < request.length:
                 kept.append(Request(piece, request.begin + high, request.length - high, size))
         if taken:
-            peer.queue.clear()
-            peer.queue.extend(kept)
-            peer.queued_blocks = sum(-(-request.length // request.block_bytes) for request in kept)
+            _requeue(peer, kept)
             if peer.has_fast:
                 # BEP 6: every request gets its block or a reject, a cancelled one too.
                 self._send(peer, taken)
@@ -155,7 +153,7 @@ class Uploads:
                 self._turns.setdefault(peer.number, peer)
             self._take_turns(now)
             return
-        window = self._window(peer, now)
+        window = self._window(peer)
         while peer.queue and peer.sending_bytes < window:
             request = peer.queue.popleft()
             self._hand_over(peer, request, window - peer.sending_bytes, now)
@@ -170,7 +168,7 @@ class Uploads:
                     Request(request.piece, request.begin + head, request.length - head, request.block_bytes)
                 )
                 request = Request(request.piece, request.begin, head, request.block_bytes)
-        peer.queued_blocks -= -(-request.length // request.block_bytes)
+        peer.queued_blocks -= _block_count(request)
         if not peer.sending_bytes:
             peer.last_served_at = now
         peer.sending_bytes += request.length
@@ -216,7 +214,7 @@ class Uploads:
                 best, best_rank = peer, rank
         return best
 
-    def _window(self, peer: Peer, now: float) -> int:
+    def _window(self, peer: Peer) -> int:
         """About a second of what the peer takes: a choke or a cancel should not come too late."""
         rate = int(
             peer.upload.total_bytes
@@ -239,25 +237,34 @@ class Uploads:
         kept = [request for request in peer.queue if request.piece in peer.allowed_fast_out]
         if peer.has_fast:
             rejects: list[Message] = [
-                Reject(request.piece, request.begin, request.length, request.block_bytes)
-                for request in peer.queue
-                if request.piece not in peer.allowed_fast_out
+                _reject(request) for request in peer.queue if request.piece not in peer.allowed_fast_out
             ]
             if rejects:
                 self._send(peer, rejects)
-        peer.queue.clear()
-        peer.queue.extend(kept)
-        peer.queued_blocks = sum(-(-request.length // request.block_bytes) for request in kept)
+        _requeue(peer, kept)
         if self._spreading.is_active:
             self._spreading.take_back(peer)
 
-    def withdraw(self, peers: list[Peer], piece: int) -> None:
-        """`piece` can no longer be served: refuse what waits for it."""
-        for peer in peers:
-            waiting = [request for request in peer.queue if request.piece == piece]
-            for request in waiting:
-                self.cancelled(peer, piece, request.begin, request.length)
+    def withdraw(self, peer: Peer, piece: int) -> None:
+        """`piece` can no longer be served: refuse what `peer` waits for of it."""
+        for request in [request for request in peer.queue if request.piece == piece]:
+            self.cancelled(peer, piece, request.begin, request.length)
 
     def check(self, peers: Iterable[Peer]) -> None:
         """Raise AssertionError where the desk contradicts itself (for tests)."""
         assert self._in_host_bytes == sum(peer.sending_bytes for peer in peers), "in_host_bytes is wrong"
+
+
+def _block_count(request: Request) -> int:
+    return -(-request.length // request.block_bytes)
+
+
+def _reject(request: Request) -> Reject:
+    return Reject(request.piece, request.begin, request.length, request.block_bytes)
+
+
+def _requeue(peer: Peer, kept: list[Request]) -> None:
+    """Let `peer` wait for `kept` and nothing else."""
+    peer.queue.clear()
+    peer.queue.extend(kept)
+    peer.queued_blocks = sum(map(_block_count, kept))
