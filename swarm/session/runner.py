@@ -109,7 +109,6 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         self.store = PieceStore(files, geometry, piece_hashes, disk, self._pieces_hashed)
         self._chunks = ChunkReader(files, geometry, disk, BLOCK_HEAD_BYTES, encode_block_head)
-        self._files = files
         #: This torrent's own limits, besides those of the session.
         self.up_bucket = Bucket(None, self._loop.time())
         self.down_bucket = Bucket(None, self._loop.time())

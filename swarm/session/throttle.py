@@ -53,11 +53,6 @@ class Throttle:
         """Does any limit hold for a link whose torrent has the bucket `own`?"""
         return self._bucket.rate is not None or own.rate is not None
 
-    def is_in_debt(self, own: Bucket) -> bool:
-        """Must a link wait for its turn?"""
-        now = self._loop.time()
-        return self._bucket.available(now) <= 0 or own.available(now) <= 0
-
     def charge(self, size_bytes: int, own: Bucket) -> None:
         """So many bytes have flowed already, or, below zero, were granted and not used."""
         now = self._loop.time()

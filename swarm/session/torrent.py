@@ -84,7 +84,6 @@ class Torrent:
         self._ended = asyncio.Event()
         self._error: SwarmError | None = None
         self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
-        self._notice_came = asyncio.Event()
         self._verified_came = asyncio.Event()
         self.runner: Runner | None = None
         self._keeper = ResumeKeeper(
