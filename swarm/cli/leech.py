@@ -173,9 +173,7 @@ async def _leech(
             finally:
                 report.close()
     except Interrupted:
-        message = "interrupted: the state is saved, the same command goes on where it stopped"
-        output.event("interrupted", message=message)
-        output.info(message)
+        output.interrupted("the same command goes on where it stopped")
         return EXIT_INTERRUPTED
 
 

@@ -12,7 +12,7 @@ import click
 from swarm.base.errors import MetainfoError
 from swarm.base.ids import InfoHash
 from swarm.base.units import format_size, parse_size
-from swarm.cli.options import option
+from swarm.cli.options import option, threads_option
 from swarm.cli.output import Output
 from swarm.cli.progress import creation_bar
 from swarm.cli.torrent_file import check_writable, output_path, write_torrent
@@ -85,14 +85,7 @@ def _refuse_v2(_ctx: click.Context, param: click.Parameter, value: bool) -> bool
 @option("-o", "--output", metavar="FILE|DIR", help="Where to write (default: NAME.torrent).")
 @option("-p", "--private", is_flag=True, help="Peers from the trackers only (BEP 27).")
 @option("-s", "--source", default="", metavar="TEXT", help='"source" in the info dictionary.')
-@option(
-    "-t",
-    "--threads",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Hashing threads (default: all cores).",
-)
+@threads_option
 @option("-v", "--verbose", count=True, help="Say more.")
 @option("-w", "--web-seed", multiple=True, metavar="URL[,URL]...", help="HTTP servers that have the content.")
 @option("-x", "--cross-seed", is_flag=True, help="A random entry, so that the info-hash is unique.")

@@ -69,3 +69,14 @@ class HostPort(click.ParamType[tuple[str, int]]):
             return parse_host_port(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+#: `-t N` of the commands that hash.
+threads_option = option(
+    "-t",
+    "--threads",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Hashing threads (default: all cores).",
+)

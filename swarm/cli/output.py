@@ -56,6 +56,12 @@ class Output:
         if self.verbosity:
             self._say(printable(text))
 
+    def interrupted(self, how_to_go_on: str) -> None:
+        """Ctrl-C ended a transfer, and nothing is lost."""
+        message = f"interrupted: the state is saved, {how_to_go_on}"
+        self.event("interrupted", message=message)
+        self.info(message)
+
     def warning(self, text: str) -> None:
         self.event("warning", message=text)
         if not self.is_json:

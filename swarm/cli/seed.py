@@ -144,9 +144,7 @@ async def _seed(
             finally:
                 report.close()
     except Interrupted:
-        message = "interrupted: the state is saved, the same command goes on seeding"
-        output.event("interrupted", message=message)
-        output.info(message)
+        output.interrupted("the same command goes on seeding")
         return EXIT_INTERRUPTED
 
 

@@ -15,7 +15,7 @@ from swarm.cli import ending
 from swarm.cli.content import find_content
 from swarm.cli.ending import Ending, Interrupted
 from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, EXIT_MISMATCH, ExitWith
-from swarm.cli.options import option
+from swarm.cli.options import option, threads_option
 from swarm.cli.output import Output
 from swarm.cli.progress import hashing_bar
 from swarm.cli.torrent_file import read_torrent
@@ -34,14 +34,7 @@ class BadFile:
 @click.command("verify")
 @click.argument("file", metavar="FILE.torrent", type=click.Path())
 @click.argument("path", required=False, type=click.Path(path_type=Path))
-@option(
-    "-t",
-    "--threads",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Hashing threads (default: all cores).",
-)
+@threads_option
 @option("--json", "is_json", is_flag=True, help="One JSON object on stdout.")
 @option("--quiet", "is_quiet", is_flag=True, help="No bar and no result, only the exit status.")
 def command(file: str, path: Path | None, threads: int, is_json: bool, is_quiet: bool) -> None:
