@@ -166,6 +166,10 @@ class TorrentEngine:
             Extended: self._on_extended,
             KeepAlive: self._on_nothing,
         }
+        #: What peers send us of each extension, by the ids that we have told them (BEP 10).
+        self._extensions: dict[int, Callable[[Peer, bytes, float], None]] = {
+            LOCAL_IDS["lt_donthave"]: self._on_dont_have,
+        }
 
     # -- the door -------------------------------------------------------------------------------
 
@@ -455,11 +459,14 @@ class TorrentEngine:
                 peer.depth_max = min(handshake.request_queue, self._settings.request_depth_max)
             peer.is_upload_only = handshake.is_upload_only
             self._drop_if_useless(peer, now)
-        elif message.extended_id == LOCAL_IDS["lt_donthave"]:
-            self._on_dont_have(peer, decode_dont_have(message.payload))
+            return
+        handler = self._extensions.get(message.extended_id)
+        if handler is not None:
+            handler(peer, message.payload, now)
 
-    def _on_dont_have(self, peer: Peer, piece: int) -> None:
+    def _on_dont_have(self, peer: Peer, payload: bytes, now: float) -> None:
         """BEP 54: `peer` has lost a piece."""
+        piece = decode_dont_have(payload)
         if piece < self._geometry.piece_count and self._holdings.lost(peer, piece) and not peer.has_fast:
             # No reject will come for what it was asked of that piece.
             self._requests.take_back_piece(peer, piece)
