@@ -163,4 +163,4 @@ def _print(output: Output, result: Report) -> None:
         if not role.last_s:
             spans = f" {'-':>9} {'-':>9} {'-':>9}"
         output.result(f"  {role.role:<16} {role.count:>6}{spans} {format_size(role.up_bytes):>10}")
-    output.result(f"  {'trace':<16} {result.digest} ({result.events:,} events)")
+    output.result(f"  {'trace':<16} {result.digest} ({result.engine_events:,} events of all engines)")

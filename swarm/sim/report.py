@@ -30,6 +30,7 @@ class Report:
         seeder_upload_ratio: what the seeders sent, in copies of the torrent.
         duplicate_share: bytes that came although they were there already or asked of nobody.
         fairness: Jain's index over the leechers' rates, from 1/N to 1 (all alike).
+        engine_events: how many events all engines have handled.
         digest: the trace of the run.
     """
 
@@ -45,7 +46,7 @@ class Report:
     duplicate_bytes: int
     duplicate_share: float
     fairness: float
-    events: int
+    engine_events: int
     digest: str
     roles: tuple[RoleReport, ...]
 
@@ -90,7 +91,7 @@ def report(simulation: Simulation) -> Report:
         duplicate_bytes=waste,
         duplicate_share=waste / down if down else 0.0,
         fairness=jain(rates) if rates else 1.0,
-        events=simulation.world.event_count,
+        engine_events=simulation.trace.event_count,
         digest=simulation.trace.digest(),
         roles=_roles(simulation),
     )
