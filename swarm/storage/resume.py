@@ -7,21 +7,16 @@ been synced. Whatever is not trusted is hashed again.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiofiles
-import aiofiles.os
-
 from swarm.base import bencode
 from swarm.base.bitfield import Bitfield
 from swarm.base.errors import BencodeError, StorageError
-from swarm.storage.faults import storage_error
+from swarm.storage import sealed
 
 _MAGIC = b"swarm resume 1\n"
 #: A crash may have lost the last record: files may be this much newer than it (saves are 5 s apart at most).
@@ -73,7 +68,7 @@ class ResumeRecord:
                 b"verified": self.verified.to_bytes(),
             }
         )
-        return _MAGIC + hashlib.sha256(body).digest() + body
+        return sealed.seal(_MAGIC, body)
 
     @classmethod
     def decode(cls, raw: bytes) -> ResumeRecord:
@@ -82,11 +77,11 @@ class ResumeRecord:
         Raises:
             StorageError: it is damaged, or not ours.
         """
-        head = len(_MAGIC) + 32
-        if raw[: len(_MAGIC)] != _MAGIC or hashlib.sha256(raw[head:]).digest() != raw[len(_MAGIC) : head]:
+        body = sealed.unseal(_MAGIC, raw)
+        if body is None:
             raise StorageError("the resume data is damaged")
         try:
-            fields: Any = bencode.decode(raw[head:], max_bytes=_RECORD_BYTES_MAX)
+            fields: Any = bencode.decode(body, max_bytes=_RECORD_BYTES_MAX)
             piece_count = fields[b"pieces"]
             return cls(
                 info_hash=fields[b"infohash"],
@@ -176,38 +171,19 @@ async def load(path: Path) -> ResumeRecord | None:
     Raises:
         StorageError: it is damaged; it was set aside as `NAME.broken`.
     """
-    try:
-        async with aiofiles.open(path, "rb") as file:
-            raw = await file.read(_RECORD_BYTES_MAX + 1)
-    except FileNotFoundError:
+    raw = await sealed.read(path, _RECORD_BYTES_MAX)
+    if raw is None:
         return None
-    except OSError as error:
-        raise storage_error(error, path) from None
     try:
         return ResumeRecord.decode(raw)
     except StorageError as error:
-        aside = path.with_name(path.name + ".broken")
-        with contextlib.suppress(OSError):
-            await aiofiles.os.replace(path, aside)
-        raise StorageError(f"{error.reason}; it was set aside as {aside.name}", path=str(path)) from None
+        raise await sealed.set_aside(path, error.reason) from None
 
 
 async def save(path: Path, record: ResumeRecord) -> None:
-    """Replace the record at `path` so that at every moment the old or the new one is there whole.
+    """Replace the record at `path`, whole.
 
     Raises:
         StorageError: it could not be written; the old one is still there.
     """
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        await aiofiles.os.makedirs(path.parent, exist_ok=True)
-        async with aiofiles.open(scratch, "wb") as file:
-            await file.write(record.encode())
-            await file.flush()
-            os_fsync = aiofiles.os.wrap(os.fsync)
-            await os_fsync(file.fileno())
-        await aiofiles.os.replace(scratch, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            await aiofiles.os.remove(scratch)
-        raise storage_error(error, path) from None
+    await sealed.replace(path, record.encode())
