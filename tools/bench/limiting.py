@@ -1,0 +1,184 @@
+"""What `tools/bench/limits` does: transfers under rate limits, against the clock and the processor."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tools.bench.clients import LOOPBACK, ClientError, Torrent, make_torrent, write_random
+from tools.bench.clients.process import Line, Process
+from tools.bench.clients.swarm_client import COMMAND, json_event
+from tools.bench.transfers import default_scratch, size
+
+#: The limit must be in force before it is measured, and TCP at its rate.
+_WARM_UP_S = 2.0
+_START_TIMEOUT_S = 60.0
+#: A limit is for everything on the wire; of each 16 KiB block 13 bytes are no content.
+_FRAME_SHARE = 13 / 16384
+
+
+@dataclass(frozen=True)
+class Row:
+    """One transfer.
+
+    Attributes:
+        direction: whose limit: "up" of the seeder, "down" of the leecher; "none" for no limit.
+        limit_bytes_per_s: 0 for none. leechers: of a limit up, how many share it.
+        seconds: measured; without a limit from the leechers' listening to their completion.
+        share: what flowed (content and the heads of blocks), of what the limit allows.
+        fairness: Jain's index over what the leechers got.
+        cpu_ns_per_byte: of all processes together, for each byte received.
+    """
+
+    direction: str
+    limit_bytes_per_s: int
+    leechers: int
+    seconds: float
+    share: float
+    fairness: float
+    cpu_ns_per_byte: float
+
+
+def _jain(values: list[int]) -> float:
+    squares = sum(value * value for value in values)
+    return sum(values) ** 2 / (len(values) * squares) if squares else 1.0
+
+
+class Transfer:
+    """A seeder, and leechers that are told where it is; ended whatever happens."""
+
+    def __init__(self, torrent: Torrent, scratch: Path, stack: contextlib.ExitStack) -> None:
+        self._torrent = torrent
+        self._scratch = scratch
+        self._stack = stack
+
+    def _start(self, *arguments: str | Path) -> Process:
+        command = [*COMMAND, *arguments, "--port", "0", "--json", "--no-trackers"]
+        process = Process(command, env={"SWARM_STATE_DIR": str(self._scratch / "state")})
+        return self._stack.enter_context(process)
+
+    def run(self, direction: str, limit: int, leecher_count: int, window_s: float) -> Row:
+        limited = ["--up" if direction == "up" else "--down", str(limit)] if limit else []
+        seeder = self._start(
+            "seed", self._torrent.path, self._torrent.content, *(limited if direction == "up" else [])
+        )
+        port = json_event(_wait(seeder, "listening").text)["port"]
+        _wait(seeder, "progress", is_verified=True)
+        seeder_cpu_s = seeder.usage().cpu_s
+        leechers = [
+            self._start(
+                "leech",
+                self._torrent.path,
+                "--output",
+                self._scratch / f"leech {number}",
+                "--peer",
+                f"{LOOPBACK}:{port}",
+                *(limited if direction == "down" else []),
+            )
+            for number in range(leecher_count)
+        ]
+        for leecher in leechers:
+            _wait(leecher, "listening")
+        processes = [seeder, *leechers]
+        if not limit:
+            cpu_s = seeder_cpu_s + sum(leecher.usage().cpu_s for leecher in leechers)
+            begin_at = time.monotonic()
+            end_at = max(_wait(leecher, "complete").at for leecher in leechers)
+            got = [self._torrent.total_bytes] * leecher_count
+        else:
+            for leecher in leechers:
+                _wait(leecher, "progress", has_data=True)
+            time.sleep(_WARM_UP_S)
+            before = [_received(leecher) for leecher in leechers]
+            cpu_s = sum(process.usage().cpu_s for process in processes)
+            time.sleep(window_s)
+            after = [_received(leecher) for leecher in leechers]
+            got = [late[1] - early[1] for early, late in zip(before, after, strict=True)]
+            begin_at = statistics.mean(at for at, _ in before)
+            end_at = statistics.mean(at for at, _ in after)
+        cost_s = sum(process.usage().cpu_s for process in processes) - cpu_s
+        seconds = end_at - begin_at
+        return Row(
+            direction if limit else "none",
+            limit,
+            leecher_count,
+            seconds,
+            sum(got) * (1 + _FRAME_SHARE) / seconds / limit if limit else 0.0,
+            _jain(got),
+            cost_s * 1e9 / max(1, sum(got)),
+        )
+
+
+def _wait(process: Process, kind: str, *, is_verified: bool = False, has_data: bool = False) -> Line:
+    def fits(text: str) -> bool:
+        event = json_event(text)
+        if event.get("event") != kind:
+            return False
+        if is_verified and event.get("done_bytes") != event.get("total_bytes"):
+            return False
+        return not has_data or bool(event.get("downloaded_bytes"))
+
+    return process.wait_for(fits, _START_TIMEOUT_S, kind)
+
+
+def _received(process: Process) -> tuple[float, int]:
+    """When it said last how much it has, and how much."""
+    line = process.last(lambda text: json_event(text).get("event") == "progress")
+    if line is None:
+        raise process.failure("no progress yet")
+    return line.at, int(json_event(line.text)["downloaded_bytes"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="tools/bench/limits",
+        description="Transfers between real processes on loopback under rate limits: what flows in the "
+        "window, of what the limit allows (1.0 is exact); how fairly it is shared; and what a byte costs the "
+        "processors, against a transfer without a limit. A JSON row each on stdout.",
+    )
+    parser.add_argument("--rates", default="100K,4M,100M", metavar="RATE,...", help="(default %(default)s)")
+    parser.add_argument("--window", type=float, default=10.0, metavar="SECONDS", help="measured (default 10)")
+    parser.add_argument("--runs", type=int, default=3, help="of each, of which the median counts (default 3)")
+    parser.add_argument("--leechers", type=int, default=3, help="that share a limit up (default 3)")
+    parser.add_argument("--scratch", type=Path, default=None, help="where the files go, deleted after")
+    arguments = parser.parse_args()
+    rates = [size(rate) for rate in arguments.rates.split(",")]
+    scratch = Path(
+        tempfile.mkdtemp(prefix="swarm-limits-", dir=arguments.scratch or default_scratch(3 << 30))
+    )
+    cases = [("none", 0, 1)]
+    cases += [(direction, rate, 1) for rate in rates for direction in ("up", "down")]
+    cases += [("up", rate, arguments.leechers) for rate in rates if rate >= 1 << 20]
+    try:
+        for direction, rate, leechers in cases:
+            content_bytes = int(rate * (arguments.window + _WARM_UP_S + 4)) if rate else 1 << 30
+            content_bytes = max(16 << 20, math.ceil(content_bytes / (1 << 20)) << 20)
+            rows = []
+            for number in range(arguments.runs):
+                place = scratch / f"{direction} {rate} {leechers} {number}"
+                place.mkdir()
+                content = place / "content.bin"
+                write_random(content, content_bytes)
+                torrent = make_torrent(content, place / "content.torrent", piece_length=1 << 18)
+                with contextlib.ExitStack() as stack:
+                    rows.append(
+                        Transfer(torrent, place, stack).run(direction, rate, leechers, arguments.window)
+                    )
+                shutil.rmtree(place)
+            row = sorted(rows, key=lambda one: one.share or one.cpu_ns_per_byte)[len(rows) // 2]
+            shares = [round(one.share, 4) for one in rows]
+            rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()}
+            print(json.dumps({**rounded, "shares": shares, "runs": len(rows)}), flush=True)
+    except ClientError as error:
+        sys.exit(f"limits: {error}")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
