@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
+
+# No test may ask the public routers; those that need some name their own (empty means none). Set before
+# anything is imported, so that every process that a test starts inherits it.
+os.environ["SWARM_DHT_BOOTSTRAP"] = ""
 
 #: Folders whose tests open real sockets and start real processes.
 _CHECKED = {"e2e", "interop"}

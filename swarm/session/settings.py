@@ -6,7 +6,18 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from swarm.base.endpoint import parse_host_port
+from swarm.base.errors import SettingsError
 from swarm.engine.settings import EngineSettings
+
+#: Where a node that knows nobody asks first; any one of them is enough (defaults.md: four routers, as a cold
+#: start fails with the one that libtorrent ships).
+DHT_ROUTERS = (
+    ("router.bittorrent.com", 6881),
+    ("dht.transmissionbt.com", 6881),
+    ("dht.libtorrent.org", 25401),
+    ("router.utorrent.com", 6881),
+)
 
 
 def default_state_dir() -> Path:
@@ -16,6 +27,21 @@ def default_state_dir() -> Path:
         return Path(named)
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "swarm"
+
+
+def default_dht_routers() -> tuple[tuple[str, int], ...]:
+    """The public routers, or those in `SWARM_DHT_BOOTSTRAP`: HOST:PORT and blanks between; empty for none.
+
+    Raises:
+        SettingsError: the variable holds something else.
+    """
+    named = os.environ.get("SWARM_DHT_BOOTSTRAP")
+    if named is None:
+        return DHT_ROUTERS
+    try:
+        return tuple(map(parse_host_port, named.split()))
+    except ValueError as error:
+        raise SettingsError(f"SWARM_DHT_BOOTSTRAP: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +79,11 @@ class SessionSettings:
     thread_count: int | None = None
     #: How long a stop waits for trackers and for data that is being written.
     stop_timeout_s: float = 2.0
+    #: The DHT: peers without a tracker, for torrents that are not private.
+    is_dht_enabled: bool = True
+    #: (host name or address, port); asked only while no other nodes are known.
+    dht_routers: tuple[tuple[str, int], ...] = field(default_factory=default_dht_routers)
+    #: Ask, but never answer nor be listed in routing tables (BEP 43): for metered or unreachable lines.
+    is_dht_read_only: bool = False
     state_dir: Path = field(default_factory=default_state_dir)
     engine: EngineSettings = field(default_factory=EngineSettings)

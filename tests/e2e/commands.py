@@ -31,7 +31,12 @@ class Commands:
 
     def __init__(self, folder: Path) -> None:
         own = {name: value for name, value in os.environ.items() if not name.startswith("SWARM_")}
-        self.environment = {**own, "SWARM_STATE_DIR": str(folder / "state"), "PYTHONWARNINGS": "error"}
+        self.environment = {
+            **own,
+            "SWARM_STATE_DIR": str(folder / "state"),
+            "SWARM_DHT_BOOTSTRAP": "",
+            "PYTHONWARNINGS": "error",
+        }
         self.folder = folder
         self._running: list[Running] = []
 

@@ -83,8 +83,8 @@ class Swarm(Client):
         dialled = [part for host, port in peers for part in ("--peer", f"{host}:{port}")]
         limits = [] if self.up_bytes_per_s is None else ["--up", str(self.up_bytes_per_s)]
         command = [*COMMAND, *arguments, "--port", "0", "--json", *limits, *dialled]
-        # What another process knew of the same torrent is not for this one.
-        process = Process(command, env={"SWARM_STATE_DIR": str(scratch)})
+        # What another process knew of the same torrent is not for this one; nobody outside is asked.
+        process = Process(command, env={"SWARM_STATE_DIR": str(scratch), "SWARM_DHT_BOOTSTRAP": ""})
         try:
             return SwarmPeer(process, is_seed=is_seed)
         except BaseException:
