@@ -58,6 +58,14 @@ def parse_host_port(text: str) -> tuple[str, int]:
     return host, port
 
 
+def packed_host(host: str) -> bytes:
+    """The 4 or 16 bytes of a numeric address; none for a name."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).packed
+    except ValueError:
+        return b""
+
+
 def encode_compact(endpoint: Endpoint) -> bytes:
     """The 6 (IPv4) or 18 (IPv6) bytes of BEP 23 and BEP 7; ValueError for a name."""
     return ipaddress.ip_address(endpoint.host).packed + endpoint.port.to_bytes(2, "big")

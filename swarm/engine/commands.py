@@ -87,6 +87,13 @@ class SeekPeers:
     """Too few peers are known to go on well: ask the sources again when their rules allow it."""
 
 
+@dataclass(slots=True)
+class NodeFound:
+    """A peer says that its DHT node listens there (BEP 5 `port`): worth a ping, no more."""
+
+    endpoint: Endpoint
+
+
 Command: TypeAlias = (
     SendMessages
     | SendBlocks
@@ -98,4 +105,5 @@ Command: TypeAlias = (
     | BanHost
     | AnnounceCompleted
     | SeekPeers
+    | NodeFound
 )

@@ -25,6 +25,7 @@ class PeerConnected:
     is_outgoing: bool
     has_fast: bool
     has_extended: bool
+    has_dht: bool = False
 
 
 @dataclass(slots=True)
@@ -104,6 +105,14 @@ class DialFailed:
 
 
 @dataclass(slots=True)
+class OwnAddressSeen:
+    """`host` is how `source` ("tracker NAME", ...) sees us; the engine weighs it against what peers say."""
+
+    host: str
+    source: str
+
+
+@dataclass(slots=True)
 class SelectionChanged:
     """The user chose anew: one priority a piece, 0 for unwanted."""
 
@@ -140,6 +149,7 @@ Event: TypeAlias = (
     | PieceUnreadable
     | CandidatesFound
     | DialFailed
+    | OwnAddressSeen
     | SelectionChanged
     | DownloadHeld
     | UploadLimited

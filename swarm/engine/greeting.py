@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from swarm.base.bitfield import Bitfield
+from swarm.base.endpoint import packed_host
 from swarm.engine.allowed_fast import allowed_fast_set
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS, ExtendedHandshake, encode_extended_handshake
-from swarm.wire.peer.messages import AllowedFast, BitfieldMessage, Extended, HaveAll, HaveNone, Message
+from swarm.wire.peer.messages import AllowedFast, BitfieldMessage, Extended, HaveAll, HaveNone, Message, Port
+
+#: What tells of other peers, or sends us to them: not of a private torrent (BEP 27).
+_EXCHANGES = frozenset(("ut_pex", "ut_holepunch"))
 
 
 class Greeting:
@@ -16,18 +20,32 @@ class Greeting:
     Args:
         client: how we call ourselves.
         listen_port: where peers reach us, or None.
+        dht_port: where our DHT node listens, or None for no node.
     """
 
     def __init__(
-        self, info_hash: bytes, settings: EngineSettings, *, client: str, listen_port: int | None
+        self,
+        info_hash: bytes,
+        settings: EngineSettings,
+        *,
+        client: str,
+        listen_port: int | None,
+        dht_port: int | None,
+        is_private: bool,
     ) -> None:
         self._info_hash = info_hash
         self._settings = settings
         self._client = client
         self._listen_port = listen_port
+        self._dht_port = None if is_private else dht_port
+        is_exchanging = settings.is_exchanging and not is_private
+        #: Ours by name and id, as far as this torrent has them.
+        self.extensions = {
+            name: number for name, number in LOCAL_IDS.items() if is_exchanging or name not in _EXCHANGES
+        }
 
     def messages(self, peer: Peer, have: Bitfield, *, is_upload_only: bool, has_gifts: bool) -> list[Message]:
-        """The bitfield (or its short forms), the extension handshake, and the allowed-fast set.
+        """The bitfield (or its short forms), the extension handshake, our DHT port, the allowed-fast set.
 
         Args:
             has_gifts: whether the newcomer may have some pieces although it is choked (BEP 6).
@@ -41,13 +59,16 @@ class Greeting:
             messages.append(BitfieldMessage(have.to_bytes()))
         if peer.has_extended:
             handshake = ExtendedHandshake(
-                extensions=LOCAL_IDS,
+                extensions=self.extensions,
                 listen_port=self._listen_port,
                 client=self._client,
                 request_queue=self._settings.served_queue_max,
                 is_upload_only=is_upload_only,
+                your_ip=packed_host(peer.endpoint.host),
             )
             messages.append(Extended(HANDSHAKE_ID, encode_extended_handshake(handshake)))
+        if peer.has_dht and self._dht_port is not None:
+            messages.append(Port(self._dht_port))
         if peer.has_fast and has_gifts:
             count = self._settings.allowed_fast_count
             for piece in allowed_fast_set(peer.endpoint.host, count, len(have), self._info_hash):
@@ -58,5 +79,5 @@ class Greeting:
 
     def upload_only(self) -> Message:
         """BEP 21: from now on we want nothing more."""
-        handshake = ExtendedHandshake(extensions=LOCAL_IDS, client=self._client, is_upload_only=True)
+        handshake = ExtendedHandshake(extensions=self.extensions, client=self._client, is_upload_only=True)
         return Extended(HANDSHAKE_ID, encode_extended_handshake(handshake))

@@ -34,8 +34,10 @@ class Peer:
         "extensions",
         "forgiven",
         "found_nothing",
+        "has_dht",
         "has_extended",
         "has_fast",
+        "has_told_node",
         "have",
         "heard_at",
         "interesting",
@@ -47,10 +49,12 @@ class Peer:
         "is_upload_only",
         "last_block_at",
         "last_served_at",
+        "listens_at",
         "number",
         "peer_choking",
         "peer_id",
         "peer_interested",
+        "prefers_encryption",
         "probe_at",
         "probe_depth",
         "probe_mask",
@@ -75,6 +79,7 @@ class Peer:
         is_outgoing: bool,
         has_fast: bool,
         has_extended: bool,
+        has_dht: bool = False,
         piece_count: int,
         settings: EngineSettings,
         now: float,
@@ -85,6 +90,12 @@ class Peer:
         self.is_outgoing = is_outgoing
         self.has_fast = has_fast
         self.has_extended = has_extended
+        self.has_dht = has_dht
+        #: It told us where its DHT node is; once is enough.
+        self.has_told_node = False
+        #: Where others reach it: what we dialled, or the port that an incoming peer named. None: unknown.
+        self.listens_at: Endpoint | None = endpoint if is_outgoing else None
+        self.prefers_encryption = False
         self.client = ""
         self.extensions: dict[str, int] = {}
         self.connected_at = now

@@ -30,8 +30,17 @@ class Candidate:
 class PeerBook:
     """Decides whom to dial and whom to let in."""
 
-    def __init__(self, own_id: PeerId, settings: EngineSettings, rng: random.Random, now: float) -> None:
+    def __init__(
+        self,
+        own_id: PeerId,
+        settings: EngineSettings,
+        rng: random.Random,
+        now: float,
+        *,
+        is_private: bool = False,
+    ) -> None:
         self._own_id = own_id
+        self._is_private = is_private
         self._settings = settings
         self._rng = rng
         self._candidates: dict[Endpoint, Candidate] = {}
@@ -47,6 +56,10 @@ class PeerBook:
 
     def found(self, endpoints: Iterable[Endpoint], source: str, now: float) -> int:
         """Note addresses; returns how many were new. What does not fit is left out."""
+        # BEP 27: a private torrent's peers come from its trackers alone; whom the user names is the
+        # user's choice.
+        if self._is_private and source != "user" and not source.startswith("tracker"):
+            return 0
         fresh = 0
         for endpoint in endpoints:
             if not 0 < endpoint.port < 65536 or endpoint in self._own_endpoints or self.is_banned(endpoint):

@@ -28,6 +28,10 @@ class EngineSettings:
     #: ... and forgotten after so many failures in a row.
     dial_failures_max: int = 6
 
+    #: Peers tell each other of peers (BEP 11), and help each other through NATs (BEP 55); never of private
+    #: torrents.
+    is_exchanging: bool = True
+
     #: Peers served at a time. More slots split the uplink without gaining a piece (BEP 3).
     unchoke_slots: int = 8
     #: Under an upload limit: these, and one more for each so many bytes a second.

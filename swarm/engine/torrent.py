@@ -11,6 +11,7 @@ from typing import Any, assert_never
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
+from swarm.base.endpoint import Endpoint
 from swarm.base.errors import PeerError
 from swarm.base.ids import InfoHash, PeerId, client_name
 from swarm.engine.availability import Availability
@@ -23,6 +24,7 @@ from swarm.engine.commands import (
     DropPeer,
     ForgetPiece,
     HashPiece,
+    NodeFound,
     SeekPeers,
     SendBlocks,
     SendMessages,
@@ -36,6 +38,7 @@ from swarm.engine.events import (
     Event,
     HashResult,
     MessagesReceived,
+    OwnAddressSeen,
     PeerConnected,
     PeerLost,
     PieceNotWritten,
@@ -50,6 +53,7 @@ from swarm.engine.holdings import Holdings
 from swarm.engine.peer import Peer
 from swarm.engine.peer_book import PeerBook
 from swarm.engine.picker import UNWANTED, Picker
+from swarm.engine.priority import OwnAddress
 from swarm.engine.rates import Rate
 from swarm.engine.requests import Requests
 from swarm.engine.settings import EngineSettings
@@ -94,6 +98,8 @@ class TorrentEngine:
         priorities: one byte a piece, 0 for unwanted (see `picker`).
         client: how we call ourselves in the extension handshake.
         listen_port: where peers reach us, or None.
+        is_private: only trackers and the user name peers, and nobody is told of any (BEP 27).
+        dht_port: where our DHT node listens; peers that have one too are told.
         now: monotonic seconds, the same clock as in every later call.
         partials: piece -> mask of blocks that the host has stored already; those of no use are passed over,
             see `partial_blocks`.
@@ -112,6 +118,8 @@ class TorrentEngine:
         now: float,
         client: str = "swarm",
         listen_port: int | None = None,
+        is_private: bool = False,
+        dht_port: int | None = None,
         is_sequential: bool = False,
         partials: Mapping[int, int] | None = None,
     ) -> None:
@@ -137,9 +145,18 @@ class TorrentEngine:
         self._spreading = Spreading(geometry.piece_count, settings)
         self._uploads = Uploads(have, self._availability, self._spreading, settings, self._send, self._serve)
         self._holdings = Holdings(self._availability, self._picker, self._spreading, self._send)
-        self._greeting = Greeting(info_hash, settings, client=client, listen_port=listen_port)
+        self._is_private = is_private
+        self._greeting = Greeting(
+            info_hash,
+            settings,
+            client=client,
+            listen_port=listen_port,
+            dht_port=dht_port,
+            is_private=is_private,
+        )
         self._choker = Choker(settings, rng, self._choke, self._unchoke)
-        self._book = PeerBook(peer_id, settings, rng, now)
+        self._own_address = OwnAddress(listen_port)
+        self._book = PeerBook(peer_id, settings, rng, now, is_private=is_private)
         self._download = Rate(now, settings.rate_window_s)
         self._upload = Rate(now, settings.rate_window_s)
         self._now = now
@@ -162,7 +179,7 @@ class TorrentEngine:
             HaveNone: self._on_have_none,
             AllowedFast: self._on_allowed_fast,
             Suggest: self._on_nothing,
-            Port: self._on_nothing,
+            Port: self._on_port,
             Extended: self._on_extended,
             KeepAlive: self._on_nothing,
         }
@@ -200,6 +217,8 @@ class TorrentEngine:
             case PieceUnreadable():
                 self._piece_lost(event.piece)
                 self._blocks_lost(event)
+            case OwnAddressSeen():
+                self._own_address.seen(event.host, event.source)
             case SelectionChanged():
                 self._select(event, now)
             case DownloadHeld():
@@ -301,6 +320,7 @@ class TorrentEngine:
             is_outgoing=event.is_outgoing,
             has_fast=event.has_fast,
             has_extended=event.has_extended,
+            has_dht=event.has_dht,
             piece_count=self._geometry.piece_count,
             settings=self._settings,
             now=now,
@@ -378,6 +398,12 @@ class TorrentEngine:
 
     def _on_nothing(self, peer: Peer, message: Message, now: float) -> None:
         """Known, and nothing follows from it here."""
+
+    def _on_port(self, peer: Peer, message: Port, now: float) -> None:
+        # BEP 27: a private torrent's peers are nobody's business.
+        if message.port and not peer.has_told_node and not self._is_private:
+            peer.has_told_node = True
+            self._commands.append(NodeFound(Endpoint(peer.endpoint.host, message.port)))
 
     def _on_piece(self, peer: Peer, run: Piece, now: float) -> None:
         mask, complete = self._requests.arrived(peer, run, now)

@@ -23,6 +23,7 @@ from swarm.engine.commands import (
     DropPeer,
     ForgetPiece,
     HashPiece,
+    NodeFound,
     SeekPeers,
     SendBlocks,
     SendMessages,
@@ -75,6 +76,9 @@ class Runner:
         on_complete: everything wanted is there.
         on_failed: the disk failed us; the torrent cannot go on.
         seek_peers: ask the sources for more.
+        is_private: no DHT, no peer exchange (BEP 27).
+        dht_port: where our DHT node listens, or None for no node.
+        on_node: a peer says that its DHT node listens there.
     """
 
     def __init__(
@@ -93,10 +97,15 @@ class Runner:
         on_failed: Callable[[SwarmError], None],
         on_notice: OnNotice,
         seek_peers: Callable[[], None],
+        is_private: bool = False,
+        dht_port: int | None = None,
+        on_node: Callable[[Endpoint], None] | None = None,
     ) -> None:
         self.info_hash = info_hash
         self.geometry = geometry
-        self.handshake = Handshake(info_hash, peer_id)
+        self._is_private = is_private
+        self._dht_port = None if is_private else dht_port
+        self.handshake = Handshake(info_hash, peer_id, has_dht=self._dht_port is not None)
         self.engine: TorrentEngine | None = None
         self._peer_id = peer_id
         self._rng = rng
@@ -106,6 +115,7 @@ class Runner:
         self._on_failed = on_failed
         self._on_notice = on_notice
         self._seek_peers = seek_peers
+        self._on_node = on_node
         self._loop = asyncio.get_running_loop()
         self.store = PieceStore(files, geometry, piece_hashes, disk, self._pieces_hashed)
         self._chunks = ChunkReader(files, geometry, disk, BLOCK_HEAD_BYTES, encode_block_head)
@@ -144,6 +154,8 @@ class Runner:
             now=self._loop.time(),
             client=client,
             listen_port=listen_port,
+            is_private=self._is_private,
+            dht_port=self._dht_port,
             is_sequential=is_sequential,
             partials=partials,
         )
@@ -223,6 +235,9 @@ class Runner:
                     self._on_complete()
                 case SeekPeers():
                     self._seek_peers()
+                case NodeFound(endpoint):
+                    if self._on_node is not None:
+                        self._on_node(endpoint)
                 case _:
                     assert_never(command)
         if complete:
@@ -245,6 +260,7 @@ class Runner:
                 link.is_outgoing,
                 has_fast=handshake.has_fast and self.handshake.has_fast,
                 has_extended=handshake.has_extended and self.handshake.has_extended,
+                has_dht=handshake.has_dht and self.handshake.has_dht,
             )
         )
 

@@ -289,6 +289,7 @@ class Session:
             on_failed=lambda error: self._failed(torrent, error),
             on_notice=torrent.notice,
             seek_peers=lambda: self._seek_peers(torrent),
+            is_private=metainfo.is_private,
         )
         await torrent.load_partials(runner.store)
         torrent.begin(runner, client=_client_name(), listen_port=self._port)

@@ -19,6 +19,7 @@ from swarm.engine.commands import (
     DropPeer,
     ForgetPiece,
     HashPiece,
+    NodeFound,
     SeekPeers,
     SendBlocks,
     SendMessages,
@@ -278,6 +279,8 @@ class Client:
                 case SeekPeers():
                     assert self._discovery is not None
                     self._discovery.need_peers()
+                case NodeFound():
+                    pass  # There is no DHT in this world.
                 case _:
                     assert_never(command)
         self._flush(mail)

@@ -74,7 +74,8 @@ class Scenario:
     groups: tuple[Group, ...]
     total_bytes: int = 64 * MIB
     piece_length: int = 256 << 10
-    settings: EngineSettings = field(default_factory=EngineSettings)
+    #: Without peer exchange, unless a scenario is about it: the tracker here tells everybody of all.
+    settings: EngineSettings = field(default_factory=lambda: EngineSettings(is_exchanging=False))
     quantum_blocks: int = 1
     patience: float = 4.0
     faults: Faults | None = None

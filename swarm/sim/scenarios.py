@@ -108,7 +108,7 @@ def two_halves(name: str, peers: int) -> Scenario:
 
 def thousand(name: str, peers: int) -> Scenario:
     # 20 connections keep the picture: the graph of a thousand is connected many times over.
-    settings = EngineSettings(connections_max=20)
+    settings = EngineSettings(connections_max=20, is_exchanging=False)
     return Scenario(
         name,
         (SEEDER, Group("leecher", peers, CAPPED)),

@@ -35,6 +35,7 @@ class ExtendedHandshake:
         is_upload_only: `upload_only` (BEP 21): it wants nothing more.
         metadata_bytes: `metadata_size` (BEP 9).
         your_ip: `yourip`, the packed address by which it sees us.
+        prefers_encryption: `e` (BEP 11 passes it on).
     """
 
     extensions: dict[str, int] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class ExtendedHandshake:
     is_upload_only: bool = False
     metadata_bytes: int | None = None
     your_ip: bytes = b""
+    prefers_encryption: bool = False
 
 
 def encode_extended_handshake(handshake: ExtendedHandshake) -> bytes:
@@ -60,6 +62,8 @@ def encode_extended_handshake(handshake: ExtendedHandshake) -> bytes:
         content[b"upload_only"] = 1
     if handshake.metadata_bytes is not None:
         content[b"metadata_size"] = handshake.metadata_bytes
+    if handshake.prefers_encryption:
+        content[b"e"] = 1
     if handshake.your_ip:
         content[b"yourip"] = handshake.your_ip
     return bencode.encode(content)
@@ -99,6 +103,7 @@ def decode_extended_handshake(payload: bytes) -> ExtendedHandshake:
         is_upload_only=bool(_number(content.get(b"upload_only"), 1, 1)),
         metadata_bytes=_number(content.get(b"metadata_size"), 1, 2**31 - 1),
         your_ip=your_ip if isinstance(your_ip, bytes) and len(your_ip) in (4, 16) else b"",
+        prefers_encryption=bool(_number(content.get(b"e"), 1, 1)),
     )
 
 

@@ -77,7 +77,11 @@ class TestGreeting:
     def test_it_introduces_itself_where_extensions_are_spoken(self) -> None:
         (said,) = handshakes(World().connect(has_extended=True))
         assert said == ExtendedHandshake(
-            extensions={"lt_donthave": 1}, listen_port=6881, client="swarm", request_queue=2000
+            extensions={"lt_donthave": 1},
+            listen_port=6881,
+            client="swarm",
+            request_queue=2000,
+            your_ip=bytes((10, 0, 0, 1)),
         )
 
     def test_seed_says_that_it_only_uploads(self) -> None:

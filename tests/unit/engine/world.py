@@ -31,6 +31,7 @@ from swarm.engine.commands import (
     DropPeer,
     ForgetPiece,
     HashPiece,
+    NodeFound,
     SeekPeers,
     SendBlocks,
     SendMessages,
@@ -270,6 +271,8 @@ class World:
         has_quick_disk: bool = True,
         is_sequential: bool = False,
         total_bytes: int | None = None,
+        is_private: bool = False,
+        dht_port: int | None = None,
     ) -> None:
         piece_length = blocks * BLOCK_BYTES
         self.geometry = Geometry(pieces * piece_length if total_bytes is None else total_bytes, piece_length)
@@ -290,6 +293,8 @@ class World:
             now=self.now,
             is_sequential=is_sequential,
             listen_port=6881,
+            is_private=is_private,
+            dht_port=dht_port,
         )
         self.has_quick_disk = has_quick_disk
         self.peers: dict[int, FakePeer] = {}
@@ -301,6 +306,7 @@ class World:
         self.banned: list[Endpoint] = []
         self.completed_count = 0
         self.seek_count = 0
+        self.nodes: list[Endpoint] = []
         self._next_number = 0
         self._answers: list[Event] = []
 
@@ -321,6 +327,7 @@ class World:
         *,
         has_fast: bool = True,
         has_extended: bool = False,
+        has_dht: bool = False,
         is_outgoing: bool = False,
         endpoint: Endpoint | None = None,
         peer_id: PeerId | None = None,
@@ -336,6 +343,7 @@ class World:
             is_outgoing=is_outgoing,
             has_fast=has_fast,
             has_extended=has_extended,
+            has_dht=has_dht,
         )
         peer = FakePeer(self, event)
         self.peers[number] = peer
@@ -419,6 +427,8 @@ class World:
                 self.completed_count += 1
             case SeekPeers():
                 self.seek_count += 1
+            case NodeFound(endpoint):
+                self.nodes.append(endpoint)
             case _:
                 assert_never(command)
 

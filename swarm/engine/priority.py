@@ -1,0 +1,107 @@
+"""Canonical peer priority (BEP 40): a number both ends of a link agree on, and our own address for it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+
+from swarm.base.endpoint import Endpoint, packed_host
+
+#: CRC-32C (Castagnoli), reflected.
+_POLYNOMIAL = 0x82F63B78
+#: Voters remembered, the oldest give way; and how many must agree before their word is taken.
+VOTERS_MAX = 64
+VOTES_MIN = 2
+
+
+def _crc_table() -> list[int]:
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (_POLYNOMIAL if byte & 1 else 0)
+        table.append(byte)
+    return table
+
+
+_TABLE = _crc_table()
+
+
+def crc32c(raw: bytes) -> int:
+    """CRC-32C of a few bytes."""
+    crc = 0xFFFFFFFF
+    for byte in raw:
+        crc = _TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
+    return crc ^ 0xFFFFFFFF
+
+
+def peer_priority(one: Endpoint, other: Endpoint) -> int:
+    """The priority of a link between two endpoints of one family; the greater is to be preferred.
+
+    Either order gives the same. Where the BEP's text and libtorrent differ (IPv6 addresses that share 40
+    bits or more) this is libtorrent's number: the sum is of use only where both ends have the same, and
+    most of the field's ends are libtorrent.
+
+    Raises:
+        ValueError: not of one family, or not numeric.
+    """
+    ours, theirs = sorted((packed_host(one.host), packed_host(other.host)))
+    if len(ours) != len(theirs) or not ours:
+        raise ValueError(f"no priority between {one} and {other}")
+    if ours == theirs:
+        return crc32c(b"".join(sorted(port.to_bytes(2, "big") for port in (one.port, other.port))))
+    shared = next(at for at, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
+    # BEP 40: FF.FF.55.55 at first, one byte more for each that they share beyond; ffff:ffff:ffff:5555...
+    exact = max(2, shared + 1) if len(ours) == 4 else max(6, shared + 2)
+    mask = (b"\xff" * exact).ljust(len(ours), b"\x55")
+    masked = [bytes(byte & bits for byte, bits in zip(host, mask, strict=False)) for host in (ours, theirs)]
+    # Sorted again: an order of the whole addresses may not be that of what the mask leaves.
+    return crc32c(b"".join(sorted(masked)))
+
+
+class OwnAddress:
+    """Where the world sees us, by the votes of those who say so (BEP 10 `yourip`, BEP 24).
+
+    No single peer is believed (BEP 40: "should not blindly trust it"): an address counts once two
+    of different hosts have named it. A tracker, whom we chose, is believed alone.
+    """
+
+    def __init__(self, listen_port: int | None) -> None:
+        self._port = listen_port or 0
+        #: voter -> (the address it names, its votes).
+        self._votes: dict[str, tuple[str, int]] = {}
+        self._chosen: dict[bool, Endpoint] = {}
+
+    def seen(self, host: str, voter: str) -> bool:
+        """Count a vote; returns whether one of our addresses is another now."""
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        if address.is_unspecified or address.is_multicast:
+            return False
+        self._votes.pop(voter, None)
+        self._votes[voter] = (str(address), VOTES_MIN if voter.startswith("tracker") else 1)
+        if len(self._votes) > VOTERS_MAX:
+            del self._votes[next(iter(self._votes))]
+        is_v6 = address.version == 6
+        before = self._chosen.get(is_v6)
+        counts: Counter[str] = Counter()
+        for named, votes in self._votes.values():
+            if (":" in named) == is_v6:
+                counts[named] += votes
+        best, votes = counts.most_common(1)[0]
+        if votes >= VOTES_MIN:
+            self._chosen[is_v6] = Endpoint(best, self._port)
+        return self._chosen.get(is_v6) != before
+
+    def of_family(self, *, is_v6: bool) -> Endpoint | None:
+        """Our endpoint as peers of that family see it; None while unknown."""
+        return self._chosen.get(is_v6)
+
+    def priority(self, other: Endpoint) -> int | None:
+        """Ours with `other`; None while our address is unknown."""
+        own = self._chosen.get(other.is_v6)
+        try:
+            return None if own is None else peer_priority(own, other)
+        except ValueError:
+            return None

@@ -1,0 +1,78 @@
+"""Canonical peer priority, and what we take for our own address."""
+
+from __future__ import annotations
+
+import pytest
+
+from swarm.base.endpoint import Endpoint, parse_host_port
+from swarm.engine.priority import VOTERS_MAX, OwnAddress, crc32c, peer_priority
+
+ALL_ONES = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+
+
+def test_crc_is_castagnoli_s() -> None:
+    assert crc32c(b"123456789") == 0xE3069283
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "priority"),
+    [
+        # BEP 40, "Examples".
+        ("123.213.32.10:0", "98.76.54.32:0", 0xEC2D7224),
+        ("123.213.32.10:0", "123.213.32.234:0", 0x99568189),
+        # What libtorrent's own test expects: one address and two ports, one /24, /16, neither.
+        ("230.12.123.3:1234", "230.12.123.3:300", 0xAE8B7034),
+        ("230.12.123.1:1234", "230.12.123.3:300", 0x99C54D79),
+        ("230.12.23.1:1234", "230.12.123.3:300", 0x21FD5F80),
+        ("230.120.23.1:1234", "230.12.123.3:300", 0xFA9A860E),
+        (f"[{ALL_ONES}]:1234", f"[{ALL_ONES}]:300", 0xAE8B7034),
+        (f"[{ALL_ONES}]:1234", "[ffff:0fff:ffff:ffff:ffff:ffff:ffff:ffff]:300", 0x59D71F38),
+        (f"[{ALL_ONES}]:1234", "[ffff:ffff:0fff:ffff:ffff:ffff:ffff:ffff]:300", 0x081D5282),
+        # Where the BEP's text would have it otherwise we agree with libtorrent.
+        (f"[{ALL_ONES}]:1234", "[ffff:ffff:ff0f:ffff:ffff:ffff:ffff:ffff]:300", 0xC5F972BE),
+        (f"[{ALL_ONES}]:1234", "[ffff:ffff:ffff:0fff:ffff:ffff:ffff:ffff]:300", 0x9FF50BD0),
+    ],
+)
+def test_both_ends_find_the_same_number(one: str, other: str, priority: int) -> None:
+    a, b = Endpoint(*parse_host_port(one)), Endpoint(*parse_host_port(other))
+    assert peer_priority(a, b) == peer_priority(b, a) == priority
+
+
+def test_two_families_have_no_priority() -> None:
+    with pytest.raises(ValueError, match="no priority"):
+        peer_priority(Endpoint("1.2.3.4", 1), Endpoint("::2", 1))
+
+
+class TestOwnAddress:
+    def test_one_peer_s_word_is_not_enough_and_two_of_one_host_are_one(self) -> None:
+        own = OwnAddress(6881)
+        assert not own.seen("8.8.8.8", "1.1.1.1")
+        assert not own.seen("8.8.8.8", "1.1.1.1")
+        assert own.of_family(is_v6=False) is None
+        assert own.priority(Endpoint("1.1.1.1", 5)) is None
+
+    def test_two_peers_or_a_tracker_are_believed(self) -> None:
+        own = OwnAddress(6881)
+        own.seen("8.8.8.8", "1.1.1.1")
+        assert own.seen("8.8.8.8", "2.2.2.2")
+        assert own.of_family(is_v6=False) == Endpoint("8.8.8.8", 6881)
+        assert own.seen("2001:db8::1", "tracker example.org")
+        assert own.of_family(is_v6=True) == Endpoint("2001:db8::1", 6881)
+
+    def test_most_votes_win(self) -> None:
+        own = OwnAddress(6881)
+        for number in range(3):
+            own.seen("8.8.8.8", f"1.1.1.{number}")
+        for number in range(2):
+            assert not own.seen("9.9.9.9", f"2.2.2.{number}")
+        assert own.of_family(is_v6=False) == Endpoint("8.8.8.8", 6881)
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "224.0.0.1", "::", "ff02::1", "example.org", ""])
+    def test_nonsense_is_no_vote(self, host: str) -> None:
+        assert not OwnAddress(1).seen(host, "tracker a")
+
+    def test_voters_are_bounded(self) -> None:
+        own = OwnAddress(1)
+        for number in range(10 * VOTERS_MAX):
+            own.seen("8.8.8.8", f"1.1.{number >> 8}.{number & 255}")
+        assert len(own._votes) == VOTERS_MAX
