@@ -1,0 +1,67 @@
+"""Meeting through a third: `ut_holepunch` (BEP 55), both directions."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from enum import IntEnum
+
+from swarm.base.endpoint import Endpoint, encode_compact
+from swarm.base.errors import PeerError
+
+
+class HolepunchKind(IntEnum):
+    RENDEZVOUS = 0
+    CONNECT = 1
+    ERROR = 2
+
+
+class HolepunchError(IntEnum):
+    """Why a relay cannot help (BEP 55, `err_code`)."""
+
+    NONE = 0
+    NO_SUCH_PEER = 1
+    NOT_CONNECTED = 2
+    NO_SUPPORT = 3
+    NO_SELF = 4
+
+
+@dataclass(slots=True, frozen=True)
+class Holepunch:
+    """One message.
+
+    Args:
+        endpoint: whom to meet; its port may be 0, for that is for the relay to judge.
+        error: a `HolepunchError`, or a number that we do not know.
+    """
+
+    kind: HolepunchKind
+    endpoint: Endpoint
+    error: int = HolepunchError.NONE
+
+
+_ADDRESS_BYTES = {0: 6, 1: 18}
+
+
+def encode_holepunch(message: Holepunch) -> bytes:
+    """The payload after the extended id."""
+    head = bytes((message.kind, message.endpoint.is_v6))
+    return head + encode_compact(message.endpoint) + message.error.to_bytes(4, "big")
+
+
+def decode_holepunch(payload: bytes) -> Holepunch:
+    """Read a stranger's message; the error code may be missing where it would be 0 (libtorrent's way).
+
+    Raises:
+        PeerError: too short, a kind or family that there is not.
+    """
+    size = _ADDRESS_BYTES.get(payload[1]) if len(payload) > 1 else None
+    if size is None or payload[0] > HolepunchKind.ERROR or len(payload) < 2 + size:
+        raise PeerError(f"its holepunch message of {len(payload)} bytes is none")
+    kind = HolepunchKind(payload[0])
+    packed, port = payload[2:size], payload[size] << 8 | payload[size + 1]
+    code = payload[2 + size : 6 + size]
+    if kind is HolepunchKind.ERROR and len(code) < 4:
+        raise PeerError("its holepunch error has no code")
+    endpoint = Endpoint(str(ipaddress.ip_address(packed)), port)
+    return Holepunch(kind, endpoint, int.from_bytes(code, "big") if kind is HolepunchKind.ERROR else 0)
