@@ -12,29 +12,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from swarm.base.errors import TrackerError
+from swarm.engine.pace import Pace
 from swarm.wire.tracker.announce import NUM_WANT, AnnounceResponse, Event
 
 
 @dataclass(frozen=True, slots=True)
-class AnnounceSettings:
-    """How often trackers are asked. Spans in seconds."""
+class AnnounceSettings(Pace):
+    """How often trackers are asked, and for how much."""
 
     #: Peers asked for in an announce.
     num_want: int = NUM_WANT
-    #: Never more often, whatever a tracker says: below a minute announces are an attack.
-    interval_min_s: float = 60.0
-    #: Never less often: with an interval of years we would miss that the swarm has moved on.
-    interval_max_s: float = 86_400.0
-    #: Announces come up to this part later, so that a thousand torrents do not come at once.
-    interval_jitter: float = 0.05
-    #: After a failure; soon, since a tracker often does not know a torrent made a moment ago.
-    retry_s: float = 10.0
-    #: Each further failure waits so many times longer (libtorrent's tracker_backoff) ...
-    retry_growth: float = 2.5
-    #: ... up to an hour.
-    retry_max_s: float = 3600.0
-    #: Retries are spread by this part both ways.
-    retry_jitter: float = 0.2
 
 
 class TrackerState(StrEnum):
@@ -68,6 +55,7 @@ class TrackerStatus:
         error: why it failed last, escaped; "" while it works.
         warning: what it had to say besides, escaped; "" for nothing.
         next_at: monotonic seconds of the next announce, None if none is planned.
+        peers: how many its last answer named; None before the first.
         seeds, leechers: None where unknown.
     """
 
@@ -77,6 +65,7 @@ class TrackerStatus:
     error: str
     warning: str
     next_at: float | None
+    peers: int | None
     seeds: int | None
     leechers: int | None
 
@@ -94,6 +83,7 @@ class _Tracker:
         "next_at",
         "not_before",
         "owes_completed",
+        "peers",
         "seeds",
         "state",
         "tier",
@@ -108,6 +98,7 @@ class _Tracker:
         self.state = TrackerState.WAITING
         self.error = ""
         self.warning = ""
+        self.peers: int | None = None
         self.seeds: int | None = None
         self.leechers: int | None = None
         self.tracker_id: bytes | None = None
@@ -187,6 +178,7 @@ class Announcer:
                 error=tracker.error,
                 warning=tracker.warning,
                 next_at=planned.get(tracker.url),
+                peers=tracker.peers,
                 seeds=tracker.seeds,
                 leechers=tracker.leechers,
             )
@@ -205,6 +197,7 @@ class Announcer:
         tracker.warning = response.warning or ""
         tracker.failure_count = 0
         tracker.is_known = True
+        tracker.peers = len(response.peers) + len(response.named_peers)
         tracker.seeds, tracker.leechers = response.seeds, response.leechers
         # An answer without a tracker id does not take back the one that we have.
         tracker.tracker_id = response.tracker_id or tracker.tracker_id
@@ -226,15 +219,11 @@ class Announcer:
             tracker.state = TrackerState.OFF
             return
         tracker.state = TrackerState.FAILED
-        settings = self._settings
         if error.retry_in_s is not None:
             # BEP 31. Its own word, within our bounds.
-            wait_s = min(max(error.retry_in_s, settings.interval_min_s), settings.interval_max_s)
+            wait_s = self._settings.bounded(error.retry_in_s)
         else:
-            # The exponent is bounded so that years of failures do not overflow.
-            growth = settings.retry_growth ** min(tracker.failure_count - 1, 20)
-            wait_s = min(settings.retry_s * growth, settings.retry_max_s)
-            wait_s *= 1 + settings.retry_jitter * (2 * self._rng.random() - 1)
+            wait_s = self._settings.after_failure_s(tracker.failure_count, self._rng)
         tracker.next_at = now + wait_s
 
     def completed(self, now: float) -> None:
@@ -296,17 +285,9 @@ class Announcer:
         return tracker
 
     def _plan_next(self, tracker: _Tracker, response: AnnounceResponse, now: float) -> None:
-        settings = self._settings
-        least_s = max(settings.interval_min_s, response.min_interval_s or 0)
-        least_s = min(least_s, settings.interval_max_s)
-        interval_s = min(max(response.interval_s, least_s), settings.interval_max_s)
-        has_peers = bool(response.peers or response.named_peers)
-        tracker.lonely_count = 0 if has_peers or self._is_seed else tracker.lonely_count + 1
-        if tracker.lonely_count:
-            # Alone in the swarm: whoever comes next should not have to wait half an hour for us,
-            # but a dead torrent must not be asked for every minute either.
-            growth = settings.retry_growth ** min(tracker.lonely_count - 1, 20)
-            interval_s = min(least_s * growth, interval_s)
-        interval_s *= 1 + settings.interval_jitter * self._rng.random()
+        least_s = self._settings.bounded(response.min_interval_s or 0)
+        tracker.lonely_count = 0 if tracker.peers or self._is_seed else tracker.lonely_count + 1
         tracker.not_before = now + least_s
-        tracker.next_at = now + interval_s
+        tracker.next_at = now + self._settings.after_answer_s(
+            response.interval_s, least_s, tracker.lonely_count, self._rng
+        )

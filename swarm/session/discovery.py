@@ -1,54 +1,43 @@
-"""Finding peers for one torrent: the host of its announcer, so far over trackers alone."""
+"""Finding peers for one torrent: its trackers, and the sources that need none, in one schedule."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from functools import partial
 
 from swarm.base.endpoint import Endpoint
-from swarm.base.errors import TrackerError
+from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash, PeerId
-from swarm.base.units import format_span
-from swarm.engine.announcer import Announcer, Due, TrackerStatus
-from swarm.net.names import look_up
-from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, tracker_name
+from swarm.engine.announcer import TrackerState
+from swarm.engine.rounds import Rounds
+from swarm.session.sources import Membership, OnNotice, OnPeers, PeerSource, SourceStatus, Totals
+from swarm.session.tracker_announces import AnnounceClient, TrackerAnnounces, report_bug, wait_for_news
 
 #: Longest that leaving may take, all trackers together (docs: defaults).
 STOP_TIMEOUT_S = 2.0
-#: A tracker may answer this slowly before the next one is asked.
-ANNOUNCE_TIMEOUT_S = 15.0
-#: Host names of peers looked up for one answer; hardly any tracker sends names.
-NAMES_MAX = 20
-_NAMES_TIMEOUT_S = 10.0
-
-
-class Totals(NamedTuple):
-    """What trackers are told of our progress, in bytes since we joined the swarm."""
-
-    uploaded_bytes: int
-    downloaded_bytes: int
-    left_bytes: int
-
-
-class AnnounceClient(Protocol):
-    """The part of `net.trackers.TrackerClient` that is used here."""
-
-    async def announce(
-        self, url: str, request: AnnounceRequest, timeout_s: float = ...
-    ) -> AnnounceResponse: ...
+#: A round of a source that takes longer hangs; a lookup in a large DHT with dead nodes takes half a minute.
+ROUND_TIMEOUT_S = 180.0
+#: Peers kept for `hand_over`; as many as one torrent's peer list holds.
+PEERS_KEPT_MAX = 2000
 
 
 class Discovery:
-    """Announces a torrent to its trackers from `start` to `stop`, and passes on the peers they name.
+    """Finds peers for an info-hash from `start` to `stop`.
+
+    It lives as long as the torrent is in the session: it may begin while a magnet's metadata is still
+    being fetched, and is handed over to the torrent that comes of it (`hand_over`).
 
     Args:
+        tiers: URLs of trackers, first tier first.
         port: where we listen; asked for each announce.
-        on_peers: gets the peers of an answer, and where they come from ("tracker HOST").
-        on_notice: gets ("info" | "warning", one line fit for a user) when a tracker's state changes.
+        on_peers: gets peers, and where they come from ("tracker HOST", "dht", "lsd").
+        on_notice: gets ("info" | "warning", one line fit for a user) when a source's state changes.
+        sources: those that need no tracker; not used where `is_private`.
+        is_private: BEP 27; None where nobody knows yet, which is a magnet without metadata. Peers are
+            kept then, so that `hand_over` can pass them on again.
         clock: monotonic seconds.
     """
 
@@ -60,143 +49,192 @@ class Discovery:
         peer_id: PeerId,
         port: Callable[[], int],
         totals: Callable[[], Totals],
-        on_peers: Callable[[Sequence[Endpoint], str], None],
-        on_notice: Callable[[str, str], None],
+        on_peers: OnPeers,
+        on_notice: OnNotice,
         tracker_client: AnnounceClient,
         rng: random.Random,
+        sources: Sequence[PeerSource] = (),
+        is_private: bool | None = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._info_hash = info_hash
-        self._peer_id = peer_id
-        self._port = port
         self._totals = totals
         self._on_peers = on_peers
         self._on_notice = on_notice
-        self._client = tracker_client
         self._clock = clock
-        self._announcer = Announcer(tiers, rng, key=rng.getrandbits(32))
-        self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        #: Peers found before the hand-over, and who named them first; None afterwards.
+        self._kept: dict[Endpoint, str] | None = {} if is_private is None else None
+        self._is_started = False
         self._is_stopped = False
-        #: url -> the last that was said of it, so that nothing is said twice.
-        self._said: dict[str, str] = {}
+        self._trackers = TrackerAnnounces(
+            info_hash,
+            tiers,
+            peer_id=peer_id,
+            port=port,
+            totals=lambda: self._totals(),
+            on_peers=partial(self._found, is_tracker=True),
+            on_notice=lambda level, text: self._on_notice(level, text),
+            client=tracker_client,
+            rng=rng,
+            clock=clock,
+        )
+        membership = Membership(info_hash, port, self._is_seed, partial(self._found, is_tracker=False))
+        self._sourced = [
+            _Sourced(source, membership, rng, clock, lambda level, text: self._on_notice(level, text))
+            for source in (() if is_private else sources)
+        ]
 
     def start(self) -> None:
-        """Begin announcing; from within a running loop, once, when `totals` are known."""
-        if self._task is not None or self._is_stopped:
+        """Begin to look; from within a running loop, once, when `totals` are known."""
+        if self._is_started or self._is_stopped:
             return
-        if self._totals().left_bytes == 0:
-            # Before the first announce: we join as a seed, and nobody is told of a completed download.
-            self._announcer.completed(self._clock())
-        self._task = asyncio.create_task(self._run(), name=f"discovery {self._info_hash}")
-        self._task.add_done_callback(_report)
+        self._is_started = True
+        self._trackers.start()
+        for sourced in self._sourced:
+            sourced.start()
+
+    async def hand_over(
+        self,
+        *,
+        totals: Callable[[], Totals],
+        on_peers: OnPeers,
+        on_notice: OnNotice,
+        is_private: bool,
+    ) -> None:
+        """The metadata is here: from now on the torrent is served, first with the peers found so far.
+
+        Where it says that it is private, sources that are no trackers are left, and their peers forgotten.
+        """
+        self._totals = totals
+        self._on_peers = on_peers
+        self._on_notice = on_notice
+        if is_private:
+            leaving, self._sourced = self._sourced, []
+            await asyncio.gather(*(sourced.stop() for sourced in leaving))
+        kept, self._kept = self._kept or {}, None
+        by_source: dict[str, list[Endpoint]] = {}
+        for endpoint, source in kept.items():
+            by_source.setdefault(source, []).append(endpoint)
+        for source, endpoints in by_source.items():
+            if not is_private or source.startswith("tracker "):
+                on_peers(endpoints, source)
+        if totals().left_bytes == 0:
+            self.completed()
 
     def completed(self) -> None:
-        """Everything is here: trackers are told so."""
-        self._announcer.completed(self._clock())
-        self._news.set()
+        """Everything is here: trackers are told so, and the others in their next round, which is soon."""
+        self._trackers.completed()
+        for sourced in self._sourced:
+            sourced.completed()
 
     def need_peers(self) -> None:
-        """We have too few peers: trackers are asked as early as they allow."""
-        self._announcer.need_peers(self._clock())
-        self._news.set()
+        """We have too few peers: sources are asked as early as is polite."""
+        self._trackers.need_peers()
+        for sourced in self._sourced:
+            sourced.hurry()
 
-    def status(self) -> tuple[TrackerStatus, ...]:
-        """All trackers in the order in which they are tried."""
-        return self._announcer.status()
+    def status(self) -> list[SourceStatus]:
+        """Trackers in the order in which they are tried, then the other sources."""
+        return [*self._trackers.status(), *(sourced.status() for sourced in self._sourced)]
 
     async def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Leave: tell those trackers that list us, in `timeout_s` at most. Never raises."""
         if self._is_stopped:
             return
         self._is_stopped = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        leaving = self._announcer.stopping()
-        if leaving:
-            farewells = (self._client.announce(due.url, self._request(due), timeout_s) for due in leaving)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    # What a tracker says to that changes nothing any more.
-                    await asyncio.gather(*farewells, return_exceptions=True)
+        await asyncio.gather(self._trackers.stop(timeout_s), *(sourced.stop() for sourced in self._sourced))
+
+    def _is_seed(self) -> bool:
+        return self._totals().left_bytes == 0
+
+    def _found(self, peers: Sequence[Endpoint], source: str, *, is_tracker: bool) -> None:
+        if self._is_stopped:
+            return
+        if self._kept is not None:
+            for endpoint in peers:
+                # What a tracker names too may be kept by a private torrent.
+                if endpoint in self._kept:
+                    if is_tracker:
+                        self._kept[endpoint] = source
+                elif len(self._kept) < PEERS_KEPT_MAX:
+                    self._kept[endpoint] = source
+        self._on_peers(peers, source)
+
+
+class _Sourced:
+    """One torrent's rounds of one source."""
+
+    def __init__(
+        self,
+        source: PeerSource,
+        membership: Membership,
+        rng: random.Random,
+        clock: Callable[[], float],
+        on_notice: OnNotice,
+    ) -> None:
+        self._source = source
+        self._membership = membership
+        self._clock = clock
+        self._on_notice = on_notice
+        self._rounds = Rounds(source.interval_s, rng, clock())
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._source.join(self._membership)
+        name = f"{self._source.kind} of {self._membership.info_hash}"
+        self._task = asyncio.create_task(self._run(), name=name)
+        self._task.add_done_callback(report_bug)
+
+    async def stop(self) -> None:
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        self._source.leave(self._membership)
+
+    def hurry(self) -> None:
+        self._rounds.hurry(self._clock())
+        self._news.set()
+
+    def completed(self) -> None:
+        self._rounds.completed(self._clock())
+        self._news.set()
+
+    def status(self) -> SourceStatus:
+        rounds = self._rounds
+        if rounds.is_under_way:
+            state = TrackerState.ASKING
+        elif rounds.error:
+            state = TrackerState.FAILED
+        else:
+            state = TrackerState.WAITING if rounds.peer_count is None else TrackerState.WORKING
+        next_at = rounds.next_at
+        kind = self._source.kind
+        next_s = None if next_at is None else max(0.0, next_at - self._clock())
+        return SourceStatus(kind, kind, state, rounds.error, next_s, rounds.peer_count)
 
     async def _run(self) -> None:
         while True:
             self._news.clear()
-            for due in self._announcer.due(self._clock()):
-                await self._announce(due)
-            wakeup_at = self._announcer.next_wakeup()
-            wait_s = None if wakeup_at is None else max(0.0, wakeup_at - self._clock())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._news.wait()
+            next_at = self._rounds.next_at
+            if next_at is not None and next_at <= self._clock():
+                await self._go_round()
+            else:
+                await wait_for_news(self._news, next_at, self._clock)
 
-    async def _announce(self, due: Due) -> None:
+    async def _go_round(self) -> None:
+        error_before = self._rounds.error
+        self._rounds.begin(self._clock())
         try:
-            response = await self._client.announce(due.url, self._request(due), ANNOUNCE_TIMEOUT_S)
-        except TrackerError as error:
-            self._announcer.failed(due.url, error, self._clock())
-            self._say("warning", due.url, error.reason, is_failure=True)
+            async with asyncio.timeout(ROUND_TIMEOUT_S):
+                count = await self._source.go_round(self._membership)
+        except (SwarmError, TimeoutError) as error:
+            reason = str(error) or "no answer"
+            self._rounds.failed(reason, self._clock())
+            if reason != error_before:
+                self._on_notice("warning", f"{self._source.kind}: {reason}")
             return
-        self._announcer.answered(due.url, response, self._clock())
-        if response.warning:
-            self._say("warning", due.url, response.warning)
-        else:
-            self._say("info", due.url, "working")
-        source = f"tracker {tracker_name(due.url)}"
-        if response.peers:
-            self._on_peers(response.peers, source)
-        if response.named_peers and (found := await _looked_up(response.named_peers[:NAMES_MAX])):
-            self._on_peers(found, source)
-
-    def _request(self, due: Due) -> AnnounceRequest:
-        totals = self._totals()
-        return AnnounceRequest(
-            info_hash=self._info_hash,
-            peer_id=self._peer_id,
-            port=self._port(),
-            uploaded_bytes=totals.uploaded_bytes,
-            downloaded_bytes=totals.downloaded_bytes,
-            left_bytes=totals.left_bytes,
-            event=due.event,
-            num_want=due.num_want,
-            key=due.key,
-            tracker_id=due.tracker_id,
-        )
-
-    def _say(self, level: str, url: str, text: str, *, is_failure: bool = False) -> None:
-        """Pass on what changed; a tracker that works from the start is no news."""
-        if self._said.get(url, "working") == text:
-            return
-        self._said[url] = text
-        if level == "info":
-            text = "works again"
-        elif is_failure and (next_at := self._next_at(url)) is not None:
-            text = f"{text}; next try in {format_span(max(0.0, next_at - self._clock()))}"
-        self._on_notice(level, f"tracker {tracker_name(url)}: {text}")
-
-    def _next_at(self, url: str) -> float | None:
-        return next((one.next_at for one in self._announcer.status() if one.url == url), None)
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    """A discovery that ends by itself has met a bug of ours; it must not end in silence."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        task.get_loop().call_exception_handler(
-            {"message": f"{task.get_name()} failed", "exception": error, "task": task}
-        )
-
-
-async def _looked_up(names: Sequence[tuple[str, int]]) -> list[Endpoint]:
-    """The addresses of peers given by name; those that have none are left out."""
-    found: list[Endpoint] = []
-
-    async def one(name: str, port: int) -> None:
-        with contextlib.suppress(OSError):
-            found.extend(Endpoint(host, port) for host in await look_up(name))
-
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_NAMES_TIMEOUT_S):
-            await asyncio.gather(*(one(name, port) for name, port in names))
-    return list(dict.fromkeys(found))
+        self._rounds.ended(count, is_seed=self._membership.is_seed())
+        if error_before:
+            self._on_notice("info", f"{self._source.kind}: works again")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import random
-import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +18,7 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.errors import MetainfoError, SettingsError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.metainfo.torrent import MAX_METAINFO_BYTES, Metainfo
+from swarm.net.names import endpoints_of
 from swarm.session.listener import bind_addresses, listen
 from swarm.session.peer_link import PeerLink
 from swarm.session.runner import Runner
@@ -34,6 +33,7 @@ from swarm.wire.peer.handshake import Handshake
 if TYPE_CHECKING:
     from swarm.net.trackers import TrackerClient
     from swarm.session.discovery import Discovery
+    from swarm.session.sources import PeerSource
 
 #: An address of a peer as users write it: a name or a number, and a port.
 Address = tuple[str, int]
@@ -76,6 +76,8 @@ class Session:
         self._discoveries: dict[InfoHash, Discovery] = {}
         self._starting: dict[InfoHash, asyncio.Task[None]] = {}
         self._tracker_client: TrackerClient | None = None
+        #: Ways to find peers besides trackers; all torrents share them, private ones use none (BEP 27).
+        self._sources: list[PeerSource] = []
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -262,7 +264,12 @@ class Session:
         """Verify what is there, then join the swarm."""
         try:
             await torrent.prepare(skip_verify=skip_verify)
-            await self._join(torrent, await self._resolve(peers, torrent), trackers, use_trackers)
+            found = await endpoints_of(
+                peers,
+                self.settings.names_timeout_s,
+                lambda name, reason: torrent.notice("warning", f"peer {name}: {reason}"),
+            )
+            await self._join(torrent, found, trackers, use_trackers)
         except SwarmError as error:
             torrent.failed(error)
         except Exception as error:
@@ -298,12 +305,16 @@ class Session:
         runner.candidates_found(peers, "user")
         # What the user names comes before what the torrent says.
         tiers = [*((url,) for url in trackers), *metainfo.trackers] if use_trackers else []
-        if tiers:
-            self._discoveries[metainfo.info_hash] = self._discover(torrent, runner, tiers)
+        sources = [] if metainfo.is_private else self._sources
+        if tiers or sources:
+            self._discoveries[metainfo.info_hash] = self._discover(torrent, runner, tiers, sources)
 
-    def _discover(self, torrent: Torrent, runner: Runner, tiers: list[tuple[str, ...]]) -> Discovery:
+    def _discover(
+        self, torrent: Torrent, runner: Runner, tiers: list[tuple[str, ...]], sources: list[PeerSource]
+    ) -> Discovery:
         from swarm.net.trackers import TrackerClient
-        from swarm.session.discovery import Discovery, Totals
+        from swarm.session.discovery import Discovery
+        from swarm.session.sources import Totals
 
         if self._tracker_client is None:
             self._tracker_client = TrackerClient()
@@ -322,7 +333,10 @@ class Session:
             on_notice=torrent.notice,
             tracker_client=self._tracker_client,
             rng=random.Random(self._rng.getrandbits(64)),
+            sources=sources,
+            is_private=torrent.metainfo.is_private,
         )
+        torrent.sources = discovery.status
         discovery.start()
         return discovery
 
@@ -368,26 +382,6 @@ class Session:
         await torrent.shut()
         await farewell
         self._torrents.pop(torrent.info_hash, None)
-
-    async def _resolve(self, peers: Sequence[Address], torrent: Torrent) -> list[Endpoint]:
-        """Look up names; a name with several addresses gives them all."""
-        found: list[Endpoint] = []
-        loop = asyncio.get_running_loop()
-        for host, port in peers:
-            try:
-                ipaddress.ip_address(host)
-                found.append(Endpoint(host, port))
-                continue
-            except ValueError:
-                pass
-            try:
-                answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except (OSError, UnicodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "not a name"
-                torrent.notice("warning", f"peer {host}: {reason or error}")
-                continue
-            found += dict.fromkeys(Endpoint(str(address[0]), port) for *_, address in answers)
-        return found
 
     # -- links ----------------------------------------------------------------------------------
 

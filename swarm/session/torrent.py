@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
@@ -22,6 +22,7 @@ from swarm.session.progress import Notice, Progress, State
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
 from swarm.session.settings import SessionSettings
+from swarm.session.sources import SourceStatus
 from swarm.session.state import ResumeKeeper, resume_path
 from swarm.storage import resume
 from swarm.storage.check import check_pieces, pieces_with_data
@@ -86,6 +87,8 @@ class Torrent:
         self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
         self._verified_came = asyncio.Event()
         self.runner: Runner | None = None
+        #: How it stands with the trackers and the other sources of peers; none before it has joined.
+        self.sources: Callable[[], list[SourceStatus]] = list
         self._keeper = ResumeKeeper(
             resume_path(settings.state_dir, metainfo.info_hash, content),
             self.files,

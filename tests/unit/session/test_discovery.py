@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import pytest
 
 from swarm.base.endpoint import Endpoint
-from swarm.base.errors import TrackerError
+from swarm.base.errors import SwarmError, TrackerError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.announcer import TrackerState
+from swarm.net import names
 from swarm.net.trackers import TrackerClient
-from swarm.session import discovery as module
-from swarm.session.discovery import Discovery, Totals
+from swarm.session.discovery import Discovery
+from swarm.session.sources import Membership, PeerSource, Totals
 from swarm.tracker.server import TrackerServer
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse
 
@@ -54,9 +55,17 @@ class World:
     """One torrent's discovery and all that it said."""
 
     def __init__(
-        self, client: FakeClient | TrackerClient, tiers: Sequence[Sequence[str]], left_bytes: int = 9
+        self,
+        client: FakeClient | TrackerClient,
+        tiers: Sequence[Sequence[str]],
+        left_bytes: int = 9,
+        *,
+        sources: Sequence[PeerSource] = (),
+        is_private: bool | None = False,
+        port: int = 6881,
     ) -> None:
         self.now = 0.0
+        self.client = client
         self.left_bytes = left_bytes
         self.peers: list[tuple[tuple[Endpoint, ...], str]] = []
         self.notices: list[tuple[str, str]] = []
@@ -65,12 +74,14 @@ class World:
             InfoHash(b"t" * 20),
             tiers,
             peer_id=PeerId(b"-SW0100-abcdefghijkl"),
-            port=lambda: 6881,
+            port=lambda: port,
             totals=lambda: Totals(1, 2, self.left_bytes),
             on_peers=self.on_peers,
             on_notice=lambda level, text: self.notices.append((level, text)),
             tracker_client=client,
             rng=random.Random(1),
+            sources=sources,
+            is_private=is_private,
             clock=lambda: self.now,
         )
 
@@ -103,7 +114,7 @@ async def test_named_peers_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> Non
             raise OSError("no such host")
         return ["10.0.0.7"]
 
-    monkeypatch.setattr(module, "look_up", look_up)
+    monkeypatch.setattr(names, "look_up", look_up)
     client = FakeClient(AnnounceResponse(named_peers=(("nobody", 1), ("somebody", 2))))
     world = World(client, [["http://t/announce"]])
     world.discovery.start()
@@ -203,7 +214,7 @@ async def test_without_trackers_there_is_nothing_to_do() -> None:
     world.discovery.need_peers()
     world.discovery.completed()
     await world.discovery.stop()
-    assert world.discovery.status() == ()
+    assert world.discovery.status() == []
 
 
 async def test_a_warning_is_passed_on_once_and_recovery_is_good_news() -> None:
@@ -222,8 +233,7 @@ async def test_a_warning_is_passed_on_once_and_recovery_is_good_news() -> None:
 async def test_two_of_us_find_each_other_through_our_tracker_and_leave_it() -> None:
     client = TrackerClient()
     async with TrackerServer("127.0.0.1", 0) as server:
-        seeder = World(client, [server.urls], left_bytes=0)
-        seeder.discovery._port = lambda: 7001
+        seeder = World(client, [server.urls], left_bytes=0, port=7001)
         seeder.discovery.start()
         while seeder.discovery.status()[0].state is not TrackerState.WORKING:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
@@ -235,3 +245,160 @@ async def test_two_of_us_find_each_other_through_our_tracker_and_leave_it() -> N
         await seeder.discovery.stop()
         assert server.store.peer_count == 0
     assert leecher.peers == [((Endpoint("127.0.0.1", 7001),), f"tracker 127.0.0.1:{server.port}")]
+
+
+class FakeSource:
+    """Finds `peers` in each round; "hang" never ends, an error fails it."""
+
+    kind = "dht"
+    interval_s = 900.0
+
+    def __init__(self, *rounds: Sequence[Endpoint] | SwarmError | str) -> None:
+        self.rounds = list(rounds)
+        self.calls: list[str] = []
+        self.news = asyncio.Event()
+        self.membership: Membership | None = None
+
+    def join(self, swarm: Membership) -> None:
+        self.calls.append("join")
+        self.membership = swarm
+
+    async def go_round(self, swarm: Membership) -> int:
+        self.calls.append(f"round of a {'seed' if swarm.is_seed() else 'leecher'} on {swarm.port()}")
+        self.news.set()
+        found = self.rounds.pop(0) if len(self.rounds) > 1 else self.rounds[0]
+        if isinstance(found, str):
+            await asyncio.Event().wait()
+        if isinstance(found, SwarmError):
+            raise found
+        swarm.found([peer for peer in found if isinstance(peer, Endpoint)], "dht")
+        return len(found)
+
+    def leave(self, swarm: Membership) -> None:
+        assert swarm is self.membership
+        self.calls.append("leave")
+
+    async def until_called(self, count: int) -> None:
+        while len(self.calls) < count:
+            self.news.clear()
+            await self.news.wait()
+
+
+class TestSources:
+    async def test_joined_asked_at_once_and_left(self) -> None:
+        source = FakeSource([PEER])
+        world = World(FakeClient("hang"), [], sources=[source])
+        world.discovery.start()
+        await world.has_peers.wait()
+        await world.discovery.stop()
+        assert source.calls == ["join", "round of a leecher on 6881", "leave"]
+        assert world.peers == [((PEER,), "dht")]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    async def test_a_dead_tracker_does_not_hold_up_the_others(self) -> None:
+        source = FakeSource([PEER])
+        world = World(FakeClient("hang"), [["http://t/announce"]], sources=[source])
+        world.discovery.start()
+        await world.has_peers.wait()
+        shown = [(status.kind, status.name) for status in world.discovery.status()]
+        assert shown == [("tracker", "http://t/announce"), ("dht", "dht")]
+        await world.discovery.stop(timeout_s=0.01)
+
+    async def test_need_and_completion_bring_the_next_round_forward(self) -> None:
+        source = FakeSource([PEER])
+        world = World(FakeClient("hang"), [], sources=[source])
+        world.discovery.start()
+        await world.has_peers.wait()
+        world.now = 61.0
+        world.discovery.need_peers()
+        await source.until_called(3)
+        await asyncio.sleep(0)
+        world.now = 122.0
+        world.left_bytes = 0
+        world.discovery.completed()
+        await source.until_called(4)
+        await world.discovery.stop()
+        assert source.calls[-2:] == ["round of a seed on 6881", "leave"]
+
+    async def test_a_failure_is_said_once_and_the_end_of_it_too(self) -> None:
+        source = FakeSource(SwarmError("no nodes"), SwarmError("no nodes"), [PEER])
+        world = World(FakeClient("hang"), [], sources=[source])
+        world.discovery.start()
+        for count in (2, 3, 4):
+            await source.until_called(count)
+            await asyncio.sleep(0)
+            (status,) = world.discovery.status()
+            assert (status.error, status.peers) == (("no nodes", None) if count < 4 else ("", 1))
+            assert status.next_s is not None
+            world.now += status.next_s
+            world.discovery.need_peers()
+        await world.discovery.stop()
+        assert world.notices == [("warning", "dht: no nodes"), ("info", "dht: works again")]
+
+    async def test_stop_interrupts_a_round(self) -> None:
+        source = FakeSource("hang")
+        world = World(FakeClient("hang"), [], sources=[source])
+        world.discovery.start()
+        await source.until_called(2)
+        await world.discovery.stop()
+        assert source.calls[-1] == "leave"
+        source.membership.found([PEER], "dht")  # type: ignore[union-attr]  # it was joined
+        assert world.peers == []
+
+    async def test_private_torrents_have_trackers_alone(self) -> None:
+        source = FakeSource([PEER])
+        world = World(FakeClient("hang"), [["http://t/announce"]], sources=[source], is_private=True)
+        world.discovery.start()
+        world.discovery.need_peers()
+        world.discovery.completed()
+        assert [status.kind for status in world.discovery.status()] == ["tracker"]
+        await world.discovery.stop(timeout_s=0.01)
+        assert source.calls == []
+
+
+class TestHandOver:
+    async def found_by_both(self) -> tuple[World, FakeSource]:
+        """A magnet whose tracker names one peer and whose source two."""
+        source = FakeSource([PEER, Endpoint("10.0.0.2", 2)])
+        client = FakeClient(AnnounceResponse(peers=(PEER,)))
+        world = World(client, [["http://t/announce"]], sources=[source], is_private=None)
+        world.discovery.start()
+        while len(world.peers) < 2:
+            world.has_peers.clear()
+            await world.has_peers.wait()
+        world.peers.clear()
+        return world, source
+
+    async def hand_over(self, world: World, *, is_private: bool, left_bytes: int = 9) -> None:
+        await world.discovery.hand_over(
+            totals=lambda: Totals(0, 0, left_bytes),
+            on_peers=world.on_peers,
+            on_notice=lambda *_: None,
+            is_private=is_private,
+        )
+
+    async def test_gives_the_torrent_what_was_found_for_the_magnet(self) -> None:
+        world, source = await self.found_by_both()
+        await self.hand_over(world, is_private=False)
+        assert sorted(world.peers) == [((PEER,), "tracker t"), ((Endpoint("10.0.0.2", 2),), "dht")]
+        await world.discovery.stop()
+        assert source.calls[-1] == "leave"
+
+    async def test_of_a_private_torrent_ends_the_sources_and_forgets_their_peers(self) -> None:
+        world, source = await self.found_by_both()
+        await self.hand_over(world, is_private=True)
+        assert source.calls[-1] == "leave"
+        assert world.peers == [((PEER,), "tracker t")]
+        assert [status.kind for status in world.discovery.status()] == ["tracker"]
+        await world.discovery.stop()
+
+    async def test_announces_go_on_with_the_torrent_s_totals(self) -> None:
+        world, source = await self.found_by_both()
+        await self.hand_over(world, is_private=False, left_bytes=0)
+        client = world.client
+        assert isinstance(client, FakeClient)
+        await client.until_asked(2)
+        await world.discovery.stop()
+        assert client.events == ["started", "completed", "stopped"]
+        assert client.asked[1][1].left_bytes == 0
+        assert source.calls.count("join") == 1

@@ -1,0 +1,198 @@
+"""One torrent's announces to its trackers: the host of `engine/announcer`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from swarm.base.errors import TrackerError
+from swarm.base.ids import InfoHash, PeerId
+from swarm.base.units import format_span
+from swarm.engine.announcer import Announcer, Due, TrackerStatus
+from swarm.net.names import endpoints_of
+from swarm.session.sources import OnNotice, OnPeers, SourceStatus, Totals
+from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, tracker_name
+
+#: A tracker may answer this slowly before the next one is asked.
+ANNOUNCE_TIMEOUT_S = 15.0
+#: Host names of peers looked up for one answer; hardly any tracker sends names.
+NAMES_MAX = 20
+_NAMES_TIMEOUT_S = 10.0
+
+
+class AnnounceClient(Protocol):
+    """The part of `net.trackers.TrackerClient` that is used here."""
+
+    async def announce(
+        self, url: str, request: AnnounceRequest, timeout_s: float = ...
+    ) -> AnnounceResponse: ...
+
+
+class TrackerAnnounces:
+    """Announces a torrent to its trackers from `start` to `stop`, and passes on the peers they name.
+
+    Args:
+        port: where we listen; asked for each announce.
+        on_peers: gets the peers of an answer, and where they come from ("tracker HOST").
+        on_notice: gets ("info" | "warning", one line fit for a user) when a tracker's state changes.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        info_hash: InfoHash,
+        tiers: Sequence[Sequence[str]],
+        *,
+        peer_id: PeerId,
+        port: Callable[[], int],
+        totals: Callable[[], Totals],
+        on_peers: OnPeers,
+        on_notice: OnNotice,
+        client: AnnounceClient,
+        rng: random.Random,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._info_hash = info_hash
+        self._peer_id = peer_id
+        self._port = port
+        self._totals = totals
+        self._on_peers = on_peers
+        self._on_notice = on_notice
+        self._client = client
+        self._clock = clock
+        self._announcer = Announcer(tiers, rng, key=rng.getrandbits(32))
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._is_stopped = False
+        #: url -> the last that was said of it, so that nothing is said twice.
+        self._said: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Begin announcing; from within a running loop, once, when `totals` are known."""
+        if self._task is not None or self._is_stopped:
+            return
+        if self._totals().left_bytes == 0:
+            # Before the first announce: we join as a seed, and nobody is told of a completed download.
+            self._announcer.completed(self._clock())
+        self._task = asyncio.create_task(self._run(), name=f"trackers of {self._info_hash}")
+        self._task.add_done_callback(report_bug)
+
+    def completed(self) -> None:
+        """Everything is here: trackers are told so."""
+        self._announcer.completed(self._clock())
+        self._news.set()
+
+    def need_peers(self) -> None:
+        """We have too few peers: trackers are asked as early as they allow."""
+        self._announcer.need_peers(self._clock())
+        self._news.set()
+
+    def status(self) -> list[SourceStatus]:
+        """All trackers in the order in which they are tried."""
+        now = self._clock()
+        return [_source_status(tracker, now) for tracker in self._announcer.status()]
+
+    async def stop(self, timeout_s: float) -> None:
+        """Leave: tell those trackers that list us, in `timeout_s` at most. Never raises."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        leaving = self._announcer.stopping()
+        if leaving:
+            farewells = (self._client.announce(due.url, self._request(due), timeout_s) for due in leaving)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    # What a tracker says to that changes nothing any more.
+                    await asyncio.gather(*farewells, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            self._news.clear()
+            for due in self._announcer.due(self._clock()):
+                await self._announce(due)
+            await wait_for_news(self._news, self._announcer.next_wakeup(), self._clock)
+
+    async def _announce(self, due: Due) -> None:
+        try:
+            response = await self._client.announce(due.url, self._request(due), ANNOUNCE_TIMEOUT_S)
+        except TrackerError as error:
+            self._announcer.failed(due.url, error, self._clock())
+            self._say("warning", due.url, error.reason, is_failure=True)
+            return
+        self._announcer.answered(due.url, response, self._clock())
+        if response.warning:
+            self._say("warning", due.url, response.warning)
+        else:
+            self._say("info", due.url, "working")
+        source = f"tracker {tracker_name(due.url)}"
+        if response.peers:
+            self._on_peers(response.peers, source)
+        if response.named_peers:
+            found = await endpoints_of(response.named_peers[:NAMES_MAX], _NAMES_TIMEOUT_S)
+            if found:
+                self._on_peers(found, source)
+
+    def _request(self, due: Due) -> AnnounceRequest:
+        totals = self._totals()
+        return AnnounceRequest(
+            info_hash=self._info_hash,
+            peer_id=self._peer_id,
+            port=self._port(),
+            uploaded_bytes=totals.uploaded_bytes,
+            downloaded_bytes=totals.downloaded_bytes,
+            left_bytes=totals.left_bytes,
+            event=due.event,
+            num_want=due.num_want,
+            key=due.key,
+            tracker_id=due.tracker_id,
+        )
+
+    def _say(self, level: str, url: str, text: str, *, is_failure: bool = False) -> None:
+        """Pass on what changed; a tracker that works from the start is no news."""
+        if self._said.get(url, "working") == text:
+            return
+        self._said[url] = text
+        if level == "info":
+            text = "works again"
+        elif is_failure and (next_at := self._next_at(url)) is not None:
+            text = f"{text}; next try in {format_span(max(0.0, next_at - self._clock()))}"
+        self._on_notice(level, f"tracker {tracker_name(url)}: {text}")
+
+    def _next_at(self, url: str) -> float | None:
+        return next((one.next_at for one in self._announcer.status() if one.url == url), None)
+
+
+def _source_status(tracker: TrackerStatus, now: float) -> SourceStatus:
+    return SourceStatus(
+        kind="tracker",
+        name=tracker.url,
+        state=tracker.state,
+        error=tracker.error,
+        next_s=None if tracker.next_at is None else max(0.0, tracker.next_at - now),
+        peers=tracker.peers,
+        seeds=tracker.seeds,
+        leechers=tracker.leechers,
+    )
+
+
+async def wait_for_news(news: asyncio.Event, wakeup_at: float | None, clock: Callable[[], float]) -> None:
+    """Until there are news, or until `wakeup_at` has come."""
+    wait_s = None if wakeup_at is None else max(0.0, wakeup_at - clock())
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            await news.wait()
+
+
+def report_bug(task: asyncio.Task[None]) -> None:
+    """For tasks that nobody waits for: one that ends with an error must not end in silence."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        task.get_loop().call_exception_handler(
+            {"message": f"{task.get_name()} failed", "exception": error, "task": task}
+        )
