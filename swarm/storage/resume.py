@@ -169,7 +169,7 @@ async def load(path: Path) -> ResumeRecord | None:
     """The record at `path`; None where there is none.
 
     Raises:
-        StorageError: it is damaged; it was set aside as `NAME.broken`.
+        StorageError: it is damaged; it was set aside as `NAME.broken-DATE`.
     """
     raw = await sealed.read(path, _RECORD_BYTES_MAX)
     if raw is None:

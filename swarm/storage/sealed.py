@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import hashlib
 import os
+import time
 from pathlib import Path
 
 import aiofiles
-import aiofiles.os
 
 from swarm.base.errors import StorageError
 from swarm.storage.faults import storage_error
@@ -45,29 +47,66 @@ async def read(path: Path, bytes_max: int) -> bytes | None:
 
 
 async def set_aside(path: Path, reason: str) -> StorageError:
-    """Rename a broken file to `NAME.broken`; returns the error that says so."""
-    aside = path.with_name(path.name + ".broken")
-    with contextlib.suppress(OSError):
-        await aiofiles.os.replace(path, aside)
+    """Rename a broken file to `NAME.broken-DATE`, so that nothing is lost of it; the error says so.
+
+    What was set aside before stays: DATE is in UTC to the second, and numbered where that is taken.
+    """
+
+    def rename() -> Path:
+        stem = f"{path.name}.broken-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        aside = path.with_name(stem)
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = path.with_name(f"{stem}-{number}")
+        with contextlib.suppress(OSError):
+            os.replace(path, aside)
+        return aside
+
+    aside = await asyncio.to_thread(rename)
     return StorageError(f"{reason}; it was set aside as {aside.name}", path=str(path))
 
 
 async def replace(path: Path, raw: bytes) -> None:
-    """Write a file so that at every moment the old or the new one is there whole.
+    """Write a file so that at every moment, also after a power cut, the old or the new one is there whole.
+
+    When it returns the new one is on the disk.
 
     Raises:
         StorageError: it could not be written; the old one is still there.
     """
+    await asyncio.to_thread(replace_now, path, raw)
+
+
+def replace_now(path: Path, raw: bytes) -> None:
+    """As `replace`, blocking."""
     scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        await aiofiles.os.makedirs(path.parent, exist_ok=True)
-        async with aiofiles.open(scratch, "wb") as file:
-            await file.write(raw)
-            await file.flush()
-            os_fsync = aiofiles.os.wrap(os.fsync)
-            await os_fsync(file.fileno())
-        await aiofiles.os.replace(scratch, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(scratch, "wb") as file:
+            file.write(raw)
+            file.flush()
+            # Before the rename: else the new name could outlive a power cut without its bytes.
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+        sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
-            await aiofiles.os.remove(scratch)
+            scratch.unlink()
         raise storage_error(error, path) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in `folder` are on the disk: a file's own sync does not cover its name.
+
+    Raises:
+        OSError: the disk failed. File systems that cannot sync folders are no error.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 from pathlib import Path
 
 import pytest
@@ -27,8 +30,37 @@ async def test_a_file_is_replaced_read_and_set_aside(tmp_path: Path) -> None:
     await sealed.replace(path, b"new and long")
     assert await sealed.read(path, 5) == b"new an"
     error = await sealed.set_aside(path, "it is broken")
-    assert str(error) == f"{path}: it is broken; it was set aside as file.broken"
-    assert [entry.name for entry in path.parent.iterdir()] == ["file.broken"]
+    (aside,) = path.parent.iterdir()
+    assert str(error) == f"{path}: it is broken; it was set aside as {aside.name}"
+    assert re.fullmatch(r"file\.broken-\d{8}T\d{6}Z", aside.name)
+
+
+async def test_what_was_set_aside_before_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for number in range(3):
+        path.write_bytes(b"%d" % number)
+        await sealed.set_aside(path, "it is broken")
+    assert sorted(entry.read_bytes() for entry in tmp_path.iterdir()) == [b"0", b"1", b"2"]
+
+
+async def test_the_bytes_reach_the_disk_before_the_name_and_the_name_before_the_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "bytes")
+        fsync(descriptor)
+
+    def noted_replace(source: Path, target: Path) -> None:
+        done.append("name")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    await sealed.replace(tmp_path / "file", b"new")
+    assert done == ["bytes", "name", "folder"]
 
 
 async def test_a_folder_in_its_place_is_an_error_that_names_it(tmp_path: Path) -> None:
