@@ -17,6 +17,7 @@ class PeerConnected:
     """A link is open and both handshakes are read; `peer` is the host's number for the link.
 
     `endpoint` is where the link goes; of an incoming one its port is not where the peer listens.
+    `is_greeted`: the link was made while the metadata was not known; it was told that we have nothing.
     """
 
     peer: int
@@ -26,6 +27,7 @@ class PeerConnected:
     has_fast: bool
     has_extended: bool
     has_dht: bool = False
+    is_greeted: bool = False
 
 
 @dataclass(slots=True)

@@ -30,17 +30,9 @@ class Candidate:
 class PeerBook:
     """Decides whom to dial and whom to let in."""
 
-    def __init__(
-        self,
-        own_id: PeerId,
-        settings: EngineSettings,
-        rng: random.Random,
-        now: float,
-        *,
-        is_private: bool = False,
-    ) -> None:
+    def __init__(self, own_id: PeerId, settings: EngineSettings, rng: random.Random, now: float) -> None:
         self._own_id = own_id
-        self._is_private = is_private
+        self._is_private = False
         self._settings = settings
         self._rng = rng
         self._candidates: dict[Endpoint, Candidate] = {}
@@ -56,9 +48,7 @@ class PeerBook:
 
     def found(self, endpoints: Iterable[Endpoint], source: str, now: float) -> int:
         """Note addresses; returns how many were new. What does not fit is left out."""
-        # BEP 27: a private torrent's peers come from its trackers alone; whom the user names is the
-        # user's choice.
-        if self._is_private and source != "user" and not source.startswith("tracker"):
+        if self._is_private and not _is_private_source(source):
             return 0
         fresh = 0
         for endpoint in endpoints:
@@ -72,6 +62,14 @@ class PeerBook:
             self._earliest = None
             fresh += 1
         return fresh
+
+    def become_private(self) -> None:
+        """BEP 27: from now on peers come from the trackers and the user alone; others are forgotten."""
+        self._is_private = True
+        for endpoint, candidate in list(self._candidates.items()):
+            if not _is_private_source(candidate.source):
+                del self._candidates[endpoint]
+        self._earliest = None
 
     def take(self, connected_count: int, *, skip_seeds: bool, now: float) -> list[Endpoint]:
         """The addresses to dial now, within the limits on connections, attempts and their rate."""
@@ -168,6 +166,8 @@ class PeerBook:
             return "it is ourselves"
         if self.is_banned(endpoint) or peer_id in self._banned_ids:
             return "it is banned"
+        if self._is_private and is_outgoing and not _is_private_source(self._source_of(endpoint)):
+            return "the torrent is private, and no tracker named it"
         if peer_id in connected_ids:
             return "it is connected already"
         if connected_count >= self._settings.connections_max:
@@ -176,7 +176,8 @@ class PeerBook:
 
     def connected(self, endpoint: Endpoint, *, is_outgoing: bool) -> None:
         if is_outgoing:
-            candidate = self._dialling.pop(endpoint, None) or Candidate(endpoint, "host")
+            candidate = self._dialling.pop(endpoint, None) or self._connected.get(endpoint)
+            candidate = candidate or Candidate(endpoint, "host")
             candidate.failures = 0
             self._connected[endpoint] = candidate
 
@@ -211,6 +212,10 @@ class PeerBook:
         self._candidates.pop(endpoint, None)
         self._earliest = None
 
+    def _source_of(self, endpoint: Endpoint) -> str:
+        candidate = self._dialling.get(endpoint) or self._connected.get(endpoint)
+        return "user" if candidate is None else candidate.source
+
     def is_banned(self, endpoint: Endpoint) -> bool:
         return endpoint.host in self._banned_hosts
 
@@ -221,3 +226,8 @@ class PeerBook:
     @property
     def dialling_count(self) -> int:
         return len(self._dialling)
+
+
+def _is_private_source(source: str) -> bool:
+    """BEP 27: a private torrent's peers come from its trackers; whom the user names is the user's choice."""
+    return source == "user" or source.startswith("tracker")

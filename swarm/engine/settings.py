@@ -107,3 +107,25 @@ class EngineSettings:
     unasked_blocks_max: int = 8
     #: How often the desks look at their clocks while data flows.
     tick_s: float = 1.0
+
+    #: Pieces of metadata asked of one peer at a time: at first, and at the most (Transmission refuses more
+    #: than 64).
+    metadata_depth_start: int = 16
+    metadata_depth_max: int = 64
+    #: A piece of metadata asked for so long ago may be asked of a second peer ...
+    metadata_hurry_s: float = 1.0
+    #: ... and who has sent nothing that it was asked for in so long is not asked again for a while.
+    metadata_timeout_s: float = 10.0
+    #: So long rests who refused, or did not answer.
+    metadata_rest_s: float = 30.0
+    #: Peers may disagree on the size, or lie: so many tries at a time, each at most 32 MiB of memory.
+    metadata_drafts_max: int = 3
+    #: A try may give way to another size's after so long.
+    metadata_draft_s: float = 20.0
+    #: When places are short, who could not help for so long gives its own to others.
+    metadata_useless_s: float = 30.0
+    #: Of one link's requests for metadata so many times the number of its pieces are answered ...
+    metadata_served_factor: int = 3
+    #: ... so many more rejected, then it is a flood. So many unasked pieces are one, too.
+    metadata_requests_spare: int = 256
+    metadata_unasked_max: int = 64

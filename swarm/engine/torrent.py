@@ -30,6 +30,7 @@ from swarm.engine.commands import (
     SendMessages,
     StoreBlocks,
 )
+from swarm.engine.crossing import crossed_links
 from swarm.engine.events import (
     BlocksSent,
     CandidatesFound,
@@ -50,6 +51,7 @@ from swarm.engine.events import (
 )
 from swarm.engine.greeting import Greeting
 from swarm.engine.holdings import Holdings
+from swarm.engine.metadata_uploads import MetadataUploads
 from swarm.engine.peer import Peer
 from swarm.engine.peer_book import PeerBook
 from swarm.engine.picker import UNWANTED, Picker
@@ -103,6 +105,8 @@ class TorrentEngine:
         now: monotonic seconds, the same clock as in every later call.
         partials: piece -> mask of blocks that the host has stored already; those of no use are passed over,
             see `partial_blocks`.
+        info: the info dictionary as found, for peers that have only a magnet link; empty: they get none.
+        book: the addresses known from fetching the metadata.
     """
 
     def __init__(
@@ -122,6 +126,8 @@ class TorrentEngine:
         dht_port: int | None = None,
         is_sequential: bool = False,
         partials: Mapping[int, int] | None = None,
+        info: bytes = b"",
+        book: PeerBook | None = None,
     ) -> None:
         self.have = have
         self._geometry = geometry
@@ -146,6 +152,7 @@ class TorrentEngine:
         self._uploads = Uploads(have, self._availability, self._spreading, settings, self._send, self._serve)
         self._holdings = Holdings(self._availability, self._picker, self._spreading, self._send)
         self._is_private = is_private
+        self._metadata = MetadataUploads(info, settings)
         self._greeting = Greeting(
             info_hash,
             settings,
@@ -153,10 +160,13 @@ class TorrentEngine:
             listen_port=listen_port,
             dht_port=dht_port,
             is_private=is_private,
+            metadata_bytes=self._metadata.total_bytes,
         )
         self._choker = Choker(settings, rng, self._choke, self._unchoke)
         self._own_address = OwnAddress(listen_port)
-        self._book = PeerBook(peer_id, settings, rng, now, is_private=is_private)
+        self._book = book or PeerBook(peer_id, settings, rng, now)
+        if is_private:
+            self._book.become_private()
         self._download = Rate(now, settings.rate_window_s)
         self._upload = Rate(now, settings.rate_window_s)
         self._now = now
@@ -186,6 +196,7 @@ class TorrentEngine:
         #: What peers send us of each extension, by the ids that we have told them (BEP 10).
         self._extensions: dict[int, Callable[[Peer, bytes, float], None]] = {
             LOCAL_IDS["lt_donthave"]: self._on_dont_have,
+            LOCAL_IDS["ut_metadata"]: self._on_metadata,
         }
 
     # -- the door -------------------------------------------------------------------------------
@@ -298,7 +309,8 @@ class TorrentEngine:
     # -- peers come and go ----------------------------------------------------------------------
 
     def _peer_connected(self, event: PeerConnected, now: float) -> None:
-        self._settle_crossed_dials(event, now)
+        for peer in crossed_links(self._peers.values(), event, self._book, self._settings, now):
+            self._drop(peer, "it is connected already", now)
         ids = [peer.peer_id for peer in self._peers.values()]
         refusal = self._book.refusal(
             event.endpoint,
@@ -338,22 +350,10 @@ class TorrentEngine:
             is_upload_only=self.is_complete,
             # What only we have must leave us once, not once for each newcomer.
             has_gifts=self.have.count > 0 and not self._spreading.is_active,
+            is_greeted=event.is_greeted,
         )
         if greeting:
             self._send(peer, greeting)
-
-    def _settle_crossed_dials(self, event: PeerConnected, now: float) -> None:
-        """Two that dial each other at once must not both refuse the other's link: the same one stays.
-
-        Only a link just made gives way, and only to its own host: nobody pushes a peer out by its id.
-        """
-        if not self._book.is_preferred(event.peer_id, is_outgoing=event.is_outgoing):
-            return
-        for peer in list(self._peers.values()):
-            is_crossed = peer.is_outgoing != event.is_outgoing and peer.endpoint.host == event.endpoint.host
-            is_new = now - peer.connected_at < self._settings.crossed_dials_s
-            if peer.peer_id == event.peer_id and is_crossed and is_new:
-                self._drop(peer, "it is connected already", now)
 
     def _forget(self, peer: Peer, now: float, *, is_welcome: bool = True) -> None:
         """The link is gone: take everything back."""
@@ -362,6 +362,7 @@ class TorrentEngine:
         del self._peers[peer.number]
         self._holdings.gone(peer)
         self._choker.lost(peer)
+        self._metadata.lost(peer.number)
         if self._spreading.is_active:
             self._spreading.lost(peer)
         has_served = peer.download.total_bytes > 0
@@ -496,6 +497,13 @@ class TorrentEngine:
         if piece < self._geometry.piece_count and self._holdings.lost(peer, piece) and not peer.has_fast:
             # No reject will come for what it was asked of that piece.
             self._requests.take_back_piece(peer, piece)
+
+    def _on_metadata(self, peer: Peer, payload: bytes, now: float) -> None:
+        """BEP 9: `peer` has come with a magnet link."""
+        answer = self._metadata.answer(peer.number, payload)
+        extended_id = peer.extensions.get("ut_metadata")
+        if answer is not None and extended_id:
+            self._send(peer, [Extended(extended_id, answer)])
 
     def _drop_if_useless(self, peer: Peer, now: float) -> None:
         """Two that want nothing of each other free their places for others."""
