@@ -1,8 +1,8 @@
 """A libtorrent session in a process of its own: one torrent, JSON lines, ends when stdin closes.
 
-Events: `listening` (port), `ready` (a seeder has checked, a leecher has begun), `complete`; and once a
-second `totals` (uploaded, downloaded: bytes of content). Each carries `at`, time.monotonic of this
-machine, so that the reader's own delay does not count.
+Events: `listening` (port), `ready` (a seeder has checked, a leecher has begun), `metadata` (a magnet link's
+is known), `complete`; and once a second `totals` (uploaded, downloaded: bytes of content). Each carries
+`at`, time.monotonic of this machine, so that the reader's own delay does not count.
 """
 
 from __future__ import annotations
@@ -16,6 +16,17 @@ import time
 from typing import Any
 
 import libtorrent as lt
+
+#: What makes a DHT of neighbours on one machine possible: no limits for nodes of one network.
+DHT_SETTINGS = {
+    "enable_dht": True,
+    "dht_restrict_routing_ips": False,
+    "dht_restrict_search_ips": False,
+    "dht_ignore_dark_internet": False,
+    "dht_enforce_node_id": False,
+    "dht_prefer_verified_node_ids": False,
+    "dht_block_ratelimit": 100_000,
+}
 
 LOOPBACK = "127.0.0.1"
 
@@ -72,6 +83,8 @@ def run(arguments: argparse.Namespace) -> None:
     settings = session_settings(not arguments.defaults)
     if arguments.up:
         settings["upload_rate_limit"] = arguments.up
+    if arguments.dht:
+        settings |= {**DHT_SETTINGS, "dht_bootstrap_nodes": arguments.dht}
     session = lt.session(settings)
     if arguments.up:
         # Peers on this machine and the local network are exempt from limits and slots otherwise.
@@ -80,7 +93,8 @@ def run(arguments: argparse.Namespace) -> None:
         session.set_peer_class_filter(everybody)
     say("listening", port=session.listen_port())
 
-    params = lt.load_torrent_file(arguments.torrent)
+    is_magnet = arguments.torrent.startswith("magnet:")
+    params = (lt.parse_magnet_uri if is_magnet else lt.load_torrent_file)(arguments.torrent)
     params.save_path = arguments.folder
     params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     handle = session.add_torrent(params)
@@ -98,6 +112,8 @@ def run(arguments: argparse.Namespace) -> None:
             if isinstance(alert, lt.torrent_finished_alert) and not said:
                 said = True
                 say("ready" if arguments.role == "seed" else "complete")
+            elif isinstance(alert, lt.metadata_received_alert):
+                say("metadata")
             elif isinstance(alert, lt.torrent_error_alert | lt.file_error_alert):
                 say("error", message=alert.message())
         if time.monotonic() - told_at >= 1.0:
@@ -118,11 +134,12 @@ def _stop_at_end_of_stdin() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("role", choices=["seed", "leech"])
-    parser.add_argument("torrent")
+    parser.add_argument("torrent", help="a file, or a magnet link")
     parser.add_argument("folder", help="where the content is or will be")
     parser.add_argument("--peer", action="append", default=[], metavar="HOST:PORT")
     parser.add_argument("--defaults", action="store_true", help="libtorrent's own settings, not tuned ones")
     parser.add_argument("--up", type=int, default=0, metavar="BYTES", help="a second, all peers together")
+    parser.add_argument("--dht", metavar="HOST:PORT", help="take part in the DHT, from this node on")
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
     run(parser.parse_args())

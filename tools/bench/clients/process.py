@@ -126,6 +126,12 @@ class Process:
         tail = "".join(f"\n    {line.text}" for line in list(self._lines)[-15:])
         return ClientError(f"{name} (pid {self.pid}, exit {self._popen.poll()}): {what}{tail}")
 
+    def send_line(self, text: str) -> None:
+        """Write a line to its stdin."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.write(text.encode() + b"\n")
+        self._popen.stdin.flush()
+
     @property
     def is_running(self) -> bool:
         return self._popen.poll() is None
