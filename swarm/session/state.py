@@ -52,12 +52,20 @@ class ResumeKeeper:
         self._saving = asyncio.Lock()
         self._synced = Bitfield(0)
         self._synced_at = float("-inf")
+        #: Pieces that were written before a sync that failed. Linux throws such pages away and reports success
+        #: from then on ("fsyncgate"): only hashing can tell what is on the disk.
+        self._doubtful = Bitfield(0)
         self._has_warned = False
 
     def start(self, synced: Bitfield) -> None:
         """`synced`: the pieces known to be on the disk already."""
         self._synced = synced.copy()
+        self._doubtful = Bitfield(len(synced))
         self._synced_at = asyncio.get_running_loop().time()
+
+    def lost(self, piece: int) -> None:
+        """`piece` is not on the disk any more; it must be written and synced anew."""
+        self._synced.discard(piece)
 
     def touch(self) -> None:
         """Something worth saving has happened; nothing runs while nothing does."""
@@ -68,21 +76,32 @@ class ResumeKeeper:
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
         # It ends only when the disk has it all: what came last must survive a power cut as well.
-        while self._is_dirty or self._synced.count != self._have().count:
+        while self._is_dirty or any(piece not in self._synced for piece in self._trusted()):
             await asyncio.sleep(self._save_s)
             if loop.time() - self._synced_at >= self._sync_s:
-                await self._sync()
+                await self.sync()
                 self._is_dirty = True
             if self._is_dirty:
                 await self.save(is_clean=False)
 
-    async def _sync(self) -> None:
-        synced = self._have().copy()
+    def _trusted(self) -> Bitfield:
+        """What we have, without what a failed sync may have lost."""
+        trusted = self._have().copy()
+        for piece in self._doubtful:
+            trusted.discard(piece)
+        return trusted
+
+    async def sync(self) -> None:
+        """Force what was written to the disk; a failure is told to the user and remembered."""
+        synced = self._trusted()
         self._synced_at = asyncio.get_running_loop().time()
         try:
             # A thread of its own: a slow disk must not keep the hashing threads waiting.
             await asyncio.to_thread(self._files.sync)
         except StorageError as error:
+            for piece in self._have():
+                if piece not in self._synced:
+                    self._doubtful.add(piece)
             self._warn(error)
             return
         self._synced = synced
@@ -98,7 +117,9 @@ class ResumeKeeper:
     async def _save_alone(self, *, is_clean: bool) -> None:
         self._is_dirty = False
         record = self._snapshot(self._synced)
-        record.is_clean = is_clean
+        record.verified = self._trusted()
+        # Where something is in doubt the next run has to look: what is not verified may be there.
+        record.is_clean = is_clean and not self._doubtful.count
         try:
             record.signature = await asyncio.to_thread(self._files.signature)
             await resume.save(self.path, record)

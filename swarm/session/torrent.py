@@ -298,7 +298,11 @@ class Torrent:
         geometry = self.metainfo.geometry
         pieces = [self._layout.pieces_of(index, geometry) for index in range(len(self.metainfo.files))]
         signature = await self._disk.run(self.files.signature)
-        return resume.weigh(record, signature, pieces, resume.boot_id())
+
+        def reach(index: int, piece: int) -> int:
+            return self.files.signed_length(index, geometry.piece_offset(piece) + geometry.piece_bytes(piece))
+
+        return resume.weigh(record, signature, pieces, resume.boot_id(), reach)
 
     async def _check(self) -> None:
         geometry = self.metainfo.geometry

@@ -17,6 +17,7 @@ from swarm.base.errors import StorageError
 from swarm.metainfo.files import FileRange, Layout
 from swarm.storage.descriptors import Descriptors, open_below
 from swarm.storage.faults import storage_error
+from swarm.storage.sealed import sync_folder
 from swarm.storage.vectors import Cursor, data_regions, read_all, write_all
 
 #: Descriptors of one torrent that stay open (defaults.md: 100 files).
@@ -57,6 +58,8 @@ class ContentFiles:
         self._lock = threading.Lock()
         self._allocated: set[int] = set()
         self._dirty: set[int] = set()
+        #: Files whose names were synced: once is enough.
+        self._named: set[int] = set()
 
     #: The part file's place among the file indices.
     PART = -1
@@ -273,25 +276,52 @@ class ContentFiles:
             )
         return signed
 
+    def signed_length(self, index: int, content_end: int) -> int:
+        """How long the file that `signature` signs for `index` must be to hold its bytes below `content_end`."""
+        file = self.layout.files[index]
+        end = min(content_end, file.offset + file.length)
+        return end if index in self._unwanted and not self._exists(index) else end - file.offset
+
     def sync(self) -> None:
-        """Wait until everything written so far has reached the disk.
+        """Wait until everything written so far has reached the disk, with the names of new files.
 
         Raises:
             StorageError: the disk failed; what was written since the last `sync` may be lost.
         """
         with self._lock:
             dirty, self._dirty = self._dirty, set()
-        for index in dirty:
+        folders: dict[Path, None] = {}
+        for index in sorted(dirty):
             try:
                 # Not for writing: that would create a file that somebody has deleted meanwhile.
                 with self._descriptors.opened(index, is_writable=False) as descriptor:
                     os.fdatasync(descriptor)
+                if index not in self._named:
+                    folders.update(dict.fromkeys(self._folders_of(index)))
             except FileNotFoundError:
                 continue  # the record's signatures will tell
             except OSError as error:
-                with self._lock:
-                    self._dirty |= dirty
+                self._still_dirty(dirty)
                 raise storage_error(error, self.path_of(index)) from None
+        for folder in folders:
+            try:
+                sync_folder(folder)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                self._still_dirty(dirty)
+                raise storage_error(error, folder) from None
+        self._named |= dirty
+
+    def _still_dirty(self, indices: set[int]) -> None:
+        with self._lock:
+            self._dirty |= indices
+
+    def _folders_of(self, index: int) -> list[Path]:
+        """The folders whose entries lead to the file, up to the one that the user named."""
+        path = self.path_of(index)
+        depth = 1 if index == self.PART else len(self.layout.files[index].path) + 1
+        return list(path.parents)[:depth]
 
     def remove_part_file(self) -> None:
         """Delete the part file: nothing unselected shares a piece with the selection any more.

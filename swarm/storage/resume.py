@@ -8,7 +8,7 @@ been synced. Whatever is not trusted is hashed again.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,11 +126,13 @@ def weigh(
     signature: Sequence[tuple[int, int]],
     pieces_of_file: Sequence[range],
     boot_id: bytes,
+    reach: Callable[[int, int], int],
 ) -> Trust:
     """Decide what of `record` still holds for files that now look like `signature`.
 
     Args:
         pieces_of_file: by file, the pieces that hold bytes of it.
+        reach: (file, piece) -> how long what was signed must be to hold all of the piece.
     """
     if len(signature) != len(record.signature):
         return Trust.nothing(len(record.verified))
@@ -139,15 +141,18 @@ def weigh(
     verified = (record.verified if is_same_boot else record.synced).copy()
     newest_ns = record.saved_at_ns + (0 if record.is_clean else _CRASH_SLACK_NS)
     is_unchanged = record.is_clean and verified.count == record.verified.count
-    for now, then, pieces in zip(signature, record.signature, pieces_of_file, strict=True):
+    for index, (now, then) in enumerate(zip(signature, record.signature, strict=True)):
         if now == then:
             continue
         is_unchanged = False
-        # After a crash our own last writes are younger than the record; sizes only grow.
-        if not record.is_clean and now[0] >= then[0] and now[1] <= newest_ns:
+        # After a crash our own last writes are younger than the record.
+        may_be_ours = not record.is_clean and now[1] <= newest_ns
+        # While a system runs files only grow; a power cut takes back what was not synced, and no more.
+        if may_be_ours and now[0] >= then[0]:
             continue
-        for piece in pieces:
-            verified.discard(piece)
+        for piece in pieces_of_file[index]:
+            if not may_be_ours or is_same_boot or reach(index, piece) > now[0]:
+                verified.discard(piece)
     synced = Bitfield(len(verified))
     for piece in verified:
         if record.synced.flags[piece]:

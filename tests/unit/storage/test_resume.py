@@ -63,7 +63,7 @@ SIGNATURE = [(100, SAVED - 9 * S), (200, SAVED - 9 * S)]
 def weighed(
     record: ResumeRecord, signature: list[tuple[int, int]], boot_id: bytes = BOOT
 ) -> tuple[str, bool]:
-    trust = weigh(record, signature, PIECES, boot_id)
+    trust = weigh(record, signature, PIECES, boot_id, lambda index, piece: (piece - index + 1) * 60)
     assert all(piece in trust.verified for piece in trust.synced)
     return drawn(trust.verified), trust.is_content_unchanged
 
@@ -111,6 +111,12 @@ def test_crash_with_a_file_that_became_shorter_loses_its_pieces() -> None:
 def test_reboot_keeps_only_what_was_synced(is_clean: bool, boot_id: bytes) -> None:
     record = record_of("****", "* * ", SIGNATURE, is_clean=is_clean)
     assert weighed(record, SIGNATURE, boot_id) == ("* * ", False)
+
+
+def test_power_cut_that_made_a_file_shorter_keeps_the_synced_pieces_below() -> None:
+    record = record_of("****", "****", SIGNATURE, is_clean=False)
+    assert weighed(record, [SIGNATURE[0], (120, SAVED - 20 * S)], b"boot-2") == ("*** ", False)
+    assert weighed(record, [(-1, 0), SIGNATURE[1]], b"boot-2") == ("  **", False)
 
 
 def test_clean_stop_with_all_synced_is_believed_after_a_reboot() -> None:
