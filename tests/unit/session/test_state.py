@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from pathlib import Path
+
+import pytest
 
 from swarm.base.bitfield import Bitfield
 from swarm.session.state import ResumeKeeper
@@ -108,3 +112,48 @@ async def test_trouble_is_told_once_and_tried_again(tmp_path: Path) -> None:
     await world.settled()
     assert await resume.load(world.keeper.path) is not None
     world.files.close()
+
+
+async def test_pieces_of_a_failed_sync_are_not_believed_although_the_next_one_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux throws away what it could not write, and says so once."""
+    world = World(tmp_path)
+    world.keeper.start(Bitfield(4))
+    world.files.write(0, [memoryview(content_of(LAYOUT))])
+    world.have.add(1)
+    await world.keeper.sync()
+    world.have.add(2)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", refuse)
+        world.files.note_all_dirty()
+        await world.keeper.sync()
+    world.have.add(3)
+    world.keeper.touch()
+    await world.settled()
+    await world.keeper.save(is_clean=True)
+    record = await resume.load(world.keeper.path)
+    assert record is not None
+    assert list(record.verified) == list(record.synced) == [1, 3]
+    # The next run must look for the piece.
+    assert not record.is_clean
+    (notice,) = world.notices
+    assert "input/output error" in notice
+    world.files.close()
+
+
+async def test_lost_piece_that_came_again_is_not_taken_for_synced(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.have.add(1)
+    world.keeper.start(world.have)
+    world.keeper.lost(1)
+    await world.keeper.save(is_clean=False)
+    record = await resume.load(world.keeper.path)
+    assert record is not None
+    assert list(record.verified) == [1]
+    assert list(record.synced) == []
+    world.files.close()
+
+
+def refuse(descriptor: int) -> None:
+    raise OSError(errno.EIO, "Input/output error")
