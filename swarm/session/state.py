@@ -52,8 +52,8 @@ class ResumeKeeper:
         self._saving = asyncio.Lock()
         self._synced = Bitfield(0)
         self._synced_at = float("-inf")
-        #: Pieces that were written before a sync that failed. Linux throws such pages away and reports success
-        #: from then on ("fsyncgate"): only hashing can tell what is on the disk.
+        #: Pieces that were written before a sync that failed. Linux throws such pages away and reports
+        #: success from then on ("fsyncgate"): only hashing can tell what is on the disk.
         self._doubtful = Bitfield(0)
         self._has_warned = False
 

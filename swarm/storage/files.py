@@ -277,7 +277,7 @@ class ContentFiles:
         return signed
 
     def signed_length(self, index: int, content_end: int) -> int:
-        """How long the file that `signature` signs for `index` must be to hold its bytes below `content_end`."""
+        """How long what `signature` signs for `index` must be to hold its bytes below `content_end`."""
         file = self.layout.files[index]
         end = min(content_end, file.offset + file.length)
         return end if index in self._unwanted and not self._exists(index) else end - file.offset
