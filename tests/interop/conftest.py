@@ -12,6 +12,7 @@ import pytest
 from tests.interop.cases import CONTENTS, Case
 from tools.bench.clients import (
     CLIENTS,
+    NO_NODE,
     Client,
     SwarmTracker,
     Torrent,
@@ -37,12 +38,15 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def client_or_skip(name: str) -> Client:
-    """The client called `name`; where it is not installed the test is skipped, in CI it fails."""
+    """The client called `name`; where it is not installed the test is skipped, in CI it fails.
+
+    Peers from npm are tested where there is node; that alone is not for CI to install.
+    """
     client = CLIENTS[name]()
     missing = client.missing()
     if missing is None:
         return client
-    if os.environ.get("CI") == "true":
+    if os.environ.get("CI") == "true" and missing != NO_NODE:
         pytest.fail(missing)
     pytest.skip(missing)
 

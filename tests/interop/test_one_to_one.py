@@ -1,4 +1,4 @@
-"""libtorrent, aria2 and transmission seed to us and leech from us, found through our tracker.
+"""libtorrent, aria2, transmission and webtorrent seed to us and leech from us, found through our tracker.
 
 A test moves all contents side by side: these clients wait for seconds before they dial or unchoke.
 """
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 START_TIMEOUT_S = 30
 TRANSFER_TIMEOUT_S = 60
 
-each_client = pytest.mark.parametrize("name", ["libtorrent", "aria2", "transmission"])
+each_client = pytest.mark.parametrize("name", ["libtorrent", "aria2", "transmission", "webtorrent"])
 
 
 def side_by_side(move: Callable[[Case], str | None]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from tools.bench.clients.swarm_client import Swarm
 from tools.bench.clients.torrents import Torrent, first_difference, make_torrent, write_random, write_tree
 from tools.bench.clients.trackers import Opentracker, SwarmTracker, Tracker
 from tools.bench.clients.transmission_client import Transmission
+from tools.bench.clients.webtorrent_client import NO_NODE, Webtorrent
 
 #: What `--pairs` calls it -> its class.
 CLIENTS: dict[str, type[Client]] = {
@@ -19,12 +20,14 @@ CLIENTS: dict[str, type[Client]] = {
     "libtorrent-defaults": LibtorrentDefaults,
     "aria2": Aria2,
     "transmission": Transmission,
+    "webtorrent": Webtorrent,
     "floor": Floor,
 }
 
 __all__ = [
     "CLIENTS",
     "LOOPBACK",
+    "NO_NODE",
     "Aria2",
     "Client",
     "ClientError",
@@ -41,6 +44,7 @@ __all__ = [
     "Tracker",
     "Transmission",
     "Usage",
+    "Webtorrent",
     "first_difference",
     "make_torrent",
     "write_random",

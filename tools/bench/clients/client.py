@@ -84,7 +84,8 @@ class Client(ABC):
         is_dialling_loopback: connects to 127.0.0.1 when a tracker names it. Transmission 3 ignores every
             address in 127.0.0.0/8 and ::1 ("martian") and waits to be dialled.
         is_tracked: asks the torrent's tracker for peers.
-        is_making_empty_files: a file of no bytes is there at the end (Transmission 3 leaves it out).
+        is_making_empty_files: a file of no bytes is there at the end (Transmission 3 and webtorrent leave it
+            out).
         is_alone_on_host: knows one peer per address, whatever the port (Transmission 3): several of one swarm
             need an address each.
 
