@@ -1,4 +1,4 @@
-"""Identities: info-hashes and peer ids."""
+"""Identities: info-hashes, peer ids, node ids."""
 
 from __future__ import annotations
 
@@ -58,6 +58,25 @@ class PeerId(bytes):
         """Our prefix and twelve random letters, safe in any log or URL."""
         tail = bytes(rng.choice(_PEER_ID_ALPHABET) for _ in range(20 - len(PEER_ID_PREFIX)))
         return cls(PEER_ID_PREFIX + tail)
+
+
+class NodeId(bytes):
+    """The 20 bytes that place a node of the DHT: near is what differs in low bits only (BEP 5)."""
+
+    __slots__ = ()
+
+    def __new__(cls, raw: bytes) -> NodeId:
+        if len(raw) != 20:
+            raise ValueError(f"a node id has 20 bytes, not {len(raw)}")
+        return super().__new__(cls, raw)
+
+    @classmethod
+    def generate(cls, rng: random.Random) -> NodeId:
+        """Anywhere; `swarm.dht.identity` makes those that fit an address (BEP 42)."""
+        return cls(rng.randbytes(20))
+
+    def __repr__(self) -> str:
+        return f"NodeId({self.hex()})"
 
 
 #: BEP 20's table and the clients that came after it; only those seen in the wild today.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
+#: What is kept secret: the key that a signature is made with grows from it (RFC 8032).
+SEED_BYTES = 32
 
 
 def is_signed_by(public_key: bytes, signature: bytes, message: bytes) -> bool:
@@ -16,3 +18,13 @@ def is_signed_by(public_key: bytes, signature: bytes, message: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def public_key_of(seed: bytes) -> bytes:
+    """The 32 bytes by which others know the owner of `seed` (32 bytes); ValueError for another size."""
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+
+
+def signature_of(seed: bytes, message: bytes) -> bytes:
+    """The 64 bytes that only the owner of `seed` (32 bytes) can make; ValueError for another size."""
+    return Ed25519PrivateKey.from_private_bytes(seed).sign(message)

@@ -1,0 +1,89 @@
+"""Meters: how much of something strangers may cause, by source and in all."""
+
+from __future__ import annotations
+
+
+class Meter:
+    """A token bucket that is one number: the instant by which all that was taken is paid for.
+
+    Args:
+        rate: units a second, > 0; None for no limit.
+        burst: units that may be taken at once.
+    """
+
+    __slots__ = ("_burst_s", "_paid_at", "_unit_s")
+
+    def __init__(self, rate: float | None, burst: float) -> None:
+        self._unit_s = 0.0 if rate is None else 1.0 / rate
+        self._burst_s = burst * self._unit_s
+        self._paid_at = float("-inf")
+
+    def allow(self, now: float, units: float = 1.0) -> bool:
+        """Take `units` if there are as many."""
+        paid_at = max(self._paid_at, now) + units * self._unit_s
+        if paid_at - now > self._burst_s:
+            return self._unit_s == 0.0
+        self._paid_at = paid_at
+        return True
+
+
+class SourceMeters:
+    """A meter for each source, for a bounded number of sources.
+
+    Two tables take turns: when one is full, the older is forgotten. Whoever asks all the time is in the
+    younger one, so a flood of forged sources frees only those who are quiet anyway.
+    """
+
+    __slots__ = ("_burst_s", "_older", "_sources_max", "_unit_s", "_younger")
+
+    def __init__(self, rate: float, burst: float, sources_max: int) -> None:
+        self._unit_s = 1.0 / rate
+        self._burst_s = burst * self._unit_s
+        self._sources_max = sources_max
+        self._younger: dict[bytes, float] = {}
+        self._older: dict[bytes, float] = {}
+
+    def allow(self, source: bytes, now: float) -> bool:
+        """Count one of `source`, unless it had too many."""
+        younger = self._younger
+        paid_at = younger.get(source)
+        if paid_at is None:
+            paid_at = self._older.get(source, now)
+            if len(younger) >= self._sources_max:
+                self._older = younger
+                self._younger = younger = {}
+        if paid_at < now:
+            paid_at = now
+        if paid_at - now + self._unit_s > self._burst_s:
+            younger[source] = paid_at
+            return False
+        younger[source] = paid_at + self._unit_s
+        return True
+
+    def __len__(self) -> int:
+        return len(self._younger) + len(self._older)
+
+
+class RecentSources:
+    """Sources that have lately shown that they receive what is sent to them; a bounded number."""
+
+    __slots__ = ("_older", "_sources_max", "_younger")
+
+    def __init__(self, sources_max: int) -> None:
+        self._sources_max = sources_max
+        self._younger: dict[bytes, None] = {}
+        self._older: dict[bytes, None] = {}
+
+    def add(self, source: bytes) -> None:
+        if source in self._younger:
+            return
+        if len(self._younger) >= self._sources_max:
+            self._older = self._younger
+            self._younger = {}
+        self._younger[source] = None
+
+    def __contains__(self, source: bytes) -> bool:
+        return source in self._younger or source in self._older
+
+    def __len__(self) -> int:
+        return len(self._younger) + len(self._older)

@@ -1,0 +1,299 @@
+"""The routing table: nodes we know, many near to us, few far away (BEP 5).
+
+A bucket holds the nodes that share so many first bits with our own id; only the last one, in which our id
+lies, is ever split. The first buckets are wider than K (`bucket_sizes`). A node is in the table only after it
+has answered a question of ours, so that no forged datagram puts one there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from swarm.base.endpoint import Endpoint
+from swarm.dht.identity import fits, is_local, packed_address
+from swarm.dht.settings import DhtSettings
+from swarm.wire.krpc import Contact
+
+_ID_BITS = 160
+
+
+class Node:
+    """A node that has answered us.
+
+    Attributes:
+        number: its id, as a number.
+        compact: its entry in `nodes` or `nodes6`.
+        answered_at, heard_at: its last answer, its last sign of life.
+        failure_count: questions in a row that it left unanswered.
+    """
+
+    __slots__ = ("answered_at", "compact", "endpoint", "failure_count", "heard_at", "number", "packed")
+
+    def __init__(self, node_id: bytes, endpoint: Endpoint, packed: bytes, now: float) -> None:
+        self.number = int.from_bytes(node_id, "big")
+        self.compact = node_id + packed + endpoint.port.to_bytes(2, "big")
+        self.endpoint = endpoint
+        self.packed = packed
+        self.answered_at = now
+        self.heard_at = now
+        self.failure_count = 0
+
+    @property
+    def node_id(self) -> bytes:
+        return self.compact[:20]
+
+    @property
+    def contact(self) -> Contact:
+        return Contact(self.compact[:20], self.endpoint)
+
+    @property
+    def group(self) -> bytes:
+        """Addresses that one owner easily has many of: a /24 or a /64."""
+        return self.packed[:3] if len(self.packed) == 4 else self.packed[:8]
+
+    @property
+    def owner(self) -> bytes:
+        """What may have one node only: an address, or a /64; a local address may have many."""
+        if is_local(self.packed):
+            return self.compact[20:]
+        return self.packed if len(self.packed) == 4 else self.packed[:8]
+
+
+class _Bucket:
+    __slots__ = ("nodes", "refreshed_at", "replacements")
+
+    def __init__(self, refreshed_at: float) -> None:
+        self.nodes: list[Node] = []
+        self.replacements: list[Node] = []
+        self.refreshed_at = refreshed_at
+
+
+class RoutingTable:
+    """Nodes by distance from `own_id`."""
+
+    __slots__ = ("_buckets", "_by_endpoint", "_number", "_owners", "_settings", "own_id")
+
+    def __init__(self, own_id: bytes, settings: DhtSettings) -> None:
+        self.own_id = own_id
+        self._number = int.from_bytes(own_id, "big")
+        self._settings = settings
+        self._buckets = [_Bucket(float("-inf"))]
+        self._by_endpoint: dict[Endpoint, Node] = {}
+        #: Whose place each owner's one node has.
+        self._owners: dict[bytes, Node] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_endpoint)
+
+    def __iter__(self) -> Iterator[Node]:
+        for bucket in self._buckets:
+            yield from bucket.nodes
+
+    def get(self, endpoint: Endpoint) -> Node | None:
+        return self._by_endpoint.get(endpoint)
+
+    def is_good(self, node: Node, now: float) -> bool:
+        """BEP 5: has answered within 15 minutes, or ever, and asked us within 15 minutes."""
+        return node.failure_count == 0 and now - node.heard_at < self._settings.good_s
+
+    def answered(self, node_id: bytes, endpoint: Endpoint, now: float) -> None:
+        """This node has answered a question of ours: it is good, and is let in if there is a place."""
+        node = self._by_endpoint.get(endpoint)
+        if node is not None:
+            if node.node_id == node_id:
+                node.answered_at = node.heard_at = now
+                node.failure_count = 0
+                return
+            # It started anew under another name, or it lies; in both cases the old name is over.
+            self._remove(node)
+        if node_id != self.own_id:
+            self._insert(Node(node_id, endpoint, packed_address(endpoint.host), now), now)
+
+    def heard(self, node_id: bytes, endpoint: Endpoint, now: float) -> bool:
+        """This node has asked us something. True if it is a stranger that there would be a place for."""
+        node = self._by_endpoint.get(endpoint)
+        if node is not None:
+            if node.compact.startswith(node_id):
+                node.heard_at = now
+            return False
+        depth = self._depth_of(int.from_bytes(node_id, "big"))
+        bucket = self._buckets[depth]
+        is_last = depth == len(self._buckets) - 1
+        return node_id != self.own_id and (
+            is_last or len(bucket.nodes) < self._size(depth) or not bucket.replacements
+        )
+
+    def failed(self, endpoint: Endpoint) -> None:
+        """This node left a question unanswered; a bad one makes room for its replacement."""
+        node = self._by_endpoint.get(endpoint)
+        if node is None:
+            return
+        node.failure_count += 1
+        bucket = self._buckets[self._depth_of(node.number)]
+        # Without anybody to replace it a bad node is worth another try (BEP 5 keeps them so, too).
+        if node.failure_count >= self._settings.failures_max and (
+            bucket.replacements or node.failure_count >= 2 * self._settings.failures_max
+        ):
+            self._remove(node)
+            while bucket.replacements and not self._admit(bucket, bucket.replacements.pop()):
+                pass
+
+    def closest(self, target: bytes, count: int) -> list[Node]:
+        """At most `count` nodes without failures, nearest to `target` first."""
+        goal = int.from_bytes(target, "big")
+        buckets = self._buckets
+        depth = _ID_BITS - (goal ^ self._number).bit_length()
+        if depth >= len(buckets):
+            depth = len(buckets) - 1
+        # Nearest is the target's own bucket, then all those nearer to us, then the wider ones by turns.
+        found = [node for node in buckets[depth].nodes if not node.failure_count]
+        if len(found) > 1:
+            found.sort(key=lambda node: node.number ^ goal)
+        if len(found) >= count:
+            return found[:count]
+        deeper = [node for bucket in buckets[depth + 1 :] for node in bucket.nodes if not node.failure_count]
+        deeper.sort(key=lambda node: node.number ^ goal)
+        found += deeper
+        while len(found) < count and depth:
+            depth -= 1
+            wider = [node for node in buckets[depth].nodes if not node.failure_count]
+            wider.sort(key=lambda node: node.number ^ goal)
+            found += wider
+        return found[:count]
+
+    def questionable(self, now: float, count: int) -> list[Node]:
+        """Those that most need to be asked whether they are still there, silent longest first."""
+        doubtful = [node for node in self if not self.is_good(node, now)]
+        doubtful.sort(key=lambda node: node.heard_at)
+        return doubtful[:count]
+
+    def refresh_target(self, now: float, random_bits: int) -> bytes | None:
+        """An id in a bucket that was not asked in for long, None if there is none; then that bucket was.
+
+        Args:
+            random_bits: 160 of them.
+        """
+        oldest = now - self._settings.good_s
+        for depth, bucket in enumerate(self._buckets):
+            if bucket.refreshed_at < oldest:
+                bucket.refreshed_at = now
+                return self._id_in(depth, random_bits)
+        return None
+
+    def asked_for(self, target: bytes, now: float) -> None:
+        """A lookup for `target` begins: its bucket needs no refresh."""
+        self._buckets[self._depth_of(int.from_bytes(target, "big"))].refreshed_at = now
+
+    def renamed(self, own_id: bytes, now: float) -> None:
+        """Sort all nodes anew around another id of ours."""
+        nodes = sorted(self, key=lambda node: node.heard_at, reverse=True)
+        self.own_id = own_id
+        self._number = int.from_bytes(own_id, "big")
+        self._buckets = [_Bucket(float("-inf"))]
+        self._by_endpoint.clear()
+        self._owners.clear()
+        for node in nodes:
+            self._insert(node, now)
+
+    def restore(self, contacts: Sequence[Contact], now: float) -> None:
+        """Take a saved table: its nodes are questionable, good enough to begin with."""
+        for contact in contacts:
+            if contact.node_id != self.own_id and contact.endpoint not in self._by_endpoint:
+                node = Node(contact.node_id, contact.endpoint, packed_address(contact.endpoint.host), now)
+                node.heard_at = node.answered_at = now - self._settings.good_s
+                self._insert(node, now)
+
+    def counts(self, now: float) -> tuple[int, int]:
+        """Good nodes, and others."""
+        good = sum(1 for node in self if self.is_good(node, now))
+        return good, len(self) - good
+
+    def _id_in(self, depth: int, random_bits: int) -> bytes:
+        """An id that shares `depth` bits with ours and, unless it is the last bucket's, not the next."""
+        low = _ID_BITS - depth
+        number = self._number >> low << low | random_bits & (1 << low) - 1
+        if depth < len(self._buckets) - 1:
+            flipped = 1 << (low - 1)
+            number = number & ~flipped | ~self._number & flipped
+        return number.to_bytes(20, "big")
+
+    def _depth_of(self, number: int) -> int:
+        return min(_ID_BITS - (number ^ self._number).bit_length(), len(self._buckets) - 1)
+
+    def _size(self, depth: int) -> int:
+        sizes = self._settings.bucket_sizes
+        return sizes[depth] if depth < len(sizes) else self._settings.closest_count
+
+    def _insert(self, node: Node, now: float) -> None:
+        rival = self._owners.get(node.owner)
+        if rival is not None:
+            # One address, one node: who is there and answers stays.
+            if rival.failure_count == 0:
+                return
+            self._remove(rival)
+        while True:
+            depth = self._depth_of(node.number)
+            bucket = self._buckets[depth]
+            if any(other.number == node.number for other in bucket.nodes):
+                # Its id is taken: whoever had it first keeps it as long as it answers.
+                return
+            if len(bucket.nodes) < self._size(depth):
+                if not self._admit(bucket, node):
+                    self._keep_as_replacement(bucket, node)
+                return
+            if depth < len(self._buckets) - 1 or not self._split(now):
+                break
+        self._replace_or_keep(bucket, node)
+
+    def _replace_or_keep(self, bucket: _Bucket, node: Node) -> None:
+        """The bucket is full: the bad go first, then those whose id does not fit (BEP 42)."""
+        weakest = max(bucket.nodes, key=lambda other: (other.failure_count, not _is_fit(other)))
+        if weakest.failure_count or (not _is_fit(weakest) and _is_fit(node)):
+            self._remove(weakest)
+            if self._admit(bucket, node):
+                return
+        self._keep_as_replacement(bucket, node)
+
+    def _keep_as_replacement(self, bucket: _Bucket, node: Node) -> None:
+        kept = [other for other in bucket.replacements if other.endpoint != node.endpoint]
+        kept.append(node)
+        bucket.replacements = kept[-self._settings.closest_count :]
+
+    def _admit(self, bucket: _Bucket, node: Node) -> bool:
+        """Add to a bucket with room, unless its neighbourhood has enough places there already."""
+        if node.owner in self._owners:
+            return False
+        if not is_local(node.packed):
+            group = node.group
+            if sum(1 for other in bucket.nodes if other.group == group) >= self._settings.neighbours_max:
+                return False
+        bucket.nodes.append(node)
+        self._by_endpoint[node.endpoint] = node
+        self._owners[node.owner] = node
+        return True
+
+    def _remove(self, node: Node) -> None:
+        self._buckets[self._depth_of(node.number)].nodes.remove(node)
+        del self._by_endpoint[node.endpoint]
+        del self._owners[node.owner]
+
+    def _split(self, now: float) -> bool:
+        """Make two of the last bucket; False at the end of the id."""
+        depth = len(self._buckets) - 1
+        if depth >= _ID_BITS - 1:
+            return False
+        bucket = self._buckets[depth]
+        nearer = _Bucket(bucket.refreshed_at)
+        self._buckets.append(nearer)
+        for name in ("nodes", "replacements"):
+            nodes = getattr(bucket, name)
+            setattr(bucket, name, [node for node in nodes if self._depth_of(node.number) == depth])
+            setattr(nearer, name, [node for node in nodes if self._depth_of(node.number) > depth])
+        # The one that stays may have become smaller than what it holds.
+        for node in bucket.nodes[self._size(depth) :]:
+            self._remove(node)
+        return True
+
+
+def _is_fit(node: Node) -> bool:
+    return fits(node.node_id, node.packed)

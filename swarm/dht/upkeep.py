@@ -1,0 +1,80 @@
+"""Keeping the table true: newcomers are asked before they are believed, the silent whether they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from swarm.base.endpoint import Endpoint
+from swarm.dht.identity import is_usable, packed_address
+from swarm.dht.limits import Meter
+from swarm.dht.queries import Asked
+from swarm.dht.searches import Neighbours, Search
+from swarm.wire.krpc import Failure, Ping, Response
+
+#: Ticks differ by so much of their span, so that nodes started together do not stay so.
+_JITTER = 0.2
+
+
+class Upkeep:
+    """Asks what the table needs to know, a little at a time.
+
+    Args:
+        forget: called at each look: what is too old in the stores goes.
+    """
+
+    __slots__ = ("_asking", "_at", "_forget", "_newcomers", "_refresh", "next_at")
+
+    def __init__(self, neighbours: Neighbours, now: float, forget: Callable[[float], None]) -> None:
+        self._at = neighbours
+        self._forget = forget
+        settings = neighbours.settings
+        self._newcomers = Meter(settings.newcomers_per_s, settings.newcomers_burst)
+        self._asking: set[Endpoint] = set()
+        self._refresh: Search | None = None
+        self.next_at = now + settings.tick_s * (1 - _JITTER * neighbours.rng.random())
+
+    def came(self, node_id: bytes, endpoint: Endpoint, now: float) -> None:
+        """A node has asked us: if there is a place for it, ask it whether it is there."""
+        is_wanted = self._at.table.heard(node_id, endpoint, now) and endpoint not in self._asking
+        if is_wanted and self._newcomers.allow(now):
+            self._ping(endpoint, b"", now)
+
+    def named(self, endpoints: Sequence[Endpoint], now: float) -> None:
+        """Others, or the user, say that these are nodes: as many as may be are asked."""
+        for endpoint in endpoints:
+            if endpoint in self._asking or self._at.table.get(endpoint) is not None:
+                continue
+            is_alike = endpoint.is_v6 == self._at.is_v6 and is_usable(packed_address(endpoint.host))
+            if is_alike and self._newcomers.allow(now):
+                self._ping(endpoint, b"", now)
+
+    def tick(self, now: float) -> None:
+        """Look around, if it is time."""
+        if now < self.next_at:
+            return
+        settings, table = self._at.settings, self._at.table
+        self.next_at = now + settings.tick_s * (1 - _JITTER * self._at.rng.random())
+        self._forget(now)
+        for node in table.questionable(now, settings.pings_per_tick):
+            if node.endpoint not in self._asking:
+                self._ping(node.endpoint, node.node_id, now)
+        if len(table) and (self._refresh is None or self._refresh.is_over):
+            target = table.refresh_target(now, self._at.rng.getrandbits(160))
+            if target is not None:
+                self._refresh = Search(None, target, self._at)
+                self._refresh.begin(now)
+
+    def _ping(self, endpoint: Endpoint, node_id: bytes, now: float) -> None:
+        self._asking.add(endpoint)
+        self._at.queries.ask(endpoint, Ping(), self, now, node_id=node_id)
+
+    # Asker: the table hears of every answer and every failure anyway.
+
+    def answered(self, asked: Asked, response: Response, now: float) -> None:
+        self._asking.discard(asked.endpoint)
+
+    def slowed(self, asked: Asked, now: float) -> None:
+        pass
+
+    def failed(self, asked: Asked, failure: Failure | None, now: float) -> None:
+        self._asking.discard(asked.endpoint)
