@@ -39,6 +39,8 @@ _BLOCK_LENGTH_MAX = SERVED_BLOCK_MAX + 9
 EXTENDED_BYTES_MAX = 1 << 17
 #: 2^21 pieces (defaults.md) make a bitfield of 256 KiB: the longest message there is.
 MESSAGE_BYTES_MAX = (1 << 18) + 1
+#: What is kept of one peer while the number of pieces is not known: the longest bitfield, and 29,000 `have`s.
+KEPT_BYTES_MAX = 1 << 19
 
 _CHOKE, _UNCHOKE, _INTERESTED, _NOT_INTERESTED, _HAVE, _BITFIELD, _REQUEST, _PIECE, _CANCEL, _PORT = range(10)
 _SUGGEST, _HAVE_ALL, _HAVE_NONE, _REJECT, _ALLOWED_FAST = range(0x0D, 0x12)
@@ -73,6 +75,10 @@ _INDEXED: dict[int, type[Have] | type[Suggest] | type[AllowedFast]] = {
     _HAVE: Have,
     _SUGGEST: Suggest,
     _ALLOWED_FAST: AllowedFast,
+}
+#: What says something of the link's state that still holds when the number of pieces is known.
+_KEPT = frozenset((_CHOKE, _UNCHOKE, _INTERESTED, _NOT_INTERESTED, _HAVE, _BITFIELD, _PORT, *_FAST_ONLY)) - {
+    _REJECT
 }
 _RUNS: dict[int, type[Request] | type[Cancel] | type[Reject]] = {
     _REQUEST: Request,
@@ -121,7 +127,7 @@ class Decoder:
                     raise PeerError(f"it announced a message of {length} bytes")
                 break
             kind = view[at + 4]
-            self._check_length(length, kind)
+            _check_length(length, kind, self._bitfield_length, self._has_fast)
             stop = at + 4 + length
             if stop > end:
                 break
@@ -170,23 +176,6 @@ class Decoder:
             raise PeerError(f"it sent a block outside the torrent: piece {run_piece}, byte {run_begin}")
         messages.append(Piece(run_piece, run_begin, length, parts))
         return at
-
-    def _check_length(self, length: int, kind: int) -> None:
-        fixed = _FIXED_LENGTH.get(kind)
-        if fixed is not None:
-            is_right = length == fixed
-        elif kind == _PIECE:
-            is_right = 9 < length <= _BLOCK_LENGTH_MAX
-        elif kind == _BITFIELD:
-            is_right = length == self._bitfield_length
-        elif kind == _EXTENDED:
-            is_right = 2 <= length <= EXTENDED_BYTES_MAX
-        else:
-            is_right = length <= EXTENDED_BYTES_MAX
-        if not is_right:
-            raise PeerError(f"it sent a message of type {kind} with a length of {length} bytes")
-        if kind in _FAST_ONLY and not self._has_fast:
-            raise PeerError(f"it sent a message of type {kind} without the fast extension")
 
     def _decode_runs(self, view: memoryview, at: int, end: int, kind: int, messages: list[Message]) -> int:
         """Read the neighbouring requests (or cancels, rejects) from `at` on; returns where they end."""
@@ -238,6 +227,87 @@ class Decoder:
             # BEP 6 says nothing of hints past the end; like libtorrent we pass over them.
             return None
         return _INDEXED[kind](piece)
+
+
+class EarlyDecoder:
+    """Reads one peer's frames while the number of pieces is not known: with a magnet link, at first.
+
+    What needs no geometry comes out at once. The rest is kept as it came, within a bound, for the torrent's
+    `Decoder`, which checks it as if it had just arrived.
+
+    Args:
+        has_fast: as for `Decoder`.
+        later: extended ids of messages that are for then; the handshake (0) is for both times.
+
+    Attributes:
+        kept: the frames for later.
+    """
+
+    __slots__ = ("_has_fast", "_later", "kept")
+
+    def __init__(self, *, has_fast: bool, later: frozenset[int]) -> None:
+        self._has_fast = has_fast
+        self._later = later
+        self.kept = bytearray()
+
+    def decode(self, view: memoryview, end: int) -> tuple[list[Message], int]:
+        """Read all whole frames in `view[:end]`; as `Decoder.decode`.
+
+        Raises:
+            PeerError: a frame that no honest peer sends, or more than is kept.
+        """
+        messages: list[Message] = []
+        at = 0
+        while end - at >= 4:
+            (length,) = _LENGTH.unpack_from(view, at)
+            if end - at < 5 or length == 0:
+                if length > MESSAGE_BYTES_MAX:
+                    raise PeerError(f"it announced a message of {length} bytes")
+                if length:
+                    break
+                at += 4
+                continue
+            kind = view[at + 4]
+            _check_length(length, kind, None, self._has_fast)
+            stop = at + 4 + length
+            if stop > end:
+                break
+            self._read(kind, view[at:stop], messages)
+            at = stop
+        return messages, at
+
+    def _read(self, kind: int, frame: memoryview, messages: list[Message]) -> None:
+        if kind == _PIECE:
+            raise PeerError("it sent a block that nobody can have asked for")
+        is_kept = kind in _KEPT
+        if kind == _EXTENDED:
+            is_kept = frame[5] == 0 or frame[5] in self._later
+            messages.append(Extended(frame[5], bytes(frame[6:])))
+        elif kind == _PORT:
+            messages.append(Port(int.from_bytes(frame[5:], "big")))
+        if is_kept:
+            if len(self.kept) + len(frame) > KEPT_BYTES_MAX:
+                raise PeerError("it sends too much that cannot be understood yet")
+            self.kept += frame
+
+
+def _check_length(length: int, kind: int, bitfield_length: int | None, has_fast: bool) -> None:
+    """Refuse what no message of this `kind` has; `bitfield_length` is None where it is not known."""
+    fixed = _FIXED_LENGTH.get(kind)
+    if fixed is not None:
+        is_right = length == fixed
+    elif kind == _PIECE:
+        is_right = 9 < length <= _BLOCK_LENGTH_MAX
+    elif kind == _BITFIELD:
+        is_right = length == bitfield_length or (bitfield_length is None and length <= MESSAGE_BYTES_MAX)
+    elif kind == _EXTENDED:
+        is_right = 2 <= length <= EXTENDED_BYTES_MAX
+    else:
+        is_right = length <= EXTENDED_BYTES_MAX
+    if not is_right:
+        raise PeerError(f"it sent a message of type {kind} with a length of {length} bytes")
+    if kind in _FAST_ONLY and not has_fast:
+        raise PeerError(f"it sent a message of type {kind} without the fast extension")
 
 
 def encode(messages: Iterable[Message]) -> bytes:
