@@ -14,27 +14,33 @@ from swarm.base.errors import PeerError
 from swarm.session.settings import SessionSettings
 from swarm.session.throttle import Throttle
 from swarm.storage.pieces import Chunk
+from swarm.wire.peer.extended import LOCAL_IDS
 from swarm.wire.peer.handshake import HANDSHAKE_BYTES, Handshake, decode_handshake, encode_handshake
 from swarm.wire.peer.messages import Message
-from swarm.wire.peer.protocol import BLOCK_HEAD_BYTES, Decoder
+from swarm.wire.peer.protocol import BLOCK_HEAD_BYTES, Decoder, EarlyDecoder
 
 #: A block and its head, as they lie in a chunk.
 WIRE_BLOCK_BYTES = BLOCK_BYTES + BLOCK_HEAD_BYTES
+#: Extension messages that speak of pieces, and wait where it is not known how many there are.
+_OF_PIECES = frozenset((LOCAL_IDS["lt_donthave"],))
 
 
 class LinkOwner(Protocol):
-    """Whoever runs the torrent (`runner`), as its links see it."""
+    """Whoever runs the torrent (`runner`, or `metadata_fetch` at first), as its links see it."""
 
     @property
-    def geometry(self) -> Geometry: ...
+    def is_stopped(self) -> bool: ...
+    @property
+    def geometry(self) -> Geometry | None: ...
     @property
     def up_bucket(self) -> Bucket: ...
     @property
     def down_bucket(self) -> Bucket: ...
-    def link_opened(self, link: PeerLink, handshake: Handshake) -> None: ...
+    def link_opened(self, link: PeerLink, handshake: Handshake, *, is_greeted: bool = False) -> None: ...
     def link_received(self, link: PeerLink, messages: Sequence[Message]) -> None: ...
     def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None: ...
     def link_lost(self, link: PeerLink, reason: str) -> None: ...
+    def dial_failed(self, endpoint: Endpoint, reason: str) -> None: ...
 
 
 class LinkSource(Protocol):
@@ -71,7 +77,8 @@ class PeerLink(asyncio.BufferedProtocol):
         self._source = source
         self._owner = owner
         self._own_handshake = handshake
-        self._decoder: Decoder | None = None
+        self._peer_handshake: Handshake | None = None
+        self._decoder: Decoder | EarlyDecoder | None = None
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._leftover = b""
@@ -91,6 +98,26 @@ class PeerLink(asyncio.BufferedProtocol):
         self.endpoint = dialled or Endpoint("0.0.0.0", 0)
         #: The engine's number for this link; the owner sets it.
         self.number = -1
+
+    @property
+    def owner(self) -> LinkOwner | None:
+        """Whose it is; None for an incoming link that has not said what it wants."""
+        return self._owner
+
+    def hand_over(self, owner: LinkOwner) -> None:
+        """From now on it is `owner`'s, who knows the geometry and gets what was kept for this moment."""
+        early, self._owner = self._decoder, owner
+        if not isinstance(early, EarlyDecoder):
+            return  # It is not open yet.
+        assert self._peer_handshake is not None and self._own_handshake is not None
+        owner.link_opened(self, self._peer_handshake, is_greeted=True)
+        self._decoder = self._make_decoder(owner, self._own_handshake, self._peer_handshake)
+        try:
+            messages, _ = self._decoder.decode(memoryview(early.kept), len(early.kept))
+        except PeerError as error:
+            self.close(str(error))
+            return
+        owner.link_received(self, messages)
 
     # -- coming and going -----------------------------------------------------------------------
 
@@ -217,9 +244,17 @@ class PeerLink(asyncio.BufferedProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        self._decoder = Decoder(self._owner.geometry, has_fast=own.has_fast and handshake.has_fast)
+        self._peer_handshake = handshake
+        self._decoder = self._make_decoder(self._owner, own, handshake)
         self._owner.link_opened(self, handshake)
         return HANDSHAKE_BYTES
+
+    @staticmethod
+    def _make_decoder(owner: LinkOwner, own: Handshake, peers: Handshake) -> Decoder | EarlyDecoder:
+        has_fast = own.has_fast and peers.has_fast
+        if owner.geometry is None:
+            return EarlyDecoder(has_fast=has_fast, later=_OF_PIECES)
+        return Decoder(owner.geometry, has_fast=has_fast)
 
     def _account_received(self, owner: LinkOwner, size_bytes: int) -> None:
         """Pay for what came; under a limit wait for the next turn before reading on."""

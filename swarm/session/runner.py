@@ -44,9 +44,10 @@ from swarm.engine.events import (
     UploadLimited,
     WokenUp,
 )
+from swarm.engine.peer_book import PeerBook
 from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
-from swarm.session.peer_link import PeerLink
+from swarm.session.peer_link import LinkOwner, PeerLink
 from swarm.storage.disk import Disk
 from swarm.storage.files import ContentFiles
 from swarm.storage.pieces import Chunk, ChunkReader, PieceHashed, PieceStore
@@ -59,9 +60,9 @@ OnNotice = Callable[[str, str], None]
 
 
 class Dialler(Protocol):
-    """The session, as it serves a runner."""
+    """The session, as it serves those who run a torrent."""
 
-    def dial(self, runner: Runner, endpoint: Endpoint) -> None: ...
+    def dial(self, owner: LinkOwner, handshake: Handshake, endpoint: Endpoint) -> None: ...
 
 
 class Runner:
@@ -79,6 +80,8 @@ class Runner:
         is_private: no DHT, no peer exchange (BEP 27).
         dht_port: where our DHT node listens, or None for no node.
         on_node: a peer says that its DHT node listens there.
+        info: the info dictionary, for peers that come with a magnet link.
+        book: the addresses known from fetching the metadata.
     """
 
     def __init__(
@@ -100,6 +103,8 @@ class Runner:
         is_private: bool = False,
         dht_port: int | None = None,
         on_node: Callable[[Endpoint], None] | None = None,
+        info: bytes = b"",
+        book: PeerBook | None = None,
     ) -> None:
         self.info_hash = info_hash
         self.geometry = geometry
@@ -109,6 +114,8 @@ class Runner:
         self.engine: TorrentEngine | None = None
         self._peer_id = peer_id
         self._rng = rng
+        self._info = info
+        self._book = book
         self._dialler = dialler
         self._on_verified = on_verified
         self._on_complete = on_complete
@@ -158,6 +165,8 @@ class Runner:
             dht_port=self._dht_port,
             is_sequential=is_sequential,
             partials=partials,
+            info=self._info,
+            book=self._book,
         )
         for piece in set(partials).difference(self.engine.partial_blocks()):
             self.store.forget(piece)
@@ -223,7 +232,7 @@ class Runner:
                 case ForgetPiece(piece):
                     self.store.forget(piece)
                 case Dial(endpoint):
-                    self._dialler.dial(self, endpoint)
+                    self._dialler.dial(self, self.handshake, endpoint)
                 case DropPeer(number, reason):
                     link = self._links.pop(number, None)
                     if link is not None:
@@ -245,7 +254,7 @@ class Runner:
 
     # -- links ----------------------------------------------------------------------------------
 
-    def link_opened(self, link: PeerLink, handshake: Handshake) -> None:
+    def link_opened(self, link: PeerLink, handshake: Handshake, *, is_greeted: bool = False) -> None:
         if self.is_stopped:
             link.close("the torrent was stopped")
             return
@@ -261,6 +270,7 @@ class Runner:
                 has_fast=handshake.has_fast and self.handshake.has_fast,
                 has_extended=handshake.has_extended and self.handshake.has_extended,
                 has_dht=handshake.has_dht and self.handshake.has_dht,
+                is_greeted=is_greeted,
             )
         )
 

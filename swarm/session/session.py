@@ -15,12 +15,14 @@ import aiofiles
 
 from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.endpoint import Endpoint
-from swarm.base.errors import MetainfoError, SettingsError, SwarmError
+from swarm.base.errors import MetainfoError, SettingsError, StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
+from swarm.metainfo import magnet as magnets
+from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import MAX_METAINFO_BYTES, Metainfo
 from swarm.net.names import endpoints_of
 from swarm.session.listener import bind_addresses, listen
-from swarm.session.peer_link import PeerLink
+from swarm.session.peer_link import LinkOwner, PeerLink
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
 from swarm.session.settings import SessionSettings
@@ -33,7 +35,8 @@ from swarm.wire.peer.handshake import Handshake
 if TYPE_CHECKING:
     from swarm.net.trackers import TrackerClient
     from swarm.session.discovery import Discovery
-    from swarm.session.sources import PeerSource
+    from swarm.session.metadata_fetch import MetadataFetch
+    from swarm.session.sources import PeerSource, Totals
 
 #: An address of a peer as users write it: a name or a number, and a port.
 Address = tuple[str, int]
@@ -73,6 +76,8 @@ class Session:
         self._dials: set[asyncio.Task[None]] = set()
         self._runners: dict[InfoHash, Runner] = {}
         self._torrents: dict[InfoHash, Torrent] = {}
+        #: Magnet links whose metadata is being fetched, or is there and waits for its torrent.
+        self._fetches: dict[InfoHash, MetadataFetch] = {}
         self._discoveries: dict[InfoHash, Discovery] = {}
         self._starting: dict[InfoHash, asyncio.Task[None]] = {}
         self._tracker_client: TrackerClient | None = None
@@ -150,7 +155,10 @@ class Session:
         """Save everything, tell the trackers (for no longer than 2 s), close all links."""
         for server in self._servers:
             server.close()
-        await asyncio.gather(*(self.remove(torrent) for torrent in self.torrents))
+        await asyncio.gather(
+            *(self.remove(torrent) for torrent in self.torrents),
+            *(fetch.close() for fetch in list(self._fetches.values())),
+        )
         for dial in self._dials:
             dial.cancel()
         await asyncio.gather(*self._dials, return_exceptions=True)
@@ -176,7 +184,7 @@ class Session:
 
     async def add(
         self,
-        source: str | os.PathLike[str] | bytes | Metainfo,
+        source: str | os.PathLike[str] | bytes | Metainfo | Magnet | InfoHash,
         *,
         save_to: str | os.PathLike[str] = ".",
         content: str | os.PathLike[str] | None = None,
@@ -192,14 +200,17 @@ class Session:
     ) -> Torrent:
         """Add a torrent and start on it; returns as soon as the metainfo is read.
 
+        For a magnet link that is when peers have given it: `fetch_metadata` shows how that goes.
+
         Args:
-            source: path or http(s) URL of a .torrent, its bytes, or a `Metainfo`.
+            source: path or http(s) URL of a .torrent, its bytes, or a `Metainfo`; a magnet link (text or
+                `Magnet`) or an `InfoHash`.
             save_to: the folder in which the content (one file, or one folder) lies or will lie.
             content: the content itself, where it is called otherwise than the torrent says.
             peers: addresses to try at once, names or numbers.
             trackers: announce URLs to try before those in the torrent, each a tier of its own.
             use_trackers: whether to announce at all.
-            files: indices of the files to download; all by default.
+            files: indices of the files to download; by default those that the link names (BEP 53), or all.
             is_sequential: pieces in ascending order; is_ends_first: first and last of each file first.
             is_seeding_only: the content is complete and must not be written to.
             skip_verify: believe that it is complete without looking.
@@ -213,9 +224,18 @@ class Session:
             raise SwarmError("the session is not open: use it with `async with`")
         if allocate not in ("sparse", "full"):
             raise SettingsError(f"allocate is 'sparse' or 'full', not {allocate!r}")
-        metainfo = source if isinstance(source, Metainfo) else Metainfo.parse(await self.read_source(source))
-        if metainfo.info_hash in self._torrents:
-            raise SwarmError(f"{metainfo.name} is in this session already")
+        link = _magnet_of(source)
+        if link is not None:
+            metainfo = await self._metainfo_of(link, peers, trackers, use_trackers)
+            if files is None and link.selected:
+                # Numbers beyond the last file are none of this torrent's.
+                files = [index for index in link.selected if index < len(metainfo.files)]
+        elif isinstance(source, Metainfo):
+            metainfo = source
+        else:
+            assert not isinstance(source, Magnet)
+            metainfo = Metainfo.parse(await self.read_source(source))
+        self._refuse_known(metainfo.info_hash)
         place = Path(content) if content is not None else Path(save_to) / metainfo.name
         torrent = Torrent(
             metainfo,
@@ -230,6 +250,128 @@ class Session:
         start = self._start(torrent, list(peers), list(trackers), use_trackers, skip_verify)
         self._starting[metainfo.info_hash] = asyncio.get_running_loop().create_task(start)
         return torrent
+
+    def _refuse_known(self, info_hash: InfoHash) -> None:
+        torrent = self._torrents.get(info_hash)
+        if torrent is not None:
+            raise SwarmError(f"{torrent.name} is in this session already")
+
+    async def _metainfo_of(
+        self, link: Magnet, peers: Iterable[Address], trackers: Sequence[str], use_trackers: bool
+    ) -> Metainfo:
+        fetch = self._fetches.get(link.info_hash)
+        if fetch is not None:
+            return await fetch.metainfo()
+        fetch = self.fetch_metadata(link, peers=peers, trackers=trackers, use_trackers=use_trackers)
+        try:
+            return await fetch.metainfo()
+        except BaseException:
+            await fetch.close()
+            raise
+
+    def fetch_metadata(
+        self,
+        source: str | Magnet | InfoHash,
+        *,
+        peers: Iterable[Address] = (),
+        trackers: Sequence[str] = (),
+        use_trackers: bool = True,
+    ) -> MetadataFetch:
+        """Begin to fetch the metadata of a magnet link, from peers or from what an earlier time has kept.
+
+        `add` with the metainfo that comes of it goes on with the same peers and links; else `close` it.
+
+        Args:
+            source: a magnet link, or an info-hash.
+            peers, trackers, use_trackers: as in `add`; those that the link names come after them.
+
+        Raises:
+            MetainfoError: no magnet link. SwarmError: it is here already.
+        """
+        from swarm.session import metadata_cache
+        from swarm.session.metadata_fetch import MetadataFetch
+
+        if self._disk is None:
+            raise SwarmError("the session is not open: use it with `async with`")
+        link = _magnet_of(source)
+        if link is None:
+            raise MetainfoError(f"not a magnet link: {str(source)[:80]!r}")
+        info_hash = link.info_hash
+        self._refuse_known(info_hash)
+        if info_hash in self._fetches:
+            raise SwarmError(f"{link.name or info_hash}: its metadata is being fetched already")
+        fetch = self._fetches[info_hash] = MetadataFetch(
+            link,
+            self._peer_id,
+            self,
+            settings=self.settings.engine,
+            rng=random.Random(self._rng.getrandbits(64)),
+            client=_client_name(),
+            listen_port=self._port,
+            dht_port=None,
+            seek_peers=lambda: self._seek_peers(info_hash),
+            on_node=lambda endpoint: None,
+            save=lambda info: metadata_cache.save(self.settings.state_dir, info_hash, info),
+            on_close=self._close_fetch,
+        )
+        fetch.start(self._fetch(fetch, list(peers), list(trackers), use_trackers))
+        return fetch
+
+    async def _fetch(
+        self, fetch: MetadataFetch, peers: list[Address], trackers: list[str], use_trackers: bool
+    ) -> None:
+        """Find peers for a magnet link, unless its metadata was kept."""
+        from swarm.session import metadata_cache
+
+        try:
+            info = await metadata_cache.load(self.settings.state_dir, fetch.info_hash)
+        except StorageError as error:
+            fetch.notice("warning", f"the metadata kept from an earlier time: {error}")
+            info = None
+        if info is not None:
+            fetch.completed(info, is_new=False)
+            return
+        urls = [*trackers, *fetch.magnet.trackers] if use_trackers else []
+        tiers: list[tuple[str, ...]] = [(url,) for url in urls]
+        if tiers or self._sources:
+            discovery = self._discover(fetch.info_hash, tiers, self._sources, is_private=None)
+            fetch.sources = discovery.status
+        for source, addresses in (("user", peers), ("magnet", list(fetch.magnet.peers))):
+            found = await endpoints_of(
+                addresses,
+                self.settings.names_timeout_s,
+                lambda name, reason: fetch.notice("warning", f"peer {name}: {reason}"),
+            )
+            fetch.candidates_found(found, source)
+
+    async def _close_fetch(self, fetch: MetadataFetch) -> None:
+        if self._fetches.get(fetch.info_hash) is not fetch:
+            return
+        del self._fetches[fetch.info_hash]
+        await fetch.stop()
+        for link in list(self._links):
+            if link.owner is fetch:
+                link.close("the torrent was stopped")
+        discovery = self._discoveries.pop(fetch.info_hash, None)
+        if discovery is not None:
+            await discovery.stop(self.settings.stop_timeout_s)
+
+    async def _take_over(self, torrent: Torrent, runner: Runner, fetch: MetadataFetch) -> None:
+        """The torrent goes on with the links and the discovery of its magnet link."""
+        links = [link for link in self._links if link.owner is fetch]
+        for link in sorted(links, key=lambda one: one.number):
+            link.hand_over(runner)
+        del self._fetches[torrent.info_hash]
+        await fetch.stop()
+        discovery = self._discoveries.get(torrent.info_hash)
+        if discovery is not None:
+            await discovery.hand_over(
+                totals=lambda: self._totals(torrent.info_hash),
+                on_peers=runner.candidates_found,
+                on_notice=torrent.notice,
+                is_private=torrent.metainfo.is_private,
+            )
+            torrent.sources = discovery.status
 
     async def read_source(self, source: str | os.PathLike[str] | bytes) -> bytes:
         """The bytes of a .torrent, from where `Session.add` would take them.
@@ -272,16 +414,23 @@ class Session:
             await self._join(torrent, found, trackers, use_trackers)
         except SwarmError as error:
             torrent.failed(error)
+            await self._let_fetch_go(torrent.info_hash)
         except Exception as error:
             # A bug of ours must not leave the user waiting for ever.
             torrent.failed(SwarmError(f"internal error, please report it: {error!r}"))
             raise
+
+    async def _let_fetch_go(self, info_hash: InfoHash) -> None:
+        fetch = self._fetches.get(info_hash)
+        if fetch is not None:
+            await fetch.close()
 
     async def _join(
         self, torrent: Torrent, peers: list[Endpoint], trackers: list[str], use_trackers: bool
     ) -> None:
         assert self._disk is not None
         metainfo = torrent.metainfo
+        fetch = self._fetches.get(metainfo.info_hash)
         runner = Runner(
             metainfo.info_hash,
             metainfo.geometry,
@@ -295,50 +444,68 @@ class Session:
             on_complete=lambda: self._completed(torrent),
             on_failed=lambda error: self._failed(torrent, error),
             on_notice=torrent.notice,
-            seek_peers=lambda: self._seek_peers(torrent),
+            seek_peers=lambda: self._seek_peers(torrent.info_hash),
             is_private=metainfo.is_private,
+            info=metainfo.info_bytes,
+            book=None if fetch is None else fetch.engine.book,
         )
         await torrent.load_partials(runner.store)
         torrent.begin(runner, client=_client_name(), listen_port=self._port)
         self._runners[metainfo.info_hash] = runner
         runner.upload_limited(self.up_throttle.rate)
+        if fetch is not None:
+            await self._take_over(torrent, runner, fetch)
         runner.candidates_found(peers, "user")
         # What the user names comes before what the torrent says.
         tiers = [*((url,) for url in trackers), *metainfo.trackers] if use_trackers else []
         sources = [] if metainfo.is_private else self._sources
-        if tiers or sources:
-            self._discoveries[metainfo.info_hash] = self._discover(torrent, runner, tiers, sources)
+        if (tiers or sources) and metainfo.info_hash not in self._discoveries:
+            discovery = self._discover(metainfo.info_hash, tiers, sources, is_private=metainfo.is_private)
+            torrent.sources = discovery.status
 
     def _discover(
-        self, torrent: Torrent, runner: Runner, tiers: list[tuple[str, ...]], sources: list[PeerSource]
+        self,
+        info_hash: InfoHash,
+        tiers: list[tuple[str, ...]],
+        sources: list[PeerSource],
+        *,
+        is_private: bool | None,
     ) -> Discovery:
+        """Begin to look for peers of what is in `_torrents`, or still in `_fetches`."""
         from swarm.net.trackers import TrackerClient
         from swarm.session.discovery import Discovery
-        from swarm.session.sources import Totals
 
         if self._tracker_client is None:
             self._tracker_client = TrackerClient()
-
-        def totals() -> Totals:
-            now = torrent.snapshot()
-            return Totals(now.uploaded_bytes, now.downloaded_bytes, now.wanted_bytes - now.done_bytes)
-
-        discovery = Discovery(
-            torrent.info_hash,
+        runner, fetch = self._runners.get(info_hash), self._fetches.get(info_hash)
+        torrent = self._torrents.get(info_hash)
+        owner, speaker = runner or fetch, torrent or fetch
+        assert owner is not None and speaker is not None
+        discovery = self._discoveries[info_hash] = Discovery(
+            info_hash,
             tiers,
             peer_id=self._peer_id,
             port=lambda: self._port,
-            totals=totals,
-            on_peers=runner.candidates_found,
-            on_notice=torrent.notice,
+            totals=lambda: self._totals(info_hash),
+            on_peers=owner.candidates_found,
+            on_notice=speaker.notice,
             tracker_client=self._tracker_client,
             rng=random.Random(self._rng.getrandbits(64)),
             sources=sources,
-            is_private=torrent.metainfo.is_private,
+            is_private=is_private,
         )
-        torrent.sources = discovery.status
         discovery.start()
         return discovery
+
+    def _totals(self, info_hash: InfoHash) -> Totals:
+        """What trackers are told; of a magnet link that something is left, nobody knows how much."""
+        from swarm.session.sources import Totals
+
+        torrent = self._torrents.get(info_hash)
+        if torrent is None or info_hash not in self._runners:
+            return Totals(0, 0, BLOCK_BYTES)
+        now = torrent.snapshot()
+        return Totals(now.uploaded_bytes, now.downloaded_bytes, now.wanted_bytes - now.done_bytes)
 
     def _completed(self, torrent: Torrent) -> None:
         torrent.became_complete()
@@ -358,8 +525,8 @@ class Session:
             self._dials.add(leaving)
             leaving.add_done_callback(self._dials.discard)
 
-    def _seek_peers(self, torrent: Torrent) -> None:
-        discovery = self._discoveries.get(torrent.info_hash)
+    def _seek_peers(self, info_hash: InfoHash) -> None:
+        discovery = self._discoveries.get(info_hash)
         if discovery is not None:
             discovery.need_peers()
 
@@ -369,6 +536,7 @@ class Session:
         if starting is not None:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
+        await self._let_fetch_go(torrent.info_hash)
         runner = self._runners.pop(torrent.info_hash, None)
         discovery = self._discoveries.pop(torrent.info_hash, None)
         if runner is not None:
@@ -393,8 +561,11 @@ class Session:
             asyncio.get_running_loop().call_soon(link.close, "there are enough connections")
         return link
 
-    def admit(self, link: PeerLink, handshake: Handshake) -> tuple[Runner, Handshake] | None:
+    def admit(self, link: PeerLink, handshake: Handshake) -> tuple[LinkOwner, Handshake] | None:
         """Find the torrent that an incoming link asks for."""
+        fetch = self._fetches.get(handshake.info_hash)
+        if fetch is not None:
+            return fetch, fetch.handshake
         runner = self._runners.get(handshake.info_hash)
         if runner is None or runner.engine is None or runner.is_stopped:
             return None
@@ -405,24 +576,21 @@ class Session:
         if not self._links and self._all_closed is not None:
             self._all_closed.set()
 
-    def dial(self, runner: Runner, endpoint: Endpoint) -> None:
-        """Connect to `endpoint` for `runner`; a failure is reported to it."""
-        task = asyncio.get_running_loop().create_task(self._dial(runner, endpoint))
+    def dial(self, owner: LinkOwner, handshake: Handshake, endpoint: Endpoint) -> None:
+        """Connect to `endpoint` for `owner`; a failure is reported to whoever owns the link by then."""
+        link = PeerLink(self, owner=owner, handshake=handshake, dialled=endpoint)
+        self._links.add(link)
+        task = asyncio.get_running_loop().create_task(self._dial(link, endpoint))
         self._dials.add(task)
         task.add_done_callback(self._dials.discard)
 
-    async def _dial(self, runner: Runner, endpoint: Endpoint) -> None:
-        if len(self._links) >= self.settings.connections_max:
-            runner.dial_failed(endpoint, "there are enough connections")
-            return
-        link = PeerLink(self, owner=runner, handshake=runner.handshake, dialled=endpoint)
-        self._links.add(link)
+    async def _dial(self, link: PeerLink, endpoint: Endpoint) -> None:
         local = self._local_addresses.get(endpoint.is_v6)
-        if self._local_addresses and local is None:
-            self._links.discard(link)
-            runner.dial_failed(endpoint, "the bound interface has no address of that family")
-            return
         try:
+            if len(self._links) > self.settings.connections_max:
+                raise OSError("there are enough connections")
+            if self._local_addresses and local is None:
+                raise OSError("the bound interface has no address of that family")
             async with asyncio.timeout(self.settings.connect_timeout_s):
                 await asyncio.get_running_loop().create_connection(
                     lambda: link,
@@ -433,13 +601,12 @@ class Session:
         except asyncio.CancelledError:
             self._links.discard(link)
             raise
-        except TimeoutError:
-            self._links.discard(link)
-            runner.dial_failed(endpoint, "no answer")
         except OSError as error:
             self._links.discard(link)
-            runner.dial_failed(endpoint, error.strerror or str(error))
-        if runner.is_stopped:
+            reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+            assert link.owner is not None
+            link.owner.dial_failed(endpoint, reason)
+        if link.owner is not None and link.owner.is_stopped:
             link.close("the torrent was stopped")
 
 
@@ -449,6 +616,21 @@ def _checked_rate(rate: float | None) -> float | None:
             f"a rate limit is at least {BLOCK_BYTES // 1024}K (a block a second), not {rate:g} bytes"
         )
     return rate
+
+
+def _magnet_of(source: object) -> Magnet | None:
+    """The magnet link that `source` is, or that an info-hash makes; None where it is something else.
+
+    Raises:
+        MetainfoError: a magnet link that is not valid.
+    """
+    if isinstance(source, Magnet):
+        return source
+    if isinstance(source, InfoHash):
+        return Magnet(source)
+    if isinstance(source, str) and source[:7].lower() == "magnet:":
+        return magnets.parse(source)
+    return None
 
 
 def _client_name() -> str:

@@ -1,0 +1,350 @@
+"""A magnet link whose metadata is being fetched: the host of its engine, and the handle users hold."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, assert_never
+
+from swarm.base.bucket import Bucket
+from swarm.base.endpoint import Endpoint
+from swarm.base.errors import MetainfoError, StorageError, SwarmError
+from swarm.base.ids import InfoHash, PeerId
+from swarm.engine.commands import BanHost, Dial, DropPeer, NodeFound, SeekPeers, SendMessages
+from swarm.engine.events import (
+    CandidatesFound,
+    DialFailed,
+    MessagesReceived,
+    PeerConnected,
+    PeerLost,
+    WokenUp,
+)
+from swarm.engine.metadata import MetadataCommand, MetadataCompleted, MetadataEngine, MetadataEvent
+from swarm.engine.settings import EngineSettings
+from swarm.metainfo.builder import TorrentOptions, build_metainfo
+from swarm.metainfo.magnet import Magnet
+from swarm.metainfo.torrent import Metainfo
+from swarm.session.peer_link import PeerLink
+from swarm.session.progress import Notice
+from swarm.session.runner import Dialler
+from swarm.session.sources import SourceStatus
+from swarm.storage.pieces import Chunk
+from swarm.wire.peer.handshake import Handshake
+from swarm.wire.peer.messages import Message
+from swarm.wire.peer.protocol import encode
+
+FetchState: TypeAlias = Literal["searching", "fetching", "complete", "failed", "stopped"]
+
+#: Notices kept until somebody reads them; older ones give way.
+NOTICES_MAX = 1000
+
+
+@dataclass(slots=True, frozen=True)
+class FetchProgress:
+    """A snapshot.
+
+    Args:
+        state: "searching" until a peer has named the size, then "fetching".
+        done_bytes, total_bytes: of the metadata; the total is None while it is not known.
+        candidates: addresses known and not connected.
+        seconds: since the fetch began.
+    """
+
+    state: FetchState
+    name: str
+    peers: int
+    candidates: int
+    done_bytes: int
+    total_bytes: int | None
+    seconds: float
+
+
+class MetadataFetch:
+    """Fetches the metadata of one magnet link; `Session.fetch_metadata` makes it.
+
+    Its links stay open when it is complete: a torrent added to the session with this metainfo goes on
+    with them. `close` lets them go.
+
+    Args:
+        seek_peers: ask the sources for more.
+        on_close: what the session does at the end.
+
+    Attributes:
+        raw: the .torrent made of the metadata and of what the link says, once it is complete.
+    """
+
+    def __init__(
+        self,
+        magnet: Magnet,
+        peer_id: PeerId,
+        dialler: Dialler,
+        *,
+        settings: EngineSettings,
+        rng: random.Random,
+        client: str,
+        listen_port: int | None,
+        dht_port: int | None,
+        seek_peers: Callable[[], None],
+        on_node: Callable[[Endpoint], None],
+        save: Callable[[bytes], Awaitable[None]],
+        on_close: Callable[[MetadataFetch], Awaitable[None]],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self.magnet = magnet
+        self.raw = b""
+        self.handshake = Handshake(magnet.info_hash, peer_id, has_dht=dht_port is not None)
+        self.engine = MetadataEngine(
+            magnet.info_hash,
+            peer_id,
+            settings=settings,
+            rng=rng,
+            now=now,
+            client=client,
+            listen_port=listen_port,
+            dht_port=dht_port,
+        )
+        #: How it stands with the trackers and the other sources of peers.
+        self.sources: Callable[[], list[SourceStatus]] = list
+        # No blocks travel before the torrent has begun: nothing to limit.
+        self.up_bucket = Bucket(None, now)
+        self.down_bucket = Bucket(None, now)
+        self._dialler = dialler
+        self._seek_peers = seek_peers
+        self._on_node = on_node
+        self._save = save
+        self._on_close = on_close
+        self._links: dict[int, PeerLink] = {}
+        self._next_number = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakeup_at = float("inf")
+        self._begun_at = time.monotonic()
+        self.is_stopped = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._result: asyncio.Future[Metainfo] = self._loop.create_future()
+        # Where nobody waits for it, a failure is no news to the loop.
+        self._result.add_done_callback(lambda result: result.cancelled() or result.exception())
+        self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
+
+    # -- what users see -------------------------------------------------------------------------
+
+    @property
+    def info_hash(self) -> InfoHash:
+        return self.magnet.info_hash
+
+    @property
+    def name(self) -> str:
+        """The torrent's name; what the link calls it until that is known."""
+        if self._result.done() and not self._result.cancelled() and self._result.exception() is None:
+            return self._result.result().name
+        return self.magnet.name or str(self.info_hash)
+
+    @property
+    def state(self) -> FetchState:
+        if self._result.done():
+            if self._result.cancelled():
+                return "stopped"
+            return "complete" if self._result.exception() is None else "failed"
+        return "searching" if self.engine.stats().total_bytes is None else "fetching"
+
+    def snapshot(self) -> FetchProgress:
+        """How it stands now."""
+        stats = self.engine.stats()
+        seconds = time.monotonic() - self._begun_at
+        return FetchProgress(
+            self.state,
+            self.name,
+            stats.peers,
+            stats.candidates,
+            stats.done_bytes,
+            stats.total_bytes,
+            seconds,
+        )
+
+    async def metainfo(self) -> Metainfo:
+        """Wait for the metadata.
+
+        Raises:
+            MetainfoError: it is there and right, but no torrent that can be read. SwarmError: it was closed.
+        """
+        try:
+            return await asyncio.shield(self._result)
+        except asyncio.CancelledError:
+            if self._result.cancelled():
+                raise SwarmError(f"{self.name} was stopped before its metadata was there") from None
+            raise
+
+    def notices(self) -> list[Notice]:
+        """Take what it had to say since the last call."""
+        taken = list(self._notices)
+        self._notices.clear()
+        return taken
+
+    async def close(self) -> None:
+        """Give up; where it is complete, let its links go."""
+        await self._on_close(self)
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def notice(self, level: str, text: str) -> None:
+        """Note something for the user."""
+        self._notices.append(Notice(level, text))
+
+    def start(self, work: Awaitable[None]) -> None:
+        """Do `work`, which finds peers; a failure of it fails the fetch."""
+
+        async def run() -> None:
+            try:
+                await work
+            except SwarmError as error:
+                self.failed(error)
+            except Exception as error:
+                # A bug of ours must not leave the user waiting for ever.
+                self.failed(SwarmError(f"internal error, please report it: {error!r}"))
+                raise
+
+        self._keep(run())
+
+    def _keep(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def completed(self, info: bytes, *, is_new: bool) -> None:
+        """`info` hashes to our info-hash; where it `is_new` it is kept for the next time."""
+        options = TorrentOptions(
+            trackers=tuple((url,) for url in self.magnet.trackers),
+            web_seeds=self.magnet.web_seeds,
+            created_by="",
+        )
+        try:
+            self.raw = build_metainfo(info, options)
+            metainfo = Metainfo.parse(self.raw)
+        except MetainfoError as error:
+            self.failed(error)
+            return
+        if is_new:
+            self._keep(self._save_now(info))
+        if not self._result.done():
+            self._result.set_result(metainfo)
+
+    async def _save_now(self, info: bytes) -> None:
+        try:
+            await self._save(info)
+        except StorageError as error:
+            self.notice("warning", f"the metadata cannot be kept for the next time: {error}")
+
+    def failed(self, error: SwarmError) -> None:
+        """It cannot go on."""
+        if not self._result.done():
+            self._result.set_exception(error)
+
+    async def stop(self) -> None:
+        """End its work; the session sees to the links."""
+        self.is_stopped = True
+        self._result.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.raw:
+            for task in self._tasks:
+                task.cancel()
+        # What was fetched is kept, however soon the end comes.
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._links.clear()
+
+    # -- the engine's door ----------------------------------------------------------------------
+
+    def _tell(self, event: MetadataEvent) -> None:
+        if self.is_stopped:
+            return
+        now = self._loop.time()
+        self._carry_out(self.engine.handle(event, now))
+        wakeup_at = self.engine.next_wakeup(now)
+        if wakeup_at is not None and wakeup_at < self._wakeup_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._wakeup_at = wakeup_at
+            self._timer = self._loop.call_at(wakeup_at, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._wakeup_at = float("inf")
+        self._tell(WokenUp())
+
+    def _carry_out(self, commands: Sequence[MetadataCommand]) -> None:
+        for command in commands:
+            match command:
+                case SendMessages(number, messages):
+                    link = self._links.get(number)
+                    if link is not None:
+                        link.send(encode(messages))
+                case Dial(endpoint):
+                    self._dialler.dial(self, self.handshake, endpoint)
+                case DropPeer(number, reason):
+                    link = self._links.pop(number, None)
+                    if link is not None:
+                        self.notice("detail", f"peer {link.endpoint} dropped: {reason}")
+                        link.finish(reason)
+                case BanHost(endpoint, reason):
+                    self.notice("warning", f"peer {endpoint} banned: {reason}")
+                case SeekPeers():
+                    self._seek_peers()
+                case NodeFound(endpoint):
+                    self._on_node(endpoint)
+                case MetadataCompleted(info):
+                    self.completed(info, is_new=True)
+                case _:
+                    assert_never(command)
+
+    # -- links ----------------------------------------------------------------------------------
+
+    @property
+    def geometry(self) -> None:
+        """Nobody knows yet how many pieces there are."""
+
+    def link_opened(self, link: PeerLink, handshake: Handshake, *, is_greeted: bool = False) -> None:
+        if self.is_stopped:
+            link.close("the torrent was stopped")
+            return
+        link.number = self._next_number
+        self._next_number += 1
+        self._links[link.number] = link
+        self._tell(
+            PeerConnected(
+                link.number,
+                link.endpoint,
+                handshake.peer_id,
+                link.is_outgoing,
+                has_fast=handshake.has_fast and self.handshake.has_fast,
+                has_extended=handshake.has_extended and self.handshake.has_extended,
+                has_dht=handshake.has_dht and self.handshake.has_dht,
+                is_greeted=is_greeted,
+            )
+        )
+
+    def link_received(self, link: PeerLink, messages: Sequence[Message]) -> None:
+        self._tell(MessagesReceived(link.number, messages))
+
+    def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None:
+        """No blocks are sent."""
+
+    def link_lost(self, link: PeerLink, reason: str) -> None:
+        if link.number < 0:
+            # It never got as far as a handshake.
+            if link.is_outgoing:
+                self.dial_failed(link.endpoint, reason)
+        elif self._links.pop(link.number, None) is not None:
+            self.notice("detail", f"peer {link.endpoint} lost: {reason}")
+            self._tell(PeerLost(link.number, reason))
+
+    def dial_failed(self, endpoint: Endpoint, reason: str) -> None:
+        if not self.is_stopped:
+            self.notice("detail", f"peer {endpoint} not reached: {reason}")
+        self._tell(DialFailed(endpoint, reason))
+
+    def candidates_found(self, endpoints: Sequence[Endpoint], source: str) -> None:
+        self._tell(CandidatesFound(endpoints, source))
