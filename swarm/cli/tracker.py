@@ -24,6 +24,8 @@ SUMMARY_S = 30.0
 @click.command("tracker")
 @option("--http", "listen", type=HostPort(), default="0.0.0.0:6969", show_default=True, metavar="HOST:PORT",
         help="Where to listen; port 0 takes any free one.")  # fmt: skip
+@option("--udp", "udp", type=HostPort(), metavar="HOST:PORT",
+        help="Where to listen for UDP.  [default: the same as --http]")  # fmt: skip
 @option("--interval", type=click.IntRange(1, 86_400), default=900, show_default=True, metavar="SECONDS",
         help="How often peers should announce.")  # fmt: skip
 @option("--allow", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
@@ -35,6 +37,7 @@ SUMMARY_S = 30.0
 @click.option("-v", "--verbose", "verbosity", count=True, help="Also print a summary every 30 seconds.")
 def command(
     listen: tuple[str, int],
+    udp: tuple[str, int] | None,
     interval: int,
     allow: Path | None,
     deny: Path | None,
@@ -54,7 +57,7 @@ def command(
         allowed=_info_hashes(allow) if allow is not None else None,
         denied=_info_hashes(deny) if deny is not None else frozenset(),
     )
-    ended_by = _run(_serve(listen, settings, output))
+    ended_by = _run(_serve(listen, udp or listen, settings, output))
     if ended_by == signal.SIGINT:
         from swarm.cli.main import EXIT_INTERRUPTED, ExitWith
 
@@ -71,7 +74,9 @@ def _run(main: Coroutine[Any, Any, signal.Signals]) -> signal.Signals:
         return runner.run(main)
 
 
-async def _serve(listen: tuple[str, int], settings: Any, output: Output) -> signal.Signals:
+async def _serve(
+    listen: tuple[str, int], udp: tuple[str, int], settings: Any, output: Output
+) -> signal.Signals:
     """Serve until a signal asks to end; returns which."""
     from swarm.tracker.server import TrackerServer
 
@@ -84,8 +89,8 @@ async def _serve(listen: tuple[str, int], settings: Any, output: Output) -> sign
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end, number)
-    async with TrackerServer(*listen, settings=settings) as server:
-        _say_where(server.urls, listen[0], server.port, output)
+    async with TrackerServer(*listen, udp=udp, settings=settings) as server:
+        _say_where(server, listen[0], output)
         summaries = asyncio.create_task(_summaries(server, output)) if output.verbosity else None
         try:
             return await ended
@@ -95,9 +100,10 @@ async def _serve(listen: tuple[str, int], settings: Any, output: Output) -> sign
                 await asyncio.gather(summaries, return_exceptions=True)
 
 
-def _say_where(urls: list[str], host: str, port: int, output: Output) -> None:
-    output.event("listening", http=urls[0], port=port)
-    output.info(f"listening on {', '.join(urls)}")
+def _say_where(server: Any, host: str, output: Output) -> None:
+    urls, port = server.urls, server.port
+    output.event("listening", http=urls[0], port=port, udp=server.udp_urls[0], udp_port=server.udp_port)
+    output.info(f"listening on {', '.join(urls + server.udp_urls)}")
     if host in ("0.0.0.0", "::"):
         own = _own_address()
         host = f"[{own}]" if ":" in own else own
@@ -122,7 +128,7 @@ async def _summaries(server: Any, output: Output) -> None:
     announced = 0
     while True:
         await asyncio.sleep(SUMMARY_S)
-        count = server.frontend.announce_count
+        count = server.frontend.announce_count + server.udp.counts.announces
         output.detail(
             f"{server.store.swarm_count} torrents, {server.store.peer_count} peers, "
             f"{(count - announced) / SUMMARY_S:.1f} announces/s"

@@ -1,0 +1,167 @@
+"""The tracker's UDP side: batches of datagrams in, batches of answers out.
+
+Whoever has not shown that its address is its own gets no more bytes than it sent; what is no request
+at all gets silence.
+
+Sources: BEP 15, BEP 41.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from swarm.base.errors import TrackerError
+from swarm.tracker.announce import Announce, Rules
+from swarm.tracker.connection_ids import ConnectionIds
+from swarm.tracker.datagrams import Batch, Datagrams, address_of, batches_of
+from swarm.wire.tracker.announce import ScrapeEntry
+from swarm.wire.tracker.udp_server import (
+    ANNOUNCE,
+    ANNOUNCE_BYTES,
+    CONNECT,
+    CONNECT_BYTES,
+    CONNECT_MAGIC,
+    EVENTS,
+    SCRAPE,
+    SCRAPE_HEAD_BYTES,
+    SLOT_BYTES,
+    Slot,
+    encode_announced,
+    encode_connected,
+    encode_error,
+    encode_scraped,
+    read_scrape,
+    read_slots,
+)
+
+#: Peers in an answer, so that it fits one Ethernet frame: (1500 - 40 - 8 - 20) / 6 and / 18.
+PEERS_V4_MAX, PEERS_V6_MAX = 200, 79
+_NO_PORT = b"\0\0"
+_UNKNOWN = ScrapeEntry(0, 0, 0)
+#: Shorter than the shortest request that it answers, SCRAPE_HEAD_BYTES and one info-hash.
+_BAD_CONNECTION = "connection id expired"
+
+
+@dataclass(slots=True)
+class UdpCounts:
+    """What has come and gone since the start."""
+
+    connects: int = 0
+    announces: int = 0
+    scrapes: int = 0
+    errors: int = 0
+    #: Too short, of no known action, or a connect without the magic number.
+    ignored: int = 0
+    #: Answers that the system did not take.
+    lost: int = 0
+
+
+class UdpFrontend:
+    """Answers datagrams by the rules; all sockets of a tracker share one.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, rules: Rules, clock: Callable[[], float], ids: ConnectionIds) -> None:
+        self.counts = UdpCounts()
+        self._rules = rules
+        self._clock = clock
+        self._ids = ids
+
+    def answer(self, batch: Batch) -> tuple[list[bytes], list[bytes]]:
+        """The answers to a batch, and the names that they go to."""
+        now = self._clock()
+        self._ids.turn(now)
+        names: list[bytes] = []
+        answers: list[bytes] = []
+        start = -SLOT_BYTES
+        for slot, length, name in zip(read_slots(batch.slots), batch.lengths, batch.names, strict=True):
+            start += SLOT_BYTES
+            address = address_of(name)
+            if slot[1] == ANNOUNCE and length >= ANNOUNCE_BYTES:
+                answer = self._announce(slot, address, now)
+            elif slot[1] == CONNECT and length >= CONNECT_BYTES and slot[0] == CONNECT_MAGIC:
+                self.counts.connects += 1
+                answer = encode_connected(slot[2], self._ids.give(address))
+            elif slot[1] == SCRAPE and length >= SCRAPE_HEAD_BYTES + 20:
+                answer = self._scrape(
+                    slot, batch.slots[start : start + min(length, SLOT_BYTES)], address, now
+                )
+            else:
+                self.counts.ignored += 1
+                continue
+            names.append(name)
+            answers.append(answer)
+        return names, answers
+
+    def _announce(self, slot: Slot, address: bytes, now: float) -> bytes:
+        connection, _, transaction, info_hash, peer_id, left_bytes, event, num_want, port = slot
+        if not self._ids.is_good(connection, address):
+            return self._refused(transaction, _BAD_CONNECTION)
+        self.counts.announces += 1
+        if port == _NO_PORT:
+            return self._refused(transaction, "port must be from 1 to 65535")
+        if event >= len(EVENTS):
+            return self._refused(transaction, "event is none of none, completed, started, stopped")
+        is_v4 = len(address) == 4
+        peers_max = PEERS_V4_MAX if is_v4 else PEERS_V6_MAX
+        # BEP 15: -1 is "as you like".
+        wanted = min(num_want, peers_max) if num_want >= 0 else None
+        try:
+            answer = self._rules.announce(
+                Announce(info_hash, address + port, peer_id, left_bytes, EVENTS[event], wanted), now
+            )
+        except TrackerError as error:
+            return self._refused(transaction, error.reason)
+        peers = answer.v4.addresses if is_v4 else answer.v6.addresses
+        return encode_announced(transaction, answer.interval_s, answer.leechers, answer.seeds, peers)
+
+    def _scrape(self, slot: Slot, datagram: memoryview, address: bytes, now: float) -> bytes:
+        if not self._ids.is_good(slot[0], address):
+            return self._refused(slot[2], _BAD_CONNECTION)
+        self.counts.scrapes += 1
+        info_hashes = read_scrape(datagram)
+        known = self._rules.scrape(info_hashes, now)
+        return encode_scraped(slot[2], [known.get(one, _UNKNOWN) for one in info_hashes])
+
+    def _refused(self, transaction: bytes, why: str) -> bytes:
+        self.counts.errors += 1
+        return encode_error(transaction, why)
+
+
+class UdpEndpoint:
+    """One bound socket on the running loop, which it owns."""
+
+    def __init__(
+        self, frontend: UdpFrontend, bound: socket.socket, datagrams: Datagrams | None = None
+    ) -> None:
+        self._frontend = frontend
+        self._socket = bound
+        self._datagrams = datagrams or batches_of(bound)
+        self.host, self.port = bound.getsockname()[:2]
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(bound.fileno(), self._readable)
+
+    @property
+    def url(self) -> str:
+        """The announce URL."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"udp://{host}:{self.port}/announce"
+
+    def close(self) -> None:
+        """Stop at once."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+
+    def _readable(self) -> None:
+        # One batch, then others get their turn; what is left makes the socket readable again.
+        batch = self._datagrams.receive()
+        if batch is None:
+            return
+        names, answers = self._frontend.answer(batch)
+        if answers:
+            self._frontend.counts.lost += len(answers) - self._datagrams.send(names, answers)

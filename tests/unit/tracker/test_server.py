@@ -1,0 +1,67 @@
+"""A tracker's two front ends together, through real sockets on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import struct
+
+import pytest
+
+from swarm.base.errors import TrackerError
+from swarm.tracker.server import TrackerServer
+from swarm.wire.tracker.udp_server import CONNECT_MAGIC
+
+
+async def ask(port: int, datagram: bytes, host: str = "127.0.0.1") -> bytes:
+    loop = asyncio.get_running_loop()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.connect((host, port))
+        await loop.sock_sendall(client, datagram)
+        return await asyncio.wait_for(loop.sock_recv(client, 2048), 30)
+
+
+async def announce(server: TrackerServer, peer_port: int, left: int, host: str = "127.0.0.1") -> bytes:
+    assert server.udp_port is not None
+    connection = (await ask(server.udp_port, CONNECT_MAGIC + bytes(8), host))[8:]
+    head = connection + b"\0\0\0\1tran" + b"t" * 20 + b"p" * 20
+    return await ask(
+        server.udp_port, head + struct.pack(">QQQIIIiH", 0, left, 0, 2, 0, 0, -1, peer_port), host
+    )
+
+
+async def test_http_and_udp_share_swarms_and_the_port() -> None:
+    async with TrackerServer("127.0.0.1", 0, udp=("127.0.0.1", 0), rng=random.Random(1)) as server:
+        assert server.udp_port is not None
+        assert server.udp_urls == [f"udp://127.0.0.1:{server.udp_port}/announce"]
+        await announce(server, 1001, left=0)
+        body = server.frontend.respond(
+            b"/announce?info_hash=" + b"t" * 20 + b"&peer_id=" + b"p" * 20 + b"&port=1002&left=5",
+            bytes([127, 0, 0, 1]),
+            is_last=True,
+        )
+        assert b"8:completei1e" in body and bytes([127, 0, 0, 1, 1001 >> 8, 1001 & 255]) in body
+        found = await announce(server, 1003, left=5)
+        assert len(found) == 20 + 2 * 6
+
+
+async def test_all_addresses_mean_both_families_over_udp() -> None:
+    async with TrackerServer("0.0.0.0", 0, udp=("0.0.0.0", 0)) as server:
+        await announce(server, 1001, left=0)
+        if len(server.udp_urls) == 1:
+            pytest.skip("no IPv6 on this machine")
+        await announce(server, 1002, left=0, host="::1")
+        answer = await announce(server, 1003, left=5, host="::1")
+        assert answer[20:] == bytes(15) + b"\1" + (1002).to_bytes(2, "big")
+
+
+async def test_a_udp_port_in_use_is_one_clear_line() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        with pytest.raises(TrackerError, match="the port is in use; give another one with --udp"):
+            async with TrackerServer("127.0.0.1", 0, udp=("127.0.0.1", port)):
+                pass
