@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-State: TypeAlias = Literal["checking", "downloading", "seeding", "stopped", "failed"]
+State: TypeAlias = Literal["checking", "downloading", "paused", "seeding", "stopped", "failed"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -19,6 +19,7 @@ class Progress:
         wasted_bytes: payload that was here already or nobody asked for; failed_pieces: bad hashes.
         seeds: those of `peers` that have everything.
         seconds: since the torrent was added.
+        paused_reason: in state "paused", what it waits for; it seeds what it has, and goes on by itself.
     """
 
     state: State
@@ -39,6 +40,7 @@ class Progress:
     pieces_done: int
     pieces_total: int
     seconds: float
+    paused_reason: str = ""
 
     @property
     def eta_s(self) -> float | None:

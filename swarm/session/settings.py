@@ -77,6 +77,12 @@ class SessionSettings:
     resume_save_s: float = 3.0
     #: ... and written content is forced to the disk this often, for what survives a power cut.
     sync_s: float = 15.0
+    #: A disk that is full makes a download wait (or fail, if this is off) ...
+    is_waiting_for_room: bool = True
+    #: ... and is looked at again this often.
+    room_probe_s: float = 5.0
+    #: So much must be free, or all that is missing, before it goes on: else it would stop again at once.
+    room_to_go_on_bytes: int = 64 << 20
     #: Threads for hashing and disk; None: as many as there are cores, 2 to 8.
     thread_count: int | None = None
     #: How long a stop waits for trackers and for data that is being written.

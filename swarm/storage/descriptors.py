@@ -9,7 +9,7 @@ import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 
@@ -43,9 +43,12 @@ class Descriptors:
     def __contains__(self, index: int) -> bool:
         return index in self._handles
 
+    def opened(self, index: int, *, is_writable: bool) -> AbstractContextManager[int]:
+        """Open file `index` now; its descriptor is ours until the end of the `with` block."""
+        return self._lent(self._acquire(index, is_writable=is_writable))
+
     @contextmanager
-    def opened(self, index: int, *, is_writable: bool) -> Iterator[int]:
-        handle = self._acquire(index, is_writable=is_writable)
+    def _lent(self, handle: _Handle) -> Iterator[int]:
         try:
             yield handle.descriptor
         finally:

@@ -8,6 +8,15 @@ from pathlib import Path
 from swarm.base.errors import StorageError
 
 
+#: What passes when somebody makes room: worth waiting for, unlike a disk that refuses.
+_SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
+
+
+def is_shortage(error: StorageError) -> bool:
+    """Does the disk lack room (or the process descriptors), and nothing else?"""
+    return error.error_number in _SHORTAGES
+
+
 def storage_error(error: OSError, path: Path | str) -> StorageError:
     """An OSError as one line that says what to do about it."""
     advice = {
@@ -17,6 +26,7 @@ def storage_error(error: OSError, path: Path | str) -> StorageError:
         errno.EPERM: "not permitted",
         errno.EROFS: "the file system is read-only",
         errno.EMFILE: "too many open files (see ulimit -n)",
+        errno.ENFILE: "too many files are open on this machine",
         errno.ENOENT: "no such file or folder",
         errno.ENOTDIR: "a part of the path is not a folder",
         errno.EISDIR: "a folder stands where a file should be",

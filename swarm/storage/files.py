@@ -11,6 +11,7 @@ import os
 import stat
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from swarm.base.errors import StorageError
@@ -111,7 +112,7 @@ class ContentFiles:
         if index in self._unwanted and not self._exists(index):
             index, offset = self.PART, content_offset
         try:
-            with self._descriptors.opened(index, is_writable=is_write) as descriptor:
+            with self._opened(index, is_writable=is_write) as descriptor:
                 if is_write:
                     write_all(descriptor, views, offset)
                     self._note_dirty(index)
@@ -121,6 +122,16 @@ class ContentFiles:
             raise storage_error(error, self.path_of(index)) from None
         except EOFError as error:
             raise StorageError(str(error), path=str(self.path_of(index))) from None
+
+    def _opened(self, index: int, *, is_writable: bool) -> AbstractContextManager[int]:
+        try:
+            return self._descriptors.opened(index, is_writable=is_writable)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+        # Those that we keep open only for later are the first to go.
+        self._descriptors.release()
+        return self._descriptors.opened(index, is_writable=is_writable)
 
     def _note_dirty(self, index: int) -> None:
         # `sync` takes the set under the same lock: it never changes while that goes through it.
@@ -156,7 +167,6 @@ class ContentFiles:
             top.mkdir(parents=True, exist_ok=True)
         descriptor = open_below(top, parts, is_writable=is_writable)
         if is_writable and self._is_allocating and index != self.PART and index not in self._allocated:
-            self._allocated.add(index)
             length = self.layout.files[index].length
             if length:
                 try:
@@ -164,7 +174,20 @@ class ContentFiles:
                 except OSError:
                     os.close(descriptor)
                     raise
+            self._allocated.add(index)
         return descriptor
+
+    def free_bytes(self) -> int | None:
+        """Room for us where the content lies or will lie; None where the system does not tell."""
+        for folder in (self.root, *self.root.parents):
+            try:
+                status = os.statvfs(folder)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return None
+            return status.f_bavail * status.f_frsize
+        return None
 
     # -- around a download ----------------------------------------------------------------------
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha1
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry
 from swarm.base.errors import StorageError
 from swarm.storage.buffers import BufferPool
 from swarm.storage.disk import Disk
+from swarm.storage.faults import is_shortage
 from swarm.storage.files import ContentFiles
 
 #: Unused piece buffers that are kept.
@@ -42,6 +43,8 @@ class PieceStore:
     Args:
         piece_hashes: 20 bytes a piece.
         on_hashed: called on the loop with all pieces of one batch.
+        on_short: called where a good piece found no room on the disk. It stays in memory, and is reported
+            when `write_kept` has written it; None: it is reported with its error.
     """
 
     def __init__(
@@ -51,12 +54,16 @@ class PieceStore:
         piece_hashes: bytes,
         disk: Disk,
         on_hashed: Callable[[list[PieceHashed]], None],
+        on_short: Callable[[StorageError], None] | None = None,
     ) -> None:
         self._files = files
         self._geometry = geometry
         self._piece_hashes = piece_hashes
         self._disk = disk
         self._on_hashed = on_hashed
+        self._on_short = on_short
+        #: Good pieces that the disk had no room for.
+        self._kept: dict[int, tuple[memoryview, PieceHashed]] = {}
         self._pool = BufferPool(
             lambda: memoryview(bytearray(geometry.piece_length)), KEPT_BUFFERS_BYTES // geometry.piece_length
         )
@@ -91,14 +98,54 @@ class PieceStore:
             return [self._hash_one(piece, is_digested, buffer) for piece, is_digested, buffer in work]
 
         def done(results: list[PieceHashed] | None, error: BaseException | None) -> None:
-            for _, _, buffer in work:
-                self._pool.give_back(buffer)
             if error is not None:
                 raise error
             assert results is not None
-            self._on_hashed(results)
+            buffers = [buffer for _, _, buffer in work]
+            self._answer(results, buffers)
 
         self._disk.submit(job, done)
+
+    def _answer(self, results: Sequence[PieceHashed], buffers: Sequence[memoryview]) -> None:
+        """Report `results`, but keep the pieces for which there was no room."""
+        shortage: StorageError | None = None
+        reported = []
+        for result, buffer in zip(results, buffers, strict=True):
+            if self._on_short is not None and result.error is not None and is_shortage(result.error):
+                shortage = result.error
+                self._kept[result.piece] = (buffer, replace(result, error=None))
+            else:
+                self._pool.give_back(buffer)
+                reported.append(result)
+        if reported:
+            self._on_hashed(reported)
+        if shortage is not None and self._on_short is not None:
+            self._on_short(shortage)
+
+    async def write_kept(self) -> bool:
+        """Try again to write what was kept, and report it; False where there is still no room."""
+        kept, self._kept = self._kept, {}
+
+        def job() -> list[PieceHashed]:
+            results: list[PieceHashed] = []
+            error: StorageError | None = None
+            for piece, (buffer, result) in kept.items():
+                # Without room for one there is none for the next; each try costs a write.
+                error = error or self._write(piece, buffer)
+                results.append(replace(result, error=error))
+            return results
+
+        results = await self._disk.run(job)
+        self._answer(results, [buffer for buffer, _ in kept.values()])
+        return not any(result.error is not None and is_shortage(result.error) for result in results)
+
+    def _write(self, piece: int, buffer: memoryview) -> StorageError | None:
+        try:
+            view = buffer[: self._geometry.piece_bytes(piece)]
+            self._files.write(self._geometry.piece_offset(piece), [view])
+        except StorageError as error:
+            return error
+        return None
 
     def _hash_one(self, piece: int, is_digested: bool, buffer: memoryview) -> PieceHashed:
         view = buffer[: self._geometry.piece_bytes(piece)]
@@ -108,12 +155,7 @@ class PieceStore:
             digests = tuple(
                 sha1(view[at : at + BLOCK_BYTES]).digest() for at in range(0, len(view), BLOCK_BYTES)
             )
-        error = None
-        if is_good:
-            try:
-                self._files.write(self._geometry.piece_offset(piece), [view])
-            except StorageError as raised:
-                error = raised
+        error = self._write(piece, buffer) if is_good else None
         return PieceHashed(piece, is_good, digests, error)
 
     @property
