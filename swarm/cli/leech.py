@@ -13,7 +13,7 @@ from swarm.base.errors import SettingsError, SwarmError
 from swarm.cli import ending
 from swarm.cli.content_pipe import ContentPipe
 from swarm.cli.ending import Ending, Interrupted, first_of
-from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NO_PROGRESS, ExitWith
+from swarm.cli.main import EXIT_DISK, EXIT_DONE, EXIT_INTERRUPTED, EXIT_NO_PROGRESS, ExitWith
 from swarm.cli.options import option
 from swarm.cli.output import Output
 from swarm.cli.report import Report
@@ -38,6 +38,7 @@ class _Wish:
     timeout_s: float | None
     is_piped: bool
     allocate: str
+    on_full: str
 
 
 @click.command("leech")
@@ -69,7 +70,7 @@ class _Wish:
     "timeout_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="Give up, with exit status 5, after so long without progress.",
+    help="Give up after so long without progress: exit status 5, or 4 where the disk is full.",
 )
 @option("--metadata-only", "is_metadata_only", is_flag=True, help="Write NAME.torrent and stop.")
 @option(
@@ -84,6 +85,13 @@ class _Wish:
     default="sparse",
     show_default=True,
     help="full: reserve the disk space of each file first.",
+)
+@option(
+    "--on-full",
+    type=click.Choice(["wait", "stop"]),
+    default="wait",
+    show_default=True,
+    help="Disk full: wait for room, and seed what is here; or stop, with exit status 4.",
 )
 @transfer_options
 def command(
@@ -162,7 +170,7 @@ def _write_torrents(raw: bytes, torrent: Metainfo, wish: _Wish, output: Output) 
 async def _leech(
     sources: tuple[str, ...], transfer: TransferOptions, wish: _Wish, output: Output, end: Ending
 ) -> int:
-    session = transfer.session()
+    session = transfer.session(is_waiting_for_room=wish.on_full == "wait")
     report = Report(output, is_stdout_taken=wish.is_piped)
     try:
         metainfos = await end.unless(_read_all(session, sources, output))
@@ -290,7 +298,7 @@ async def _seed_on(torrent: Torrent, wish: _Wish, report: Report) -> int:
 
 
 async def _stalled(torrents: list[Torrent], timeout_s: float, report: Report) -> int:
-    """End when nothing has moved for `timeout_s`."""
+    """End when nothing has moved for `timeout_s`; a full disk is a reason of its own."""
     loop = asyncio.get_running_loop()
     seen: list[tuple[int, ...]] = []
     moved_at = loop.time()
@@ -299,8 +307,11 @@ async def _stalled(torrents: list[Torrent], timeout_s: float, report: Report) ->
         if found != seen or not found:
             seen, moved_at = found, loop.time()
         elif loop.time() - moved_at >= timeout_s:
-            report.error(f"no progress for {timeout_s:g} s")
-            return EXIT_NO_PROGRESS
+            held = [
+                now.paused_reason for torrent in torrents if (now := torrent.snapshot()).state == "paused"
+            ]
+            report.error(f"no progress for {timeout_s:g} s{': ' if held else ''}{'; '.join(held)}")
+            return EXIT_DISK if held else EXIT_NO_PROGRESS
         await asyncio.sleep(min(1.0, timeout_s / 4))
 
 

@@ -133,6 +133,7 @@ class Report:
             pieces_total=now.pieces_total,
             checked_bytes=now.checked_bytes,
             checking_bytes=now.checking_bytes,
+            **({"paused_reason": now.paused_reason} if now.paused_reason else {}),
         )
 
     def _say_line(self, torrent: Torrent, now: Progress) -> None:
@@ -169,6 +170,8 @@ def describe(now: Progress) -> str:
         )
     if now.state == "seeding":
         return f"seeding, {_seeding(now)}"
+    if now.state == "paused":
+        return f"{_share(now.done_bytes, now.wanted_bytes)}, paused: {now.paused_reason}"
     return now.state
 
 
@@ -186,6 +189,9 @@ def _row(now: Progress) -> Row:
             return Row(label, now.done_bytes, now.wanted_bytes, text, now.down_bytes_per_s)
         case "seeding":
             return Row(label, now.done_bytes, now.wanted_bytes, f"seeding: {_seeding(now)}", has_bar=False)
+        case "paused":
+            text = f"paused: {printable(now.paused_reason)}"
+            return Row(label, now.done_bytes, now.wanted_bytes, text, has_bar=False)
         case _:
             return Row(label, now.done_bytes, now.wanted_bytes, now.state, has_bar=False)
 

@@ -79,9 +79,11 @@ class TransferOptions:
     def output(self) -> Output:
         return Output(is_json=self.is_json, is_quiet=self.is_quiet, verbosity=self.verbosity)
 
-    def session(self) -> Session:
+    def session(self, *, is_waiting_for_room: bool = True) -> Session:
         """A session that is not open yet."""
-        settings = SessionSettings(up_bytes_per_s=self.up, down_bytes_per_s=self.down)
+        settings = SessionSettings(
+            up_bytes_per_s=self.up, down_bytes_per_s=self.down, is_waiting_for_room=is_waiting_for_room
+        )
         if self.max_peers is not None:
             settings = replace(
                 settings,

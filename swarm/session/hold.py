@@ -51,6 +51,8 @@ class Hold:
     def begin(self, error: StorageError, try_again: Callable[[], Awaitable[bool]]) -> None:
         """Pause because of `error`, until `try_again` succeeds; nothing happens where that is so already."""
         if self._task is None or self._task.done():
+            self.reason = str(error)
+            self._changed(self.reason)
             self._task = asyncio.get_running_loop().create_task(self._wait(error, try_again))
 
     async def _wait(self, error: StorageError, try_again: Callable[[], Awaitable[bool]]) -> None:

@@ -76,6 +76,7 @@ class Runner:
         on_verified: pieces were verified and written.
         on_complete: everything wanted is there.
         on_failed: the disk failed us; the torrent cannot go on.
+        on_short: the disk has no room for good pieces, which are kept; None: that is a failure as well.
         seek_peers: ask the sources for more.
         is_private: no DHT, no peer exchange (BEP 27).
         dht_port: where our DHT node listens, or None for no node.
@@ -98,6 +99,7 @@ class Runner:
         on_verified: Callable[[], None],
         on_complete: Callable[[], None],
         on_failed: Callable[[SwarmError], None],
+        on_short: Callable[[StorageError], None] | None,
         on_notice: OnNotice,
         seek_peers: Callable[[], None],
         is_private: bool = False,
@@ -124,7 +126,7 @@ class Runner:
         self._seek_peers = seek_peers
         self._on_node = on_node
         self._loop = asyncio.get_running_loop()
-        self.store = PieceStore(files, geometry, piece_hashes, disk, self._pieces_hashed)
+        self.store = PieceStore(files, geometry, piece_hashes, disk, self._pieces_hashed, on_short)
         self._chunks = ChunkReader(files, geometry, disk, BLOCK_HEAD_BYTES, encode_block_head)
         #: This torrent's own limits, besides those of the session.
         self.up_bucket = Bucket(None, self._loop.time())

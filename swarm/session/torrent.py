@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import BLOCK_BYTES, mask_runs
 from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash
+from swarm.engine.events import DownloadHeld
 from swarm.engine.picker import UNWANTED
 from swarm.engine.stats import PeerStats
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
+from swarm.session.hold import Hold
 from swarm.session.lock import DownloadLock
 from swarm.session.progress import Notice, Progress, State
 from swarm.session.runner import Runner
@@ -98,6 +100,14 @@ class Torrent:
             save_s=settings.resume_save_s,
             sync_s=settings.sync_s,
         )
+        self._hold = Hold(
+            self.files.free_bytes,
+            self._missing_bytes,
+            self._held,
+            self.notice,
+            probe_s=settings.room_probe_s,
+            room_bytes=settings.room_to_go_on_bytes,
+        )
         #: Blocks of incomplete pieces, piece -> mask: those to load before the start, those kept at the end.
         self._partials: dict[int, int] = {}
         self._lock = DownloadLock(self._keeper.path.with_suffix(".lock"), str(content))
@@ -148,6 +158,7 @@ class Torrent:
             pieces_done=self._have.count,
             pieces_total=geometry.piece_count,
             seconds=now - self._added_at,
+            paused_reason=self._hold.reason,
         )
 
     def peers(self) -> list[PeerStats]:
@@ -239,18 +250,18 @@ class Torrent:
             DataMismatchError, StorageError
         """
         geometry = self.metainfo.geometry
-        await self._disk.run(self._enter)
+        await self._patiently(lambda: self._disk.run(self._enter))
         trust = await self._trust()
         if skip_verify:
             self._have = Bitfield(geometry.piece_count, is_full=True)
         else:
             self._have = trust.verified
             if not trust.is_content_unchanged:
-                await self._check()
+                await self._patiently(self._check)
         if self.is_seeding_only and not self._have.is_full:
             self._fail_mismatch()
         if not self.is_seeding_only:
-            await self._disk.run(self.files.create_empty)
+            await self._patiently(lambda: self._disk.run(self.files.create_empty))
         self._partials = {
             piece: mask
             for piece, mask in trust.partials.items()
@@ -311,6 +322,7 @@ class Torrent:
         else:
             with_data = await self._disk.run(self.files.data_ranges)
             suspects = [piece for piece in pieces_with_data(geometry, with_data) if piece not in self._have]
+        self._checked_bytes = 0
         self._checking_bytes = sum(map(geometry.piece_bytes, suspects))
 
         def progress(size_bytes: int) -> None:
@@ -421,6 +433,32 @@ class Torrent:
         self._verified_came.set()
         self._verified_came = asyncio.Event()
 
+    # -- a disk without room --------------------------------------------------------------------
+
+    def short_of_room(self, error: StorageError) -> None:
+        """A good piece could not be written: wait for room, and seed meanwhile."""
+        assert self.runner is not None
+        self._hold.begin(error, self.runner.store.write_kept)
+
+    async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work`, as soon as the disk has room for it."""
+        if self._settings.is_waiting_for_room:
+            await self._hold.insist(work)
+        else:
+            await work()
+
+    def _held(self, reason: str) -> None:
+        if self._state in ("stopped", "failed"):
+            return
+        if self._state != "seeding":
+            self._state = "paused" if reason else "checking" if self.runner is None else "downloading"
+        if self.runner is not None:
+            self.runner.tell(DownloadHeld(bool(reason)))
+
+    def _missing_bytes(self) -> int:
+        now = self.snapshot()
+        return now.wanted_bytes - now.done_bytes
+
     def failed(self, error: SwarmError) -> None:
         """It cannot go on."""
         if self._state not in ("failed", "stopped"):
@@ -447,6 +485,7 @@ class Torrent:
 
     async def shut(self) -> None:
         """Stop exchanging and save what is known; the disk must have no jobs of ours any more."""
+        await self._hold.stop()
         await self._keeper.stop()
         runner = self.runner
         if runner is not None:

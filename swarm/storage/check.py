@@ -11,6 +11,7 @@ from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
 from swarm.base.errors import StorageError
 from swarm.storage.disk import Disk
+from swarm.storage.faults import is_shortage
 from swarm.storage.files import ContentFiles
 
 #: What one read brings; larger pieces are hashed in steps, so that a piece of any size fits.
@@ -52,6 +53,9 @@ async def check_pieces(
         progress: called on the loop with the bytes just hashed.
 
     A piece that cannot be read counts as one that does not match: what is missing will be fetched.
+
+    Raises:
+        StorageError: for want of descriptors nothing can be said.
     """
     have = Bitfield(geometry.piece_count)
     waiting = list(pieces)
@@ -59,6 +63,7 @@ async def check_pieces(
     batches = [waiting[at : at + per_batch] for at in range(0, len(waiting), per_batch)]
 
     todo = iter(batches)
+    shortage: BaseException | None = None
 
     async def worker() -> None:
         buffer = memoryview(bytearray(min(_STEP_BYTES, geometry.piece_length)))
@@ -69,9 +74,14 @@ async def check_pieces(
             if progress is not None:
                 progress(sum(map(geometry.piece_bytes, batch)))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(_BATCHES_AHEAD):
-            group.create_task(worker())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_BATCHES_AHEAD):
+                group.create_task(worker())
+    except* StorageError as errors:
+        shortage = errors.exceptions[0]
+    if shortage is not None:
+        raise shortage
     return have
 
 
@@ -93,6 +103,8 @@ def _matches(
             files.read(offset, [view])
             digest.update(view)
             offset += len(view)
-    except StorageError:
+    except StorageError as error:
+        if is_shortage(error):
+            raise
         return False
     return digest.digest() == piece_hashes[piece * 20 : piece * 20 + 20]

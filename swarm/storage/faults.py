@@ -7,7 +7,6 @@ from pathlib import Path
 
 from swarm.base.errors import StorageError
 
-
 #: What passes when somebody makes room: worth waiting for, unlike a disk that refuses.
 _SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from swarm import Session, StorageError, SwarmError, Torrent
+from swarm import Session, SessionSettings, StorageError, SwarmError, Torrent
+from swarm.storage.descriptors import open_below
 from tests.e2e.transfers import (
     Offer,
     assert_same,
@@ -77,12 +80,22 @@ async def failure_of(torrent: Torrent) -> StorageError:
     return caught.value
 
 
+def stopping_settings(state_dir: Path) -> SessionSettings:
+    """A session that does not wait for room."""
+    return replace(settings_of(state_dir), is_waiting_for_room=False)
+
+
+def waiting_settings(state_dir: Path) -> SessionSettings:
+    """One that looks for room many times a second."""
+    return replace(settings_of(state_dir), room_probe_s=0.02)
+
+
 @pytest.mark.parametrize("allocate", ["sparse", "full"])
-async def test_full_disk_stops_the_download_and_names_the_file(
+async def test_full_disk_stops_the_download_where_that_was_asked_for_and_names_the_file(
     tmp_path: Path, small_disk: Path, allocate: str
 ) -> None:
     offer = offer_file(tmp_path / "seed", 3 * MIB, 64 * KIB)
-    settings = settings_of(tmp_path / "state")
+    settings = stopping_settings(tmp_path / "state")
     async with open_session(settings) as seeder, open_session(settings) as leecher:
         torrent = await leech(leecher, seeder, offer, small_disk, allocate=allocate)
         error = await failure_of(torrent)
@@ -99,7 +112,7 @@ async def test_download_goes_on_once_the_disk_has_room_and_counts_nothing_half_w
     tmp_path: Path, small_disk: Path
 ) -> None:
     offer = offer_file(tmp_path / "seed", 900 * KIB, 64 * KIB)
-    settings = settings_of(tmp_path / "state")
+    settings = stopping_settings(tmp_path / "state")
     (small_disk / "ballast").write_bytes(bytes(500 * KIB))
     async with open_session(settings) as seeder:
         await seed(seeder, offer)
@@ -115,6 +128,120 @@ async def test_download_goes_on_once_the_disk_has_room_and_counts_nothing_half_w
             assert torrent.snapshot().downloaded_bytes == 900 * KIB - first.done_bytes
             assert torrent.snapshot().failed_pieces == 0
         assert_same(small_disk / "file.bin", offer.path)
+
+
+def fill_up(ballast: Path) -> None:
+    """Not a byte is free after this."""
+    with contextlib.suppress(OSError), open(ballast, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+@pytest.mark.parametrize("allocate", ["sparse", "full"])
+async def test_full_disk_pauses_the_download_which_goes_on_by_itself_and_fetches_nothing_twice(
+    tmp_path: Path, small_disk: Path, allocate: str
+) -> None:
+    offer = offer_file(tmp_path / "seed", 900 * KIB, 64 * KIB)
+    settings = waiting_settings(tmp_path / "state")
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(500 * KIB))
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        torrent = await leech(leecher, seeder, offer, small_disk, allocate=allocate)
+        await until(lambda: torrent.state == "paused")
+        await until(lambda: "more needed" in torrent.snapshot().paused_reason)
+        now = torrent.snapshot()
+        assert now.paused_reason.startswith(f"{small_disk / 'file.bin'}: the disk is full, ")
+        assert "paused: " in notices_of(torrent)
+        # The peer stays: what is here can be had from us.
+        assert now.peers == 1
+        ballast.unlink()
+        await within(torrent.completed())
+        assert torrent.snapshot().downloaded_bytes == 900 * KIB
+        assert torrent.snapshot().paused_reason == ""
+        assert "there is room again" in notices_of(torrent)
+    assert_same(small_disk / "file.bin", offer.path)
+
+
+async def test_paused_download_seeds_what_it_has_and_other_torrents_notice_nothing(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    offer = offer_file(tmp_path / "seed", 3 * MIB, 64 * KIB)
+    other = offer_file(tmp_path / "seed", 500_000, 64 * KIB, seed=2, name="other")
+    settings = waiting_settings(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        paused = await leech(leecher, seeder, offer, small_disk)
+        await until(lambda: paused.state == "paused")
+        kept = paused.snapshot().pieces_done
+        assert kept
+        async with open_session(settings) as third:
+            taking = await third.add(
+                offer.raw, save_to=tmp_path / "third", peers=[("127.0.0.1", leecher.port)]
+            )
+            await until(lambda: taking.snapshot().pieces_done == kept)
+        fine = await leech(leecher, seeder, other, tmp_path / "leech")
+        await within(fine.completed())
+        assert paused.state == "paused"
+    assert_same(tmp_path / "leech/other", other.path)
+
+
+async def test_paused_download_is_stopped_in_order_and_goes_on_later(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    offer = offer_file(tmp_path / "seed", 900 * KIB, 64 * KIB)
+    settings = waiting_settings(tmp_path / "state")
+    (small_disk / "ballast").write_bytes(bytes(500 * KIB))
+    async with open_session(settings) as seeder:
+        await seed(seeder, offer)
+        peers = [("127.0.0.1", seeder.port)]
+        async with open_session(settings) as leecher:
+            torrent = await leecher.add(offer.raw, save_to=small_disk, peers=peers)
+            await until(lambda: torrent.state == "paused")
+            kept = torrent.snapshot().done_bytes
+        (small_disk / "ballast").unlink()
+        async with open_session(settings) as leecher:
+            torrent = await leecher.add(offer.raw, save_to=small_disk, peers=peers)
+            await within(torrent.completed())
+            assert torrent.snapshot().checking_bytes == 0
+            assert torrent.snapshot().downloaded_bytes <= 900 * KIB - kept
+    assert_same(small_disk / "file.bin", offer.path)
+
+
+async def test_folder_that_cannot_be_made_on_a_full_disk_is_waited_for_too(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    offer = offer_folder(tmp_path / "seed", {"empty": 0, "a": 100_000}, 16 * KIB)
+    settings = waiting_settings(tmp_path / "state")
+    ballast = small_disk / "ballast"
+    fill_up(ballast)
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        torrent = await leech(leecher, seeder, offer, small_disk)
+        await until(lambda: torrent.state in ("paused", "failed"))
+        ballast.unlink()
+        await within(torrent.completed())
+    assert_same(small_disk / "folder", offer.path)
+
+
+async def test_too_few_descriptors_pause_the_download_until_there_are_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = offer_file(tmp_path / "seed", 900 * KIB, 64 * KIB)
+    settings = waiting_settings(tmp_path / "state")
+    is_short = True
+
+    def open_none(top: Path, parts: Sequence[str], *, is_writable: bool) -> int:
+        if is_short:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return open_below(top, parts, is_writable=is_writable)
+
+    monkeypatch.setattr("swarm.storage.files.open_below", open_none)
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        torrent = await leech(leecher, seeder, offer, tmp_path / "leech")
+        await until(lambda: torrent.state == "paused")
+        assert "too many open files" in torrent.snapshot().paused_reason
+        is_short = False
+        await within(torrent.completed())
+        assert torrent.snapshot().downloaded_bytes == 900 * KIB
+    assert_same(tmp_path / "leech/file.bin", offer.path)
 
 
 async def test_read_only_disk_is_an_error_that_names_the_path(tmp_path: Path, read_only_disk: Path) -> None:
@@ -205,7 +332,7 @@ async def test_session_with_a_failed_torrent_closes_and_serves_its_others(
 ) -> None:
     large = offer_file(tmp_path / "seed", 3 * MIB, 64 * KIB, name="large")
     good = offer_file(tmp_path / "seed", 500_000, 64 * KIB, seed=2, name="good")
-    settings = settings_of(tmp_path / "state")
+    settings = stopping_settings(tmp_path / "state")
     async with open_session(settings) as seeder, open_session(settings) as leecher:
         failing = await leech(leecher, seeder, large, small_disk)
         await failure_of(failing)
