@@ -10,6 +10,7 @@ info-hashes are taken over the bytes as found.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from bencodepy import Bencached, BencodeDecoder, BencodeEncoder
@@ -195,7 +196,15 @@ def decode_prefix(
         BencodeError: not strict bencode, or a limit passed.
     """
     raw = _bounded(raw, max_bytes)
+    if len(raw) <= 2 * max_values:
+        return _small_decoder(max_depth).read(raw, 0)
     return _Decoder(len(raw), max_depth, max_values).read(raw, 0)
+
+
+@lru_cache(maxsize=8)
+def _small_decoder(max_depth: int) -> _Decoder:
+    """For inputs too short for too many values: it counts nothing, so one serves all."""
+    return _Decoder(0, max_depth, 0)
 
 
 def decode_with_spans(

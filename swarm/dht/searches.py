@@ -52,6 +52,7 @@ class Search:
         self.operation = operation
         self.target = target
         self.is_over = False
+        self._has_arrived = False
         self._at = neighbours
         self._lookup = Lookup(target, neighbours.table.own_id, neighbours.settings)
         self._outcome = LookupOutcome()
@@ -120,11 +121,15 @@ class Search:
         self._at.outbox.append(OperationEnded(self.operation, outcome))
 
     def _go_on(self, now: float) -> None:
-        while not self.is_over and (candidate := self._lookup.next()) is not None:
+        if self.is_over or self._has_arrived:
+            # What is answered late finds us writing already, or done.
+            return
+        while (candidate := self._lookup.next()) is not None:
             self._at.queries.ask(
                 candidate.endpoint, self.body(), self, now, node_id=candidate.node_id, tag=candidate
             )
-        if not self.is_over and self._lookup.is_over:
+        if self._lookup.is_over:
+            self._has_arrived = True
             self.arrived(now)
 
     def note(self, failure: Failure | None) -> None:

@@ -8,6 +8,7 @@ ids of 20 bytes, ports that exist and values within their limits.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
@@ -203,6 +204,14 @@ Message: TypeAlias = Query | Response | Failure
 
 # Decoding
 
+#: Nearly all that a node is asked: canonical, with nothing optional but a version. What does not look so, or
+#: has a transaction id of an odd size, takes the long way.
+_USUAL_QUERY = re.compile(
+    rb"d1:ad2:id20:(.{20})(?:(e1:q4:ping)|6:target20:(.{20})e1:q9:find_node|9:info_hash20:(.{20})e1:q9:get_peers)"
+    rb"1:t(?:2:(.{2})|4:(.{4})|8:(.{8}))(?:1:v4:.{4})?1:y1:qe",
+    re.DOTALL,
+).fullmatch
+
 
 def decode(datagram: bytes) -> Message:
     """Read one datagram of a stranger.
@@ -212,6 +221,13 @@ def decode(datagram: bytes) -> Message:
     Raises:
         KrpcError: anything else; its `transaction` is set where an answer is due (BEP 5: error 203, 204).
     """
+    usual = _USUAL_QUERY(datagram)
+    if usual is not None:
+        node_id, ping, target, info_hash, two, four, eight = usual.groups()
+        transaction = two or four or eight
+        if target is not None:
+            return Query(transaction, node_id, FindNode(target))
+        return Query(transaction, node_id, Ping() if ping else GetPeers(info_hash))
     if datagram[:1] != b"d":
         raise KrpcError("not a dictionary")
     try:
