@@ -35,6 +35,17 @@ class Endpoint(NamedTuple):
             return False
         return address.is_private or address.is_loopback or address.is_link_local
 
+    @property
+    def is_dialable(self) -> bool:
+        """Somebody could listen there: a port, and an address that is not of nobody or of many."""
+        try:
+            address = ipaddress.ip_address(self.host.partition("%")[0])
+        except ValueError:
+            return False
+        # Of the reserved IPv6 networks ::/8 is one that holds ::1.
+        is_nowhere = address.is_unspecified or address.is_multicast
+        return 0 < self.port < 65536 and not is_nowhere and (self.is_v6 or not address.is_reserved)
+
 
 def normalized(host: str) -> str:
     """Return `host` without the IPv4-in-IPv6 mapping that dual-stack sockets show."""
@@ -64,6 +75,13 @@ def packed_host(host: str) -> bytes:
         return ipaddress.ip_address(host.partition("%")[0]).packed
     except ValueError:
         return b""
+
+
+def unpacked_host(packed: bytes) -> str:
+    """The address of 4 or 16 bytes; IPv4 in IPv6 as IPv4. ValueError for another length."""
+    address = ipaddress.ip_address(packed)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def encode_compact(endpoint: Endpoint) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from swarm.base.endpoint import Endpoint
@@ -14,6 +14,10 @@ from swarm.engine.settings import EngineSettings
 BACKOFF = 2.5
 #: Dials are counted in fractions; less than this is rounding.
 _GRAIN = 1e-6
+#: The source of addresses that a relay told us to dial (BEP 55): they are tried once.
+HOLEPUNCH = "holepunch"
+#: Why a link is refused that could have had another's place.
+FULL = "there are enough connections"
 
 
 @dataclass(slots=True)
@@ -25,6 +29,8 @@ class Candidate:
     next_at: float = 0.0
     failures: int = 0
     is_seed: bool = False
+    #: By BEP 40; None while it was not needed, or our address is not known.
+    priority: int | None = None
 
 
 class PeerBook:
@@ -33,11 +39,16 @@ class PeerBook:
     def __init__(self, own_id: PeerId, settings: EngineSettings, rng: random.Random, now: float) -> None:
         self._own_id = own_id
         self._is_private = False
+        self._priority: Callable[[Endpoint], int | None] = lambda endpoint: None
         self._settings = settings
         self._rng = rng
         self._candidates: dict[Endpoint, Candidate] = {}
         self._dialling: dict[Endpoint, Candidate] = {}
         self._connected: dict[Endpoint, Candidate] = {}
+        #: Where connected peers that came to us listen, with what we knew of that address before.
+        self._identified: dict[Endpoint, Candidate | None] = {}
+        #: How many of the candidates peers told us of.
+        self._exchanged_count = 0
         self._banned_hosts: dict[str, str] = {}
         self._banned_ids: dict[bytes, str] = {}
         self._own_endpoints: set[Endpoint] = set()
@@ -46,7 +57,7 @@ class PeerBook:
         #: (seeds left out?, earliest instant) of the candidates; None after a change.
         self._earliest: tuple[bool, float | None] | None = None
 
-    def found(self, endpoints: Iterable[Endpoint], source: str, now: float) -> int:
+    def found(self, endpoints: Iterable[Endpoint], source: str, now: float, *, is_seed: bool = False) -> int:
         """Note addresses; returns how many were new. What does not fit is left out."""
         if self._is_private and not _is_private_source(source):
             return 0
@@ -56,10 +67,11 @@ class PeerBook:
                 continue
             if endpoint in self._candidates or endpoint in self._dialling or endpoint in self._connected:
                 continue
-            if len(self._candidates) >= self._settings.candidates_max:
+            if endpoint in self._identified:
+                continue
+            if not self._has_room(source):
                 break
-            self._candidates[endpoint] = Candidate(endpoint, source, now)
-            self._earliest = None
+            self._add(Candidate(endpoint, source, now, is_seed=is_seed))
             fresh += 1
         return fresh
 
@@ -68,8 +80,30 @@ class PeerBook:
         self._is_private = True
         for endpoint, candidate in list(self._candidates.items()):
             if not _is_private_source(candidate.source):
-                del self._candidates[endpoint]
+                self._remove(endpoint)
+
+    def rank_by(self, priority: Callable[[Endpoint], int | None]) -> None:
+        """From now on dial by `priority` (BEP 40); None where it is not known."""
+        self._priority = priority
+
+    def _has_room(self, source: str) -> bool:
+        most = self._settings.candidates_max
+        if source == "pex" and self._exchanged_count >= most * self._settings.pex_share:
+            return False
+        return len(self._candidates) < most
+
+    def _add(self, candidate: Candidate) -> None:
+        if self._candidates.get(candidate.endpoint) is None:
+            self._exchanged_count += candidate.source == "pex"
+        self._candidates[candidate.endpoint] = candidate
         self._earliest = None
+
+    def _remove(self, endpoint: Endpoint) -> Candidate | None:
+        candidate = self._candidates.pop(endpoint, None)
+        if candidate is not None:
+            self._exchanged_count -= candidate.source == "pex"
+            self._earliest = None
+        return candidate
 
     def take(self, connected_count: int, *, skip_seeds: bool, now: float) -> list[Endpoint]:
         """The addresses to dial now, within the limits on connections, attempts and their rate."""
@@ -92,16 +126,26 @@ class PeerBook:
             if candidate.next_at <= now and not (skip_seeds and candidate.is_seed)
         ]
         if len(ready) > room:
-            # Those that never failed first, at random among equals: not every newcomer dials the same.
+            # Those that never failed first, then by BEP 40, at random while we do not know our own address:
+            # not every newcomer dials the same.
             self._rng.shuffle(ready)
-            ready.sort(key=lambda candidate: candidate.failures)
+            ready.sort(key=self._rank)
             del ready[room:]
         for candidate in ready:
-            del self._candidates[candidate.endpoint]
-            self._earliest = None
+            self._remove(candidate.endpoint)
             self._dialling[candidate.endpoint] = candidate
         self._allowance -= len(ready)
         return [candidate.endpoint for candidate in ready]
+
+    def _rank(self, candidate: Candidate) -> tuple[int, int]:
+        if candidate.priority is None:
+            candidate.priority = self._priority(candidate.endpoint)
+        return candidate.failures, -(candidate.priority or 0)
+
+    def own_address_changed(self) -> None:
+        """All priorities are others now."""
+        for candidate in self._candidates.values():
+            candidate.priority = None
 
     def next_dial_at(self, connected_count: int, *, skip_seeds: bool, now: float) -> float | None:
         """When `take` may have something to say again; None where nothing waits.
@@ -132,10 +176,27 @@ class PeerBook:
         if candidate is not None:
             self._put_back(candidate, now, has_failed=True)
 
+    def punch(self, endpoint: Endpoint, now: float) -> bool:
+        """Dial `endpoint` out of turn, for it dials us at this moment (BEP 55); whether it may be done."""
+        if self._is_private or self.is_banned(endpoint) or endpoint in self._own_endpoints:
+            return False
+        if endpoint in self._dialling or endpoint in self._connected or endpoint in self._identified:
+            return False
+        if len(self._dialling) >= self._settings.half_open_max:
+            return False
+        self._dialling[endpoint] = self._remove(endpoint) or Candidate(endpoint, HOLEPUNCH, now)
+        return True
+
+    def identified(self, endpoint: Endpoint) -> None:
+        """An incoming peer says that it listens there: no need to dial it."""
+        if endpoint not in self._identified:
+            self._identified[endpoint] = self._remove(endpoint)
+
     def _put_back(self, candidate: Candidate, now: float, *, has_failed: bool) -> None:
         candidate.failures = candidate.failures + 1 if has_failed else 0
         # An address that the user named is never forgotten.
-        if candidate.failures >= self._settings.dial_failures_max and candidate.source != "user":
+        most = 1 if candidate.source == HOLEPUNCH else self._settings.dial_failures_max
+        if candidate.failures >= most and candidate.source != "user":
             return
         # The exponent is bounded so that a night of failures does not overflow.
         growth = BACKOFF ** min(max(0, candidate.failures - 1), 20)
@@ -143,8 +204,7 @@ class PeerBook:
         candidate.next_at = now + span_s * self._rng.uniform(0.8, 1.2)
         if candidate.source == "user" and candidate.failures:
             candidate.next_at = now + min(span_s, 4 * self._settings.redial_s) * self._rng.uniform(0.8, 1.2)
-        self._candidates[candidate.endpoint] = candidate
-        self._earliest = None
+        self._add(candidate)
 
     def is_preferred(self, peer_id: PeerId, *, is_outgoing: bool) -> bool:
         """Of two crossed links both sides keep the one that the greater id has dialled."""
@@ -171,31 +231,42 @@ class PeerBook:
         if peer_id in connected_ids:
             return "it is connected already"
         if connected_count >= self._settings.connections_max:
-            return "there are enough connections"
+            return FULL
         return None
 
     def connected(self, endpoint: Endpoint, *, is_outgoing: bool) -> None:
         if is_outgoing:
+            # Its failures are forgotten when the link has been of use, see `lost`.
             candidate = self._dialling.pop(endpoint, None) or self._connected.get(endpoint)
-            candidate = candidate or Candidate(endpoint, "host")
-            candidate.failures = 0
-            self._connected[endpoint] = candidate
+            self._connected[endpoint] = candidate or Candidate(endpoint, "host")
 
     def lost(
-        self, endpoint: Endpoint, now: float, *, is_outgoing: bool, is_seed: bool, is_welcome: bool
+        self,
+        endpoint: Endpoint,
+        now: float,
+        *,
+        is_outgoing: bool,
+        is_seed: bool,
+        is_welcome: bool,
+        was_short: bool = False,
     ) -> None:
-        """A link has ended; an address that we dialled will be tried again if it is `is_welcome`.
+        """A link has ended; an address that we know how to dial will be tried again if it is `is_welcome`.
 
-        One that the user named is in any case, only later.
+        One that the user named is in any case, only later; so is one whose link `was_short`.
+
+        Args:
+            endpoint: what was dialled; of an incoming link, where it said that it listens.
         """
-        if not is_outgoing:
-            return
-        candidate = self._connected.pop(endpoint, None) or self._dialling.pop(endpoint, None)
+        candidate: Candidate | None
+        if is_outgoing:
+            candidate = self._connected.pop(endpoint, None) or self._dialling.pop(endpoint, None)
+        else:
+            candidate = self._identified.pop(endpoint) if endpoint in self._identified else None
         if candidate is None or endpoint in self._own_endpoints or self.is_banned(endpoint):
             return
         candidate.is_seed = is_seed
         if is_welcome or candidate.source == "user":
-            self._put_back(candidate, now, has_failed=not is_welcome)
+            self._put_back(candidate, now, has_failed=was_short or not is_welcome)
 
     def ban(self, endpoint: Endpoint, peer_id: PeerId | None, reason: str) -> None:
         """Keep a proven liar out, by address and by id.
@@ -208,9 +279,8 @@ class PeerBook:
         if not endpoint.host.startswith("127.") and endpoint.host != "::1":
             self._banned_hosts[endpoint.host] = reason
             for other in [other for other in self._candidates if other.host == endpoint.host]:
-                del self._candidates[other]
-        self._candidates.pop(endpoint, None)
-        self._earliest = None
+                self._remove(other)
+        self._remove(endpoint)
 
     def _source_of(self, endpoint: Endpoint) -> str:
         candidate = self._dialling.get(endpoint) or self._connected.get(endpoint)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
+from collections.abc import Iterable
 
 from swarm.base.endpoint import Endpoint, packed_host
+from swarm.engine.peer import Peer
 
 #: CRC-32C (Castagnoli), reflected.
 _POLYNOMIAL = 0x82F63B78
@@ -62,46 +63,72 @@ class OwnAddress:
     """Where the world sees us, by the votes of those who say so (BEP 10 `yourip`, BEP 24).
 
     No single peer is believed (BEP 40: "should not blindly trust it"): an address counts once two
-    of different hosts have named it. A tracker, whom we chose, is believed alone.
+    of different hosts have named it. A tracker, whom we chose, is believed alone. A local network sees us
+    elsewhere than the world does, so each has an address of its own here.
     """
 
     def __init__(self, listen_port: int | None) -> None:
         self._port = listen_port or 0
         #: voter -> (the address it names, its votes).
-        self._votes: dict[str, tuple[str, int]] = {}
-        self._chosen: dict[bool, Endpoint] = {}
+        self._votes: dict[str, tuple[Endpoint, int]] = {}
+        #: (is it of IPv6?, is it of a local network?) -> our endpoint there.
+        self._chosen: dict[tuple[bool, bool], Endpoint] = {}
 
     def seen(self, host: str, voter: str) -> bool:
         """Count a vote; returns whether one of our addresses is another now."""
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        if address.is_unspecified or address.is_multicast:
+        named = Endpoint(host, self._port or 1)
+        if not named.is_dialable:
             return False
         self._votes.pop(voter, None)
-        self._votes[voter] = (str(address), VOTES_MIN if voter.startswith("tracker") else 1)
+        self._votes[voter] = (named, VOTES_MIN if voter.startswith("tracker") else 1)
         if len(self._votes) > VOTERS_MAX:
             del self._votes[next(iter(self._votes))]
-        is_v6 = address.version == 6
-        before = self._chosen.get(is_v6)
+        view = named.is_v6, named.is_local
         counts: Counter[str] = Counter()
-        for named, votes in self._votes.values():
-            if (":" in named) == is_v6:
-                counts[named] += votes
+        for other, votes in self._votes.values():
+            if (other.is_v6, other.is_local) == view:
+                counts[other.host] += votes
         best, votes = counts.most_common(1)[0]
+        before = self._chosen.get(view)
         if votes >= VOTES_MIN:
-            self._chosen[is_v6] = Endpoint(best, self._port)
-        return self._chosen.get(is_v6) != before
+            self._chosen[view] = Endpoint(best, self._port)
+        return self._chosen.get(view) != before
 
-    def of_family(self, *, is_v6: bool) -> Endpoint | None:
-        """Our endpoint as peers of that family see it; None while unknown."""
-        return self._chosen.get(is_v6)
+    def seen_from(self, other: Endpoint) -> Endpoint | None:
+        """Our endpoint as `other` sees it; None while unknown."""
+        return self._chosen.get((other.is_v6, other.is_local))
 
     def priority(self, other: Endpoint) -> int | None:
         """Ours with `other`; None while our address is unknown."""
-        own = self._chosen.get(other.is_v6)
+        own = self.seen_from(other)
         try:
             return None if own is None else peer_priority(own, other)
         except ValueError:
             return None
+
+
+def who_yields(
+    peers: Iterable[Peer], newcomer: Endpoint, own: OwnAddress, now: float, *, after_s: float
+) -> Peer | None:
+    """Whose place `newcomer` gets where all are taken: the peer of the lowest priority, below its own.
+
+    BEP 40 is about who may join, not about throwing out partners: a peer keeps its place in the first
+    `after_s`, while blocks are asked for or on their way, and while any have moved lately. Without our own
+    address nobody gives way.
+    """
+    wanted = own.priority(newcomer)
+    if wanted is None:
+        return None
+    lowest: tuple[int, Peer] | None = None
+    for peer in peers:
+        is_busy = peer.asked_blocks or peer.queued_blocks or peer.sending_bytes
+        if (
+            is_busy
+            or now - peer.connected_at < after_s
+            or not (peer.download.is_idle and peer.upload.is_idle)
+        ):
+            continue
+        priority = own.priority(peer.listens_at or peer.endpoint)
+        if priority is not None and priority < wanted and (lowest is None or priority < lowest[0]):
+            lowest = priority, peer
+    return lowest[1] if lowest is not None else None

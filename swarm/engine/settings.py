@@ -31,6 +31,35 @@ class EngineSettings:
     #: Peers tell each other of peers (BEP 11), and help each other through NATs (BEP 55); never of private
     #: torrents.
     is_exchanging: bool = True
+    #: BEP 11: "no more than 1 PEX message per minute", with no more than 50 added and 50 dropped;
+    pex_interval_s: float = 60.0
+    pex_contacts_max: int = 50
+    #: what changes within this time goes with one message, the first too.
+    pex_settle_s: float = 1.0
+    #: Messages of a peer that are read: a few at once, for clocks and queues differ, then one in ...
+    pex_burst: int = 4
+    pex_refill_s: float = 45.0
+    #: ... and how many more, or malformed, or overlong ones before it is dropped.
+    pex_abuses_max: int = 5
+    #: Addresses of one source that wait to be tried, and its failures without a success before it is not
+    #: listened to any more (behind NATs many honest addresses fail, but not all).
+    pex_untried_max: int = 100
+    pex_failures_max: int = 30
+    #: Its share of `candidates_max`: what trackers say is not crowded out.
+    pex_share: float = 0.5
+    #: Rendezvous (BEP 55) that one peer may ask us for or send us to: few at once, then one in ...
+    holepunch_burst: int = 5
+    holepunch_refill_s: float = 10.0
+    #: How many relays are asked for one address, and how soon again.
+    holepunch_relays_max: int = 3
+    holepunch_again_s: float = 3600.0
+
+    #: BEP 40: with all places taken a newcomer of higher priority gets that of a peer that was connected for
+    #: longer than this and neither gives nor takes.
+    yields_after_s: float = 30.0
+    #: A link that was lost within this and moved nothing counts as a failed dial: it is tried again later and
+    #: later, and given up.
+    short_link_s: float = 30.0
 
     #: Peers served at a time. More slots split the uplink without gaining a piece (BEP 3).
     unchoke_slots: int = 8

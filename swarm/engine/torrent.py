@@ -11,7 +11,7 @@ from typing import Any, assert_never
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
-from swarm.base.endpoint import Endpoint
+from swarm.base.endpoint import Endpoint, unpacked_host
 from swarm.base.errors import PeerError
 from swarm.base.ids import InfoHash, PeerId, client_name
 from swarm.engine.availability import Availability
@@ -49,14 +49,16 @@ from swarm.engine.events import (
     UploadLimited,
     WokenUp,
 )
+from swarm.engine.exchange import Exchange
 from swarm.engine.greeting import Greeting
 from swarm.engine.holdings import Holdings
 from swarm.engine.metadata_uploads import MetadataUploads
 from swarm.engine.peer import Peer
-from swarm.engine.peer_book import PeerBook
+from swarm.engine.peer_book import FULL, PeerBook
 from swarm.engine.picker import UNWANTED, Picker
-from swarm.engine.priority import OwnAddress
+from swarm.engine.priority import OwnAddress, who_yields
 from swarm.engine.rates import Rate
+from swarm.engine.rendezvous import Rendezvous, RendezvousCounts
 from swarm.engine.requests import Requests
 from swarm.engine.settings import EngineSettings
 from swarm.engine.spreading import Spreading
@@ -66,6 +68,7 @@ from swarm.engine.verifier import Verifier
 from swarm.wire.peer.extended import (
     HANDSHAKE_ID,
     LOCAL_IDS,
+    ExtendedHandshake,
     decode_dont_have,
     decode_extended_handshake,
     encode_dont_have,
@@ -165,8 +168,20 @@ class TorrentEngine:
         self._choker = Choker(settings, rng, self._choke, self._unchoke)
         self._own_address = OwnAddress(listen_port)
         self._book = book or PeerBook(peer_id, settings, rng, now)
+        self._book.rank_by(self._own_address.priority)
         if is_private:
             self._book.become_private()
+        is_exchanging = settings.is_exchanging and not is_private
+        self._exchange = Exchange(self._book, settings, self._send, is_on=is_exchanging)
+        self._rendezvous = Rendezvous(
+            self._peers,
+            self._book,
+            self._exchange,
+            self._own_address,
+            settings,
+            self._send,
+            is_on=is_exchanging,
+        )
         self._download = Rate(now, settings.rate_window_s)
         self._upload = Rate(now, settings.rate_window_s)
         self._now = now
@@ -197,6 +212,8 @@ class TorrentEngine:
         self._extensions: dict[int, Callable[[Peer, bytes, float], None]] = {
             LOCAL_IDS["lt_donthave"]: self._on_dont_have,
             LOCAL_IDS["ut_metadata"]: self._on_metadata,
+            LOCAL_IDS["ut_pex"]: self._on_peer_exchange,
+            LOCAL_IDS["ut_holepunch"]: self._on_holepunch,
         }
 
     # -- the door -------------------------------------------------------------------------------
@@ -216,12 +233,13 @@ class TorrentEngine:
             case PeerLost():
                 peer = self._peers.get(event.peer)
                 if peer is not None:
-                    self._forget(peer, now)
+                    self._forget(peer, now, is_lost=True)
             case CandidatesFound():
                 if self._book.found(event.endpoints, event.source, now):
                     self._dial(now)
             case DialFailed():
                 self._book.dial_failed(event.endpoint, now)
+                self._tried(event.endpoint, now, is_reached=False)
             case PieceNotWritten():
                 if self._requests.hashed(event.piece) is not None:
                     self._picker.returned(event.piece)
@@ -229,7 +247,7 @@ class TorrentEngine:
                 self._piece_lost(event.piece)
                 self._blocks_lost(event)
             case OwnAddressSeen():
-                self._own_address.seen(event.host, event.source)
+                self._own_address_seen(event.host, event.source)
             case SelectionChanged():
                 self._select(event, now)
             case DownloadHeld():
@@ -254,6 +272,9 @@ class TorrentEngine:
         wakeup_at = self._tick_at
         if self._choker.refill_at < wakeup_at:
             wakeup_at = self._choker.refill_at
+        exchange_at = self._exchange.next_at
+        if exchange_at is not None and exchange_at < wakeup_at:
+            wakeup_at = exchange_at
         return wakeup_at if dial_at is None or dial_at > wakeup_at else dial_at
 
     def check(self) -> None:
@@ -309,6 +330,8 @@ class TorrentEngine:
     # -- peers come and go ----------------------------------------------------------------------
 
     def _peer_connected(self, event: PeerConnected, now: float) -> None:
+        if event.is_outgoing:
+            self._tried(event.endpoint, now, is_reached=True)
         for peer in crossed_links(self._peers.values(), event, self._book, self._settings, now):
             self._drop(peer, "it is connected already", now)
         ids = [peer.peer_id for peer in self._peers.values()]
@@ -319,7 +342,16 @@ class TorrentEngine:
             is_outgoing=event.is_outgoing,
             connected_count=len(self._peers),
         )
-        if refusal is not None:
+        yielding: Peer | None = None
+        if refusal is FULL:
+            yielding = who_yields(
+                self._peers.values(),
+                event.endpoint,
+                self._own_address,
+                now,
+                after_s=self._settings.yields_after_s,
+            )
+        if refusal is not None and yielding is None:
             self._commands.append(DropPeer(event.peer, refusal))
             self._book.lost(
                 event.endpoint, now, is_outgoing=event.is_outgoing, is_seed=False, is_welcome=False
@@ -343,6 +375,7 @@ class TorrentEngine:
         self._peers[event.peer] = peer
         self._availability.add(peer.have)
         self._book.connected(event.endpoint, is_outgoing=event.is_outgoing)
+        self._exchange.joined(peer, now)
         self._verifier.met(event.peer, event.endpoint)
         greeting = self._greeting.messages(
             peer,
@@ -354,9 +387,20 @@ class TorrentEngine:
         )
         if greeting:
             self._send(peer, greeting)
+        if yielding is not None:
+            # Only now, so that nobody is dialled for the place that the newcomer has.
+            self._drop(yielding, "its place is for a peer of higher priority", now, is_welcome=True)
 
-    def _forget(self, peer: Peer, now: float, *, is_welcome: bool = True) -> None:
-        """The link is gone: take everything back."""
+    def _tried(self, endpoint: Endpoint, now: float, *, is_reached: bool) -> None:
+        self._exchange.tried(endpoint, is_reached=is_reached)
+        self._rendezvous.tried(endpoint, now, is_reached=is_reached)
+
+    def _own_address_seen(self, host: str, voter: str) -> None:
+        if self._own_address.seen(host, voter):
+            self._book.own_address_changed()
+
+    def _forget(self, peer: Peer, now: float, *, is_welcome: bool = True, is_lost: bool = False) -> None:
+        """The link is gone (`is_lost`: not by our will): take everything back."""
         self._requests.take_back(peer, is_forgiven=False)
         self._uploads.lost(peer, now)
         del self._peers[peer.number]
@@ -365,13 +409,18 @@ class TorrentEngine:
         self._metadata.lost(peer.number)
         if self._spreading.is_active:
             self._spreading.lost(peer)
+        self._exchange.lost(peer, now)
+        self._rendezvous.lost(peer)
         has_served = peer.download.total_bytes > 0
+        is_short = now - peer.connected_at < self._settings.short_link_s
         self._book.lost(
-            peer.endpoint,
+            peer.listens_at or peer.endpoint,
             now,
             is_outgoing=peer.is_outgoing,
             is_seed=peer.is_seed or peer.is_upload_only,
             is_welcome=is_welcome or has_served,
+            # Who accepts and closes at once is as good as not there.
+            was_short=is_lost and is_short and not has_served and not peer.upload.total_bytes,
         )
         if not peer.am_choking:
             self._refill_slots(now)
@@ -485,11 +534,31 @@ class TorrentEngine:
             if handshake.request_queue is not None:
                 peer.depth_max = min(handshake.request_queue, self._settings.request_depth_max)
             peer.is_upload_only = handshake.is_upload_only
+            self._introduced(peer, handshake, now)
             self._drop_if_useless(peer, now)
             return
         handler = self._extensions.get(message.extended_id)
         if handler is not None:
             handler(peer, message.payload, now)
+
+    def _introduced(self, peer: Peer, handshake: ExtendedHandshake, now: float) -> None:
+        """What it says of where it is, and where we are."""
+        peer.prefers_encryption = handshake.prefers_encryption
+        if handshake.listen_port is not None and peer.listens_at is None:
+            peer.listens_at = Endpoint(peer.endpoint.host, handshake.listen_port)
+            self._book.identified(peer.listens_at)
+        if handshake.your_ip:
+            self._own_address_seen(unpacked_host(handshake.your_ip), peer.endpoint.host)
+        self._exchange.joined(peer, now)
+
+    def _on_peer_exchange(self, peer: Peer, payload: bytes, now: float) -> None:
+        if self._exchange.received(peer, payload, now):
+            self._dial(now)
+
+    def _on_holepunch(self, peer: Peer, payload: bytes, now: float) -> None:
+        endpoint = self._rendezvous.received(peer, payload, now)
+        if endpoint is not None:
+            self._commands.append(Dial(endpoint))
 
     def _on_dont_have(self, peer: Peer, payload: bytes, now: float) -> None:
         """BEP 54: `peer` has lost a piece."""
@@ -620,6 +689,7 @@ class TorrentEngine:
 
     def _woken(self, now: float) -> None:
         self._dial(now)
+        self._exchange.tell(now)
         if now >= self._choker.refill_at:
             self._refill_slots(now)
         if now < self._tick_at:
@@ -655,6 +725,11 @@ class TorrentEngine:
             self._commands.append(SendMessages(peer.number, (KeepAlive(),)))
         if peer.asked_blocks:
             self._requests.check_timeouts(peer, now)
+
+    @property
+    def rendezvous_counts(self) -> RendezvousCounts:
+        """What came of holepunching (BEP 55)."""
+        return self._rendezvous.counts
 
     # -- seen from outside ----------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from swarm.base.errors import BencodeError, PeerError
 HANDSHAKE_ID = 0
 
 #: What we ask others to call our extensions; a peer sends us these numbers.
-LOCAL_IDS = {"lt_donthave": 1, "ut_metadata": 3}
+LOCAL_IDS = {"lt_donthave": 1, "ut_pex": 2, "ut_metadata": 3, "ut_holepunch": 4}
 
 #: Names in `m` beyond this are a bomb; the busiest client we know of has a dozen.
 EXTENSION_NAMES_MAX = 64

@@ -48,16 +48,16 @@ class TestOwnAddress:
         own = OwnAddress(6881)
         assert not own.seen("8.8.8.8", "1.1.1.1")
         assert not own.seen("8.8.8.8", "1.1.1.1")
-        assert own.of_family(is_v6=False) is None
+        assert own.seen_from(Endpoint("1.1.1.1", 5)) is None
         assert own.priority(Endpoint("1.1.1.1", 5)) is None
 
     def test_two_peers_or_a_tracker_are_believed(self) -> None:
         own = OwnAddress(6881)
         own.seen("8.8.8.8", "1.1.1.1")
         assert own.seen("8.8.8.8", "2.2.2.2")
-        assert own.of_family(is_v6=False) == Endpoint("8.8.8.8", 6881)
-        assert own.seen("2001:db8::1", "tracker example.org")
-        assert own.of_family(is_v6=True) == Endpoint("2001:db8::1", 6881)
+        assert own.seen_from(Endpoint("1.1.1.1", 5)) == Endpoint("8.8.8.8", 6881)
+        assert own.seen("2a00:1450::1", "tracker example.org")
+        assert own.seen_from(Endpoint("2001:4860::8", 5)) == Endpoint("2a00:1450::1", 6881)
 
     def test_most_votes_win(self) -> None:
         own = OwnAddress(6881)
@@ -65,7 +65,7 @@ class TestOwnAddress:
             own.seen("8.8.8.8", f"1.1.1.{number}")
         for number in range(2):
             assert not own.seen("9.9.9.9", f"2.2.2.{number}")
-        assert own.of_family(is_v6=False) == Endpoint("8.8.8.8", 6881)
+        assert own.seen_from(Endpoint("1.1.1.1", 5)) == Endpoint("8.8.8.8", 6881)
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "224.0.0.1", "::", "ff02::1", "example.org", ""])
     def test_nonsense_is_no_vote(self, host: str) -> None:

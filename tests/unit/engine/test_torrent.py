@@ -77,7 +77,7 @@ class TestGreeting:
     def test_it_introduces_itself_where_extensions_are_spoken(self) -> None:
         (said,) = handshakes(World().connect(has_extended=True))
         assert said == ExtendedHandshake(
-            extensions={"lt_donthave": 1, "ut_metadata": 3},
+            extensions={"lt_donthave": 1, "ut_pex": 2, "ut_metadata": 3, "ut_holepunch": 4},
             listen_port=6881,
             client="swarm",
             request_queue=2000,

@@ -1,0 +1,24 @@
+"""How often a stranger may do something: a few times at once, then once in a while."""
+
+from __future__ import annotations
+
+
+class Allowance:
+    """Grants `burst` times at once, and one more every `refill_s`."""
+
+    __slots__ = ("_at", "_burst", "_left", "_refill_s")
+
+    def __init__(self, burst: int, refill_s: float, now: float) -> None:
+        self._burst = float(burst)
+        self._refill_s = refill_s
+        self._left = float(burst)
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Use it once; False where it is used up."""
+        self._left = min(self._burst, self._left + (now - self._at) / self._refill_s)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
