@@ -295,7 +295,8 @@ class Client:
         if not messages:
             return
         far = end.far
-        arrives_at = self._world.now + self.line.latency_s + far.host.line.latency_s
+        # In one sum, as `Network` has it: added one by one they may come an instant before their link.
+        arrives_at = self._world.now + (self.line.latency_s + far.host.line.latency_s)
         letters = mail.setdefault(arrives_at, {})
         before = letters.get(far)
         letters[far] = messages if before is None else [*before, *messages]
