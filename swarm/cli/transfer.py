@@ -73,8 +73,8 @@ class TransferOptions:
         if self.no_trackers and self.trackers:
             raise click.UsageError("--no-trackers and --tracker exclude each other.")
         for url in self.trackers:
-            if not url.lower().startswith(("http://", "https://")):
-                raise click.UsageError(f"--tracker {url}: only http and https trackers are built yet.")
+            if not url.lower().startswith(("http://", "https://", "udp://")):
+                raise click.UsageError(f"--tracker {url}: trackers are at http://, https:// or udp:// URLs.")
 
     def output(self) -> Output:
         return Output(is_json=self.is_json, is_quiet=self.is_quiet, verbosity=self.verbosity)

@@ -4,14 +4,35 @@ from __future__ import annotations
 
 import dns.asyncresolver
 import dns.exception
+import dns.name
+import dns.resolver
+
+from swarm.base.endpoint import Endpoint
 
 TIMEOUT_S = 5.0
 
 
-async def text_records(name: str, timeout_s: float = TIMEOUT_S) -> list[str]:
-    """The TXT records of `name`, each with its strings joined; none where there is no answer."""
+async def text_records(name: str, timeout_s: float = TIMEOUT_S, server: Endpoint | None = None) -> list[str]:
+    """The TXT records of `name`, each with its strings joined; none where it has none.
+
+    Args:
+        server: the DNS server to ask; those of the system by default.
+
+    Raises:
+        OSError: nobody could be asked, or nobody answered.
+    """
     try:
-        answer = await dns.asyncresolver.resolve(name, "TXT", lifetime=timeout_s)
-    except dns.exception.DNSException:
+        if server is None:
+            resolver = dns.asyncresolver.get_default_resolver()
+        else:
+            resolver = dns.asyncresolver.Resolver(configure=False)
+            resolver.nameservers = [server.host]
+            resolver.port = server.port
+        # A name of a URL is whole: no domain of ours is added to it.
+        whole = dns.name.from_text(name)
+        answer = await resolver.resolve(whole, "TXT", lifetime=timeout_s, raise_on_no_answer=False)
+    except dns.resolver.NXDOMAIN:
         return []
+    except dns.exception.DNSException as error:
+        raise OSError(str(error)) from None
     return [b"".join(record.strings).decode("utf-8", "replace") for record in answer]

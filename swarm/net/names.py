@@ -107,3 +107,55 @@ async def endpoints_of(
     return list(
         dict.fromkeys(Endpoint(host, port) for name, port in addresses for host in found.get(name, ()))
     )
+
+
+class NameCache:
+    """Remembers the addresses of hosts that are asked for again and again, such as trackers.
+
+    Whoever asks while a name is being looked up waits for the same answer, so that a thousand torrents
+    of one tracker cost one thread. The system tells us no time to live: a minute is short enough for
+    those who move, and failures are not kept at all.
+    """
+
+    def __init__(self, *, life_s: float = 60.0, names_max: int = 1000) -> None:
+        self._life_s = life_s
+        self._names_max = names_max
+        #: name -> (addresses, until when); the oldest first.
+        self._known: dict[str, tuple[list[str], float]] = {}
+        self._asking: dict[str, asyncio.Task[list[str]]] = {}
+
+    async def addresses(self, name: str) -> list[str]:
+        """As `look_up`; a numeric address is its own answer.
+
+        Raises:
+            OSError: it has none, or nobody could be asked.
+        """
+        if (host := numeric_host(name)) is not None:
+            return [host]
+        known = self._known.get(name)
+        if known is not None and known[1] > asyncio.get_running_loop().time():
+            return known[0]
+        task = self._asking.get(name)
+        if task is None:
+            task = self._asking[name] = asyncio.create_task(look_up(name), name=f"look up {name[:40]}")
+            task.add_done_callback(lambda task: self._answered(name, task))
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise socket.gaierror(socket.EAI_AGAIN, "closed")
+        return task.result()
+
+    async def close(self) -> None:
+        """Wait for no answer any more; those who do get an OSError."""
+        tasks = list(self._asking.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _answered(self, name: str, task: asyncio.Task[list[str]]) -> None:
+        del self._asking[name]
+        if task.cancelled() or task.exception() is not None:
+            return
+        self._known.pop(name, None)
+        while len(self._known) >= self._names_max:
+            del self._known[next(iter(self._known))]
+        self._known[name] = task.result(), task.get_loop().time() + self._life_s

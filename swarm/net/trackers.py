@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash
 from swarm.net import http
+from swarm.net.host_turns import HostTurns
+from swarm.net.tracker_preferences import TrackerPreferences
+from swarm.net.udp_trackers import UdpTrackerClient, UdpTrackerSettings
+from swarm.wire.tracker import udp
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, ScrapeEntry, readable
 from swarm.wire.tracker.http import (
     ANSWER_MAX_BYTES,
@@ -18,36 +23,71 @@ from swarm.wire.tracker.http import (
     scrape_request_url,
     scrape_url,
 )
+from swarm.wire.tracker.preferences import preferred_urls
 
 #: What anacrolix gives a tracker; those that need more are down (docs: defaults).
 TIMEOUT_S = 15.0
-#: Requests on their way at a time, over all torrents: each costs a connection.
+#: Over UDP a lost request is sent again after 15 s (BEP 15), and that one may take its time too.
+UDP_TIMEOUT_S = 45.0
+#: HTTP requests on their way at a time, over all torrents: each costs a connection.
 CONCURRENT_MAX = 100
+#: Requests on their way to one host.
+HOST_CONCURRENT_MAX = 25
 #: Info-hashes in one scrape request; URLs of more than 4 KiB meet limits on the way.
 _SCRAPE_MAX = 50
+#: BEP 34: a host that says that it runs no tracker is looked up again no sooner.
+_DENIED_RETRY_S = 3600.0
+
+_Answer = TypeVar("_Answer")
 
 
 class TrackerClient:
-    """Announces and scrapes for all torrents of a session."""
+    """Announces and scrapes for all torrents of a session.
 
-    def __init__(self, *, concurrent_max: int = CONCURRENT_MAX) -> None:
+    Args:
+        local_addresses: is IPv6? -> the address that UDP requests leave from; empty for any.
+        preferences: what hosts say of their trackers (BEP 34); None to look it up in the DNS.
+    """
+
+    def __init__(
+        self,
+        *,
+        local_addresses: Mapping[bool, str] | None = None,
+        preferences: TrackerPreferences | None = None,
+        udp_settings: UdpTrackerSettings | None = None,
+        concurrent_max: int = CONCURRENT_MAX,
+        host_concurrent_max: int = HOST_CONCURRENT_MAX,
+    ) -> None:
         self._turns = asyncio.Semaphore(concurrent_max)
+        self._host_turns = HostTurns(host_concurrent_max)
+        self._preferences = preferences or TrackerPreferences()
+        self._udp = UdpTrackerClient(
+            local_addresses=local_addresses, settings=udp_settings, host_turns=self._host_turns
+        )
         self._is_closed = False
 
     async def announce(
-        self, url: str, request: AnnounceRequest, timeout_s: float = TIMEOUT_S
+        self, url: str, request: AnnounceRequest, timeout_s: float | None = None
     ) -> AnnounceResponse:
         """Tell the tracker about us; it answers with peers.
+
+        Args:
+            timeout_s: for an answer, once it is our turn; None for what is usual for its kind.
 
         Raises:
             TrackerError: no answer, no usable one, or a refusal; fit for a user.
         """
-        _check(url)
-        answer = await self._get(announce_url(url, request), timeout_s)
-        try:
-            return decode_announce(answer.body)
-        except TrackerError as error:
-            raise _with_status(error, answer.status) from None
+
+        async def ask(url: str) -> AnnounceResponse:
+            if _scheme(url) == "udp":
+                return await self._udp.announce(url, request, timeout_s or UDP_TIMEOUT_S)
+            answer = await self._get(announce_url(url, request), timeout_s or TIMEOUT_S)
+            try:
+                return decode_announce(answer.body)
+            except TrackerError as error:
+                raise _with_status(error, answer.status) from None
+
+        return await self._ask(url, ask)
 
     async def scrape(
         self, url: str, info_hashes: Sequence[InfoHash], timeout_s: float = TIMEOUT_S
@@ -60,27 +100,60 @@ class TrackerClient:
         Raises:
             TrackerError: as `announce`; also where the tracker has no scrape URL (BEP 48).
         """
-        _check(url)
-        base = scrape_url(url)
-        if base is None:
-            raise TrackerError("this tracker cannot be scraped (its URL does not end in /announce)")
-        found: dict[InfoHash, ScrapeEntry] = {}
-        for start in range(0, len(info_hashes), _SCRAPE_MAX):
-            asked = info_hashes[start : start + _SCRAPE_MAX]
-            answer = await self._get(scrape_request_url(base, asked), timeout_s)
-            try:
-                entries = decode_scrape(answer.body)
-            except TrackerError as error:
-                raise _with_status(error, answer.status) from None
-            found |= {info_hash: entries[info_hash] for info_hash in asked if info_hash in entries}
-        return found
+
+        async def ask(url: str) -> dict[InfoHash, ScrapeEntry]:
+            is_udp = _scheme(url) == "udp"
+            found: dict[InfoHash, ScrapeEntry] = {}
+            asked_max = udp.SCRAPE_MAX if is_udp else _SCRAPE_MAX
+            for start in range(0, len(info_hashes), asked_max):
+                asked = info_hashes[start : start + asked_max]
+                if is_udp:
+                    entries = await self._udp.scrape(url, asked, timeout_s)
+                else:
+                    entries = await self._scrape_http(url, asked, timeout_s)
+                found |= {info_hash: entries[info_hash] for info_hash in asked if info_hash in entries}
+            return found
+
+        return await self._ask(url, ask)
 
     async def close(self) -> None:
         """No request is made any more; each one under way ends with its caller."""
         self._is_closed = True
+        await self._udp.close()
+        await self._preferences.close()
+
+    async def _ask(self, url: str, ask: Callable[[str], Awaitable[_Answer]]) -> _Answer:
+        """What the tracker at `url` answers, or at one of the URLs that its host prefers to it."""
+        _check(url)
+        host = urlsplit(url).hostname or ""
+        if self._is_closed:
+            raise TrackerError("closed")
+        urls = preferred_urls(url, await self._preferences.services(host))
+        if not urls:
+            raise TrackerError("the host says that it runs no tracker", retry_in_s=_DENIED_RETRY_S)
+        failure = None
+        for preferred in urls:
+            try:
+                return await ask(preferred)
+            except TrackerError as error:
+                failure = failure or error
+        assert failure is not None
+        raise failure
+
+    async def _scrape_http(
+        self, url: str, info_hashes: Sequence[InfoHash], timeout_s: float
+    ) -> dict[InfoHash, ScrapeEntry]:
+        base = scrape_url(url)
+        if base is None:
+            raise TrackerError("this tracker cannot be scraped (its URL does not end in /announce)")
+        answer = await self._get(scrape_request_url(base, info_hashes), timeout_s)
+        try:
+            return decode_scrape(answer.body)
+        except TrackerError as error:
+            raise _with_status(error, answer.status) from None
 
     async def _get(self, url: str, timeout_s: float) -> http.HttpAnswer:
-        async with self._turns:
+        async with self._host_turns.turn(urlsplit(url).hostname or ""), self._turns:
             if self._is_closed:
                 raise TrackerError("closed")
             try:
@@ -94,13 +167,18 @@ class TrackerClient:
                 raise TrackerError(error.reason) from None
 
 
+def _scheme(url: str) -> str:
+    return urlsplit(url).scheme
+
+
 def _check(url: str) -> None:
     """TrackerError for a URL that we do not ask at all; trying again would not help."""
     try:
         parts = urlsplit(url)
+        _ = parts.hostname, parts.port
     except ValueError:
         raise TrackerError("not a usable URL", is_final=True) from None
-    if parts.scheme not in ("http", "https"):
+    if parts.scheme not in ("http", "https", "udp"):
         scheme = readable(parts.scheme.encode("utf-8", "replace"), max_chars=20)
         raise TrackerError(f"trackers over {scheme or 'nothing'}:// are not supported", is_final=True)
 

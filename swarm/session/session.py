@@ -477,7 +477,7 @@ class Session:
         from swarm.session.discovery import Discovery
 
         if self._tracker_client is None:
-            self._tracker_client = TrackerClient()
+            self._tracker_client = TrackerClient(local_addresses=self._local_addresses)
         runner, fetch = self._runners.get(info_hash), self._fetches.get(info_hash)
         torrent = self._torrents.get(info_hash)
         owner, speaker = runner or fetch, torrent or fetch

@@ -17,8 +17,6 @@ from swarm.net.names import endpoints_of
 from swarm.session.sources import OnNotice, OnPeers, SourceStatus, Totals
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, tracker_name
 
-#: A tracker may answer this slowly before the next one is asked.
-ANNOUNCE_TIMEOUT_S = 15.0
 #: Host names of peers looked up for one answer; hardly any tracker sends names.
 NAMES_MAX = 20
 _NAMES_TIMEOUT_S = 10.0
@@ -28,7 +26,7 @@ class AnnounceClient(Protocol):
     """The part of `net.trackers.TrackerClient` that is used here."""
 
     async def announce(
-        self, url: str, request: AnnounceRequest, timeout_s: float = ...
+        self, url: str, request: AnnounceRequest, timeout_s: float | None = ...
     ) -> AnnounceResponse: ...
 
 
@@ -121,7 +119,7 @@ class TrackerAnnounces:
 
     async def _announce(self, due: Due) -> None:
         try:
-            response = await self._client.announce(due.url, self._request(due), ANNOUNCE_TIMEOUT_S)
+            response = await self._client.announce(due.url, self._request(due))
         except TrackerError as error:
             self._announcer.failed(due.url, error, self._clock())
             self._say("warning", due.url, error.reason, is_failure=True)

@@ -80,9 +80,11 @@ async def until_ready(url: str) -> None:
     raise AssertionError("opentracker does not serve")
 
 
-async def test_our_client_on_opentracker(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["http", "udp"])
+async def test_our_client_on_opentracker(tmp_path: Path, scheme: str) -> None:
     client = TrackerClient()
-    async with opentracker(tmp_path) as url:
+    async with opentracker(tmp_path) as http_url:
+        url = http_url.replace("http", scheme)
         first = await client.announce(url, request(7001, 0))
         assert first.interval_s >= 60
         await client.announce(url, request(7002, 5))
@@ -92,6 +94,18 @@ async def test_our_client_on_opentracker(tmp_path: Path) -> None:
         await client.announce(url, request(7002, 0, "completed"))
         await client.announce(url, request(7003, 5, "stopped"))
         assert await client.scrape(url, [TORRENT]) == {TORRENT: ScrapeEntry(2, 0, 1)}
+        await client.close()
+
+
+async def test_opentracker_is_scraped_over_udp_for_many_torrents_at_once(tmp_path: Path) -> None:
+    client = TrackerClient()
+    others = [InfoHash(bytes([number]) * 20) for number in range(100)]
+    async with opentracker(tmp_path) as http_url:
+        url = http_url.replace("http", "udp")
+        await client.announce(url, request(7001, 0))
+        found = await client.scrape(url, [*others, TORRENT])
+        assert found == dict.fromkeys(others, ScrapeEntry(0, 0, 0)) | {TORRENT: ScrapeEntry(1, 0, 0)}
+        await client.close()
 
 
 async def test_a_torrent_that_opentracker_does_not_serve_is_refused_in_its_words(tmp_path: Path) -> None:

@@ -32,15 +32,26 @@ def opentracker(tmp_path_factory: pytest.TempPathFactory) -> Opentracker:
 
 
 @pytest.mark.parametrize(
-    ("seeding", "leeching"), [("swarm", "swarm"), ("swarm", "libtorrent"), ("aria2", "swarm")]
+    ("seeding", "leeching", "scheme"),
+    [
+        ("swarm", "swarm", "http"),
+        ("swarm", "libtorrent", "http"),
+        ("aria2", "swarm", "http"),
+        ("swarm", "swarm", "udp"),
+        ("libtorrent", "swarm", "udp"),
+        ("swarm", "libtorrent", "udp"),
+        ("transmission", "swarm", "udp"),
+    ],
 )
 def test_peers_meet_on_opentracker(
-    seeding: str, leeching: str, opentracker: Opentracker, swarm: Client, tmp_path: Path
+    seeding: str, leeching: str, scheme: str, opentracker: Opentracker, swarm: Client, tmp_path: Path
 ) -> None:
     content, here = tmp_path / "content.bin", tmp_path / "here"
     write_random(content, 3 * MIB + 7)
     here.mkdir()
-    torrent = make_torrent(content, tmp_path / "the.torrent", 128 * KIB, opentracker.announce)
+    torrent = make_torrent(
+        content, tmp_path / "the.torrent", 128 * KIB, opentracker.announce.replace("http", scheme)
+    )
     with opentracker:
         opentracker.start([torrent.infohash])
         with client_or_skip(seeding).seed(torrent, tmp_path / "seeder") as seeder:

@@ -16,6 +16,7 @@ from swarm.net.trackers import TrackerClient
 from swarm.tracker.server import TrackerServer
 from swarm.wire.tracker.announce import PEERS_MAX, AnnounceRequest, ScrapeEntry
 from swarm.wire.tracker.http import ANSWER_MAX_BYTES
+from tests.unit.net.udp_tracker import udp_tracker
 
 TORRENT = InfoHash(b"t" * 20)
 REQUEST = AnnounceRequest(TORRENT, PeerId(b"-SW0100-abcdefghijkl"), 6881, 0, 0, 9)
@@ -104,7 +105,19 @@ class TestAnswers:
 
 
 class TestUrls:
-    @pytest.mark.parametrize("url", ["udp://t:1/announce", "wss://t", "", "http://[::1", "file:///announce"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "udp://",
+            "udp://t/announce",
+            "udp://t:x",
+            "http://t:99999/announce",
+            "wss://t",
+            "",
+            "http://[::1",
+            "file:///announce",
+        ],
+    )
     async def test_of_other_kinds_are_never_tried_again(self, url: str) -> None:
         with pytest.raises(TrackerError) as raised:
             await TrackerClient().announce(url, REQUEST)
@@ -138,7 +151,44 @@ class TestUrls:
         assert max(len(url) for url, _ in fake.asked) < 4096
 
 
+class TestUdp:
+    async def test_is_asked_where_the_url_says_so(self) -> None:
+        client = TrackerClient()
+        many = [InfoHash(bytes([number]) * 20) for number in range(100)]
+        async with udp_tracker(peers=[Endpoint("10.0.0.1", 1)]) as tracker:
+            response = await client.announce(tracker.url, REQUEST)
+            found = await client.scrape(tracker.url, many)
+            assert tracker.kinds == "cass"
+        assert response.peers == (Endpoint("10.0.0.1", 1),)
+        assert list(found) == many
+        await client.close()
+
+
 class TestTurns:
+    async def test_requests_to_one_host_are_bounded_for_themselves(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        running: list[str] = []
+        may_answer = asyncio.Event()
+
+        async def slow(url: str, **_: object) -> HttpAnswer:
+            running.append(url.partition("/announce")[0])
+            await may_answer.wait()
+            return HttpAnswer(200, b"de", url)
+
+        monkeypatch.setattr(http, "get", slow)
+        client = TrackerClient(host_concurrent_max=2)
+        urls = ["http://a/announce"] * 9 + ["http://b:1/announce"]
+        asked = asyncio.gather(*(client.announce(url, REQUEST) for url in urls))
+        while len(running) < 3:  # noqa: ASYNC110  # a fake has no event for that
+            await asyncio.sleep(0)
+        for _turn in range(10):
+            await asyncio.sleep(0)
+        assert sorted(running) == ["http://a", "http://a", "http://b:1"]
+        may_answer.set()
+        await asked
+        assert client._host_turns._hosts == {}
+
     async def test_requests_at_a_time_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         running_max = running = 0
 

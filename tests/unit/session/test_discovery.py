@@ -30,7 +30,9 @@ class FakeClient:
         self.asked: list[tuple[str, AnnounceRequest]] = []
         self.news = asyncio.Event()
 
-    async def announce(self, url: str, request: AnnounceRequest, timeout_s: float = 15.0) -> AnnounceResponse:
+    async def announce(
+        self, url: str, request: AnnounceRequest, timeout_s: float | None = None
+    ) -> AnnounceResponse:
         self.asked.append((url, request))
         self.news.set()
         response = self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]

@@ -1,0 +1,35 @@
+"""So many requests at a time to each host, whoever makes them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+
+class HostTurns:
+    """A session of a thousand torrents must not flood the one tracker of them all.
+
+    Args:
+        each_max: requests on their way to one host; further ones wait, first come first served.
+    """
+
+    def __init__(self, each_max: int) -> None:
+        self._each_max = each_max
+        #: host -> (its turns, how many have or want one).
+        self._hosts: dict[str, tuple[asyncio.Semaphore, int]] = {}
+
+    @contextlib.asynccontextmanager
+    async def turn(self, host: str) -> AsyncIterator[None]:
+        """Wait for a turn at `host`, and have it for the length of the block."""
+        turns, count = self._hosts.get(host, (asyncio.Semaphore(self._each_max), 0))
+        self._hosts[host] = turns, count + 1
+        try:
+            async with turns:
+                yield
+        finally:
+            turns, count = self._hosts[host]
+            if count > 1:
+                self._hosts[host] = turns, count - 1
+            else:
+                del self._hosts[host]

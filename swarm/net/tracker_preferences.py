@@ -1,0 +1,93 @@
+"""Asks the DNS which trackers a host runs, before the first announce to it (BEP 34)."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import ipaddress
+from collections.abc import Awaitable, Callable
+
+from swarm.wire.tracker.preferences import Service, decode_preferences
+
+#: An announce waits no longer for the answer; hardly any host has such a record.
+TIMEOUT_S = 2.0
+#: An answer counts so long ...
+_LIFE_S = 3600.0
+#: ... and no answer so long, until it is asked for again.
+_SILENCE_LIFE_S = 300.0
+#: Hosts remembered; the oldest go.
+_HOSTS_MAX = 1000
+#: Names that no DNS server knows.
+_LOCAL_SUFFIXES = (".localhost", ".local", ".onion", ".i2p", ".internal", ".home.arpa")
+
+TextRecords = Callable[[str, float], Awaitable[list[str]]]
+
+
+async def _text_records(name: str, timeout_s: float) -> list[str]:
+    # A tenth of a second to import, which would hold up every transfer on the loop.
+    module = await asyncio.to_thread(importlib.import_module, "swarm.net.dns_records")
+    found: list[str] = await module.text_records(name, timeout_s)
+    return found
+
+
+class TrackerPreferences:
+    """Remembers what hosts say of their trackers. Where nobody answers, everything is allowed.
+
+    Args:
+        text_records: (name, seconds) -> its TXT records, or OSError.
+    """
+
+    def __init__(self, text_records: TextRecords = _text_records, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._text_records = text_records
+        self._timeout_s = timeout_s
+        #: host -> (its trackers, until when); the oldest first.
+        self._known: dict[str, tuple[tuple[Service, ...] | None, float]] = {}
+        self._asking: dict[str, asyncio.Task[tuple[Service, ...] | None]] = {}
+
+    async def services(self, host: str) -> tuple[Service, ...] | None:
+        """The trackers of `host` in its own order; () for none, None where it says nothing of them."""
+        host = host.rstrip(".").lower()
+        if not _is_public_name(host):
+            return None
+        known = self._known.get(host)
+        if known is not None and known[1] > asyncio.get_running_loop().time():
+            return known[0]
+        task = self._asking.get(host)
+        if task is None:
+            task = self._asking[host] = asyncio.create_task(self._fetch(host), name=f"BEP 34 of {host[:40]}")
+            task.add_done_callback(lambda _: self._asking.pop(host, None))
+        # Others may be waiting for the same answer: it goes on when this one gives up.
+        await asyncio.wait([task])
+        return None if task.cancelled() else task.result()
+
+    async def close(self) -> None:
+        """Ask nobody any more; whoever waits is told that everything is allowed."""
+        tasks = list(self._asking.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _fetch(self, host: str) -> tuple[Service, ...] | None:
+        services, life_s = None, _SILENCE_LIFE_S
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                services = decode_preferences(await self._text_records(host, self._timeout_s))
+            life_s = _LIFE_S
+        except OSError:
+            # TimeoutError is one too. BEP 34 is a courtesy: without an answer we go on as always.
+            pass
+        self._known.pop(host, None)
+        while len(self._known) >= _HOSTS_MAX:
+            del self._known[next(iter(self._known))]
+        self._known[host] = services, asyncio.get_running_loop().time() + life_s
+        return services
+
+
+def _is_public_name(host: str) -> bool:
+    if "." not in host or host.endswith(_LOCAL_SUFFIXES):
+        return False
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return True
+    return False

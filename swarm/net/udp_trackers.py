@@ -1,0 +1,314 @@
+"""UDP trackers: one socket a family for all of them, and the connection ids that they gave us (BEP 15)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from swarm.base.endpoint import Endpoint
+from swarm.base.errors import TrackerError
+from swarm.base.ids import InfoHash
+from swarm.net.host_turns import HostTurns
+from swarm.net.names import NameCache
+from swarm.net.udp_questions import QuestionSocket
+from swarm.wire.tracker import udp
+from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, ScrapeEntry, is_usable
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class UdpTrackerSettings:
+    """How UDP trackers are asked. Spans in seconds."""
+
+    #: BEP 15: a request is repeated after 15 * 2 ** n seconds, n from 0 ...
+    first_wait_s: float = 15.0
+    #: ... to 8; the caller's time limit mostly comes first.
+    doublings_max: int = 8
+    #: A connect request is not repeated for longer than this, whoever waits for it.
+    connect_s: float = 60.0
+    #: BEP 15: a connection id can be used "until one minute after it has received it".
+    connection_life_s: float = 60.0
+    #: Trackers whose connection ids are kept; the oldest go.
+    connections_max: int = 1000
+    #: Addresses of one family that are tried for a name, each so much after the one before.
+    addresses_max: int = 4
+    address_stagger_s: float = 3.0
+    #: A name's second family may answer so much later than the first, and still counts.
+    second_family_s: float = 1.0
+
+    def waits_s(self) -> Iterator[float]:
+        """How long to wait for an answer, each time that a request is sent."""
+        for doubling in range(self.doublings_max + 1):
+            yield self.first_wait_s * 2.0**doubling
+
+
+class UdpTrackerClient:
+    """Announces to and scrapes UDP trackers.
+
+    Args:
+        local_addresses: is IPv6? -> the address that everything must leave from; a family that is not
+            in it is not used. Empty: no restriction.
+    """
+
+    def __init__(
+        self,
+        *,
+        local_addresses: Mapping[bool, str] | None = None,
+        settings: UdpTrackerSettings | None = None,
+        names: NameCache | None = None,
+        host_turns: HostTurns | None = None,
+    ) -> None:
+        self._local_addresses = dict(local_addresses or {})
+        self._settings = settings or UdpTrackerSettings()
+        self._names = names or NameCache()
+        self._host_turns = host_turns or HostTurns(25)
+        # Whoever could guess transaction ids could answer in a tracker's place.
+        self._rng = random.SystemRandom()
+        self._sockets: dict[bool, QuestionSocket] = {}
+        #: tracker -> (connection id, until when); the oldest first.
+        self._connections: dict[Endpoint, tuple[int, float]] = {}
+        #: tracker -> the connect exchange under way, shared by all who need it.
+        self._connecting: dict[Endpoint, asyncio.Task[int]] = {}
+        self._is_closed = False
+
+    async def announce(self, url: str, request: AnnounceRequest, timeout_s: float) -> AnnounceResponse:
+        """Tell the tracker about us, over each family that its name has; it answers with peers.
+
+        Raises:
+            TrackerError: no answer, no usable one, or a refusal; fit for a user.
+        """
+        parts = urlsplit(url)
+        url_data = f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+        async def ask(trackers: list[Endpoint]) -> AnnounceResponse:
+            return await self._ask(
+                trackers,
+                lambda connection, number: udp.encode_announce(connection, number, request, url_data),
+                lambda raw: udp.decode_announced(raw, is_v6=trackers[0].is_v6),
+            )
+
+        return _merged(await self._each_family(url, timeout_s, ask))
+
+    async def scrape(
+        self, url: str, info_hashes: Sequence[InfoHash], timeout_s: float
+    ) -> dict[InfoHash, ScrapeEntry]:
+        """Ask for the numbers of 1 to `udp.SCRAPE_MAX` swarms; zeros for one that it does not know.
+
+        Raises:
+            TrackerError: as `announce`.
+        """
+
+        async def ask(trackers: list[Endpoint]) -> dict[InfoHash, ScrapeEntry]:
+            return await self._ask(
+                trackers,
+                lambda connection, number: udp.encode_scrape(connection, number, info_hashes),
+                lambda raw: udp.decode_scraped(raw, info_hashes),
+            )
+
+        answers = await self._each_family(url, timeout_s, ask)
+        # Trackers count their families together or apart; adding up might count peers twice.
+        return {
+            info_hash: max((answer[info_hash] for answer in answers), key=_size) for info_hash in info_hashes
+        }
+
+    async def close(self) -> None:
+        """Nothing is asked any more; what is under way fails."""
+        self._is_closed = True
+        for opened in self._sockets.values():
+            opened.close()
+        self._sockets.clear()
+        await asyncio.gather(*self._connecting.values(), return_exceptions=True)
+        await self._names.close()
+
+    # The way of a question: URL -> addresses -> each family -> connection id -> answer.
+
+    async def _each_family(
+        self, url: str, timeout_s: float, ask: Callable[[list[Endpoint]], Awaitable[_Answer]]
+    ) -> list[_Answer]:
+        """What each family of addresses answers, one at least."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                families = await self._addresses(url)
+                if len(families) == 1:
+                    return [await ask(families[0])]
+                return await self._race([asyncio.ensure_future(ask(trackers)) for trackers in families])
+        except TimeoutError:
+            raise TrackerError("no answer") from None
+
+    async def _race(self, asking: list[asyncio.Future[_Answer]]) -> list[_Answer]:
+        """The answers of all that answer soon after the first."""
+        waiting = set(asking)
+        try:
+            while waiting and not any(map(_has_answered, asking)):
+                _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if waiting:
+                await asyncio.wait(waiting, timeout=self._settings.second_family_s)
+        finally:
+            for future in asking:
+                future.cancel()
+            results = await asyncio.gather(*asking, return_exceptions=True)
+        answers = [future.result() for future in asking if _has_answered(future)]
+        if not answers:
+            raise next(result for result in results if isinstance(result, BaseException))
+        return answers
+
+    async def _addresses(self, url: str) -> list[list[Endpoint]]:
+        """The tracker's addresses by family, that which the system prefers first."""
+        host, port = _host_port(url)
+        try:
+            hosts = await self._names.addresses(host)
+        except OSError as error:
+            raise TrackerError((error.strerror or str(error)).lower()) from None
+        usable = [endpoint for host in hosts if is_usable(endpoint := Endpoint(host, port))]
+        if not usable:
+            raise TrackerError("not an address that could be asked", is_final=True)
+        if self._local_addresses:
+            usable = [endpoint for endpoint in usable if endpoint.is_v6 in self._local_addresses]
+            if not usable:
+                raise TrackerError("the bound interface has no address of that family")
+        families: dict[bool, list[Endpoint]] = {}
+        for endpoint in usable:
+            families.setdefault(endpoint.is_v6, []).append(endpoint)
+        return [family[: self._settings.addresses_max] for family in families.values()]
+
+    async def _ask(
+        self,
+        trackers: list[Endpoint],
+        encode: Callable[[int, int], bytes],
+        decode: Callable[[bytes], _Answer],
+    ) -> _Answer:
+        """Ask one question of whichever of `trackers`, addresses of one, answers.
+
+        Args:
+            encode: (connection id, transaction) -> datagram.
+        """
+        tracker, connection, is_new = await self._connected(trackers)
+        while True:
+            raw = await self._exchange(tracker, connection, encode)
+            try:
+                return decode(raw)
+            except TrackerError:
+                # It may have forgotten our connection id, as trackers do that were started anew.
+                self._connections.pop(tracker, None)
+                if is_new:
+                    raise
+            _, connection, is_new = await self._connected([tracker])
+
+    async def _exchange(
+        self, tracker: Endpoint, connection: int, encode: Callable[[int, int], bytes]
+    ) -> bytes:
+        async with self._host_turns.turn(tracker.host):
+            with self._socket(tracker).question(tracker) as question:
+                for wait_s in self._settings.waits_s():
+                    try:
+                        return await question.send(encode(connection, question.number), wait_s)
+                    except TimeoutError:
+                        # By now the connection id may be too old.
+                        _, connection, _ = await self._connected([tracker])
+        raise TrackerError("no answer")
+
+    async def _connected(self, trackers: list[Endpoint]) -> tuple[Endpoint, int, bool]:
+        """The first of `trackers` to give a connection id, the id, and whether it is a new one."""
+        now = asyncio.get_running_loop().time()
+        for tracker in trackers:
+            known = self._connections.get(tracker)
+            if known is not None and known[1] > now:
+                return tracker, known[0], False
+        left = list(trackers)
+        waiting: dict[asyncio.Task[int], Endpoint] = {}
+        error: BaseException = TrackerError("no answer")
+        while left or waiting:
+            if left:
+                waiting[self._connect(left[0])] = left[0]
+                del left[0]
+            stagger_s = self._settings.address_stagger_s if left else None
+            done, _ = await asyncio.wait(waiting, timeout=stagger_s, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                tracker = waiting.pop(task)
+                if (failure := task.exception()) is None:
+                    return tracker, task.result(), True
+                error = failure
+        raise error
+
+    def _connect(self, tracker: Endpoint) -> asyncio.Task[int]:
+        """The connect exchange with `tracker`; it goes on when whoever asked for it has given up."""
+        task = self._connecting.get(tracker)
+        if task is None:
+            task = asyncio.create_task(self._fetch_connection(tracker), name=f"connect to {tracker}")
+            self._connecting[tracker] = task
+            task.add_done_callback(lambda task: self._connect_ended(tracker, task))
+        return task
+
+    def _connect_ended(self, tracker: Endpoint, task: asyncio.Task[int]) -> None:
+        del self._connecting[tracker]
+        # Perhaps nobody waits for it any more.
+        if not task.cancelled():
+            task.exception()
+
+    async def _fetch_connection(self, tracker: Endpoint) -> int:
+        settings = self._settings
+        raw = None
+        with self._socket(tracker).question(tracker) as question, contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(settings.connect_s):
+                request = udp.encode_connect(question.number)
+                for wait_s in settings.waits_s():
+                    with contextlib.suppress(TimeoutError):
+                        raw = await question.send(request, wait_s)
+                        break
+        if raw is None:
+            raise TrackerError("no answer")
+        connection = udp.decode_connected(raw)
+        self._connections.pop(tracker, None)
+        while len(self._connections) >= settings.connections_max:
+            del self._connections[next(iter(self._connections))]
+        until = asyncio.get_running_loop().time() + settings.connection_life_s
+        self._connections[tracker] = connection, until
+        return connection
+
+    def _socket(self, tracker: Endpoint) -> QuestionSocket:
+        if self._is_closed:
+            raise TrackerError("closed")
+        opened = self._sockets.get(tracker.is_v6)
+        if opened is None:
+            local = self._local_addresses.get(tracker.is_v6)
+            opened = QuestionSocket(is_v6=tracker.is_v6, local=local, rng=self._rng)
+            self._sockets[tracker.is_v6] = opened
+        return opened
+
+
+def _host_port(url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise TrackerError("not a usable URL", is_final=True) from None
+    if not host or not port:
+        raise TrackerError("the URL names no host and port", is_final=True)
+    return host, port
+
+
+def _has_answered(future: asyncio.Future[_Answer]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _merged(answers: list[AnnounceResponse]) -> AnnounceResponse:
+    """One answer of those over IPv4 and IPv6; they may count the same peers, so nothing is added up."""
+    if len(answers) == 1:
+        return answers[0]
+    return replace(
+        answers[0],
+        interval_s=max(answer.interval_s for answer in answers),
+        peers=tuple(dict.fromkeys(peer for answer in answers for peer in answer.peers)),
+        seeds=max(answer.seeds or 0 for answer in answers),
+        leechers=max(answer.leechers or 0 for answer in answers),
+    )
+
+
+def _size(entry: ScrapeEntry) -> int:
+    return entry.seeds + entry.leechers
