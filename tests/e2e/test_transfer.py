@@ -13,6 +13,7 @@ import pytest
 import swarm
 from swarm import Session, SettingsError, SwarmError, Torrent
 from swarm.base.endpoint import Endpoint
+from swarm.engine.settings import EngineSettings
 from swarm.session.progress import Progress
 from tests.e2e.transfers import (
     assert_same,
@@ -329,7 +330,7 @@ async def test_own_address_is_recognised_and_dropped(tmp_path: Path) -> None:
 
 async def test_second_connection_to_the_same_peer_is_dropped(tmp_path: Path) -> None:
     offer = offer_file(tmp_path / "seed", 1000, 16 * KIB)
-    settings = settings_of(tmp_path / "state")
+    settings = settings_of(tmp_path / "state", engine=EngineSettings(crossed_dials_s=0))
     async with open_session(settings) as other, Session(port=0, settings=settings) as session:
         (tmp_path / "other").mkdir()
         idle = await other.add(offer.raw, save_to=tmp_path / "other")
