@@ -26,7 +26,7 @@ class Tracker:
         rng = world.rng("tracker")
         self.info_hash = info_hash
         settings = TrackerSettings()
-        self._rules = Rules(MemoryStore(settings.peer_life_s), rng, settings)
+        self._rules = Rules(MemoryStore(settings.peer_life_s, rng), rng, settings)
 
     def announce(
         self, endpoint: Endpoint, peer_id: PeerId, left_bytes: int, due: Due, now: float
@@ -38,7 +38,7 @@ class Tracker:
         return AnnounceResponse(
             interval_s=answer.interval_s,
             min_interval_s=answer.min_interval_s,
-            peers=tuple(decode_compact_v4(answer.v4.addresses)),
+            peers=tuple(decode_compact_v4(answer.v4)),
             seeds=answer.seeds,
             leechers=answer.leechers,
         )

@@ -6,16 +6,15 @@ only; leechers get both, everybody as likely as any other; nobody gets himself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES
+from swarm.base.endpoint import COMPACT_V4_BYTES
 from swarm.base.errors import TrackerError
-from swarm.tracker.store import Picked, Randomness, Store
+from swarm.tracker.store import AS_THEY_COME, Randomness, Store
 from swarm.wire.tracker.announce import Event, ScrapeEntry
 
-_NOBODY = Picked(b"", ())
 _UNKNOWN = ScrapeEntry(0, 0, 0)
 
 
@@ -62,21 +61,31 @@ class Announce(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the peer is told; spans in whole seconds."""
+    """What the peer is told; spans in whole seconds, peers compact, 6 and 18 bytes each."""
 
     interval_s: int
     min_interval_s: int
     seeds: int
     leechers: int
-    v4: Picked
-    v6: Picked
+    v4: bytes
+    v6: bytes
+
+
+class Visit(NamedTuple):
+    """An answer in its barest form; `near` are peers of the asker's address family, `far` of the other."""
+
+    interval_s: int
+    seeds: int
+    leechers: int
+    near: bytes
+    far: bytes
 
 
 class Rules:
     """The tracker's mind.
 
     Args:
-        rng: draws peers and jitter.
+        rng: draws jitter.
     """
 
     def __init__(self, store: Store, rng: Randomness, settings: TrackerSettings | None = None) -> None:
@@ -90,29 +99,66 @@ class Rules:
         Raises:
             TrackerError: the torrent is not served here, or the store is full.
         """
-        info_hash = announce.info_hash
-        self._refuse_unlisted(info_hash)
-        if announce.event == "stopped":
-            self._store.remove(info_hash, announce.peer)
-            return self._answer(info_hash, now, _NOBODY, _NOBODY)
-        is_seed = announce.left_bytes == 0
-        was_seed = self._store.put(info_hash, announce.peer, announce.peer_id, is_seed, now)
-        # A completed download is one that was not complete before, as far as we know.
-        if announce.event == "completed" and is_seed and not was_seed:
-            self._store.count_download(info_hash)
-        return self._choose(announce, is_seed, now)
+        visit = self.visit(*announce, now)
+        is_v4 = len(announce.peer) == COMPACT_V4_BYTES
+        v4, v6 = (visit.near, visit.far) if is_v4 else (visit.far, visit.near)
+        return Answer(visit.interval_s, self.min_interval_s, visit.seeds, visit.leechers, v4, v6)
 
-    def scrape(self, info_hashes: Iterable[bytes], now: float) -> dict[bytes, ScrapeEntry]:
+    def visit(
+        self,
+        info_hash: bytes,
+        peer: bytes,
+        peer_id: bytes,
+        left_bytes: int | None,
+        event: Event | None,
+        num_want: int | None,
+        now: float,
+        is_near_only: bool = False,
+    ) -> Visit:
+        """`announce` for those in a hurry: the fields of `Announce` one by one.
+
+        Raises:
+            TrackerError: as `announce`.
+        """
+        settings = self.settings
+        if not self._is_listed(info_hash):
+            raise TrackerError("this tracker does not serve that torrent")
+        if event == "stopped":
+            self._store.leave(info_hash, peer)
+            counts = self._store.counts(info_hash) or _UNKNOWN
+            return Visit(self._interval_s(), counts.seeds, counts.leechers, b"", b"")
+        is_seed = left_bytes == 0
+        want = settings.num_want_default if num_want is None else num_want
+        if want > settings.num_want_max:
+            want = settings.num_want_max
+        was_seed, seeds, leechers, near, far = self._store.join(
+            info_hash, peer, peer_id, is_seed, now, want, AS_THEY_COME, is_near_only
+        )
+        # A completed download is one that was not complete before, as far as we know.
+        if event == "completed" and is_seed and not was_seed:
+            self._store.count_download(info_hash)
+        return Visit(self._interval_s(), seeds, leechers, near, far)
+
+    def scrape(self, info_hashes: Iterable[bytes]) -> dict[bytes, ScrapeEntry]:
         """The numbers of those swarms that are known here and may be."""
         return {
             info_hash: counts
             for info_hash in info_hashes
-            if self._is_listed(info_hash) and (counts := self._store.counts(info_hash, now)) is not None
+            if self._is_listed(info_hash) and (counts := self._store.counts(info_hash)) is not None
         }
 
+    def peer_ids(self, info_hash: bytes, peers: Sequence[bytes]) -> list[bytes | None]:
+        """The peer ids of peers just handed out, for answers in BEP 3's long form."""
+        return self._store.peer_ids(info_hash, peers)
+
     def expire(self, now: float) -> int:
-        """Forget some of those that are overdue; to be called every second or so."""
+        """Forget some of those that are overdue; to be called several times a second."""
         return self._store.expire(now)
+
+    @property
+    def min_interval_s(self) -> int:
+        settings = self.settings
+        return max(1, round(min(settings.min_interval_s, settings.interval_s)))
 
     def _is_listed(self, info_hash: bytes) -> bool:
         settings = self.settings
@@ -120,55 +166,7 @@ class Rules:
             settings.allowed is None or info_hash in settings.allowed
         )
 
-    def _refuse_unlisted(self, info_hash: bytes) -> None:
-        if not self._is_listed(info_hash):
-            raise TrackerError("this tracker does not serve that torrent")
-
-    def _choose(self, announce: Announce, is_seed: bool, now: float) -> Answer:
+    def _interval_s(self) -> int:
         settings = self.settings
-        # First, since it also forgets those of this swarm that are overdue.
-        counts = self._store.counts(announce.info_hash, now) or _UNKNOWN
-        wanted = settings.num_want_default if announce.num_want is None else announce.num_want
-        wanted = min(wanted, settings.num_want_max)
-        width = len(announce.peer)
-        # Its own family first: that one it can reach for sure.
-        near = self._pick(announce, width, is_seed, wanted, counts)
-        far = _NOBODY
-        if (more := wanted - len(near.peer_ids)) > 0:
-            other = COMPACT_V6_BYTES if width == COMPACT_V4_BYTES else COMPACT_V4_BYTES
-            far = self._pick(announce, other, is_seed, more, counts)
-        v4, v6 = (near, far) if width == COMPACT_V4_BYTES else (far, near)
-        return self._answer(announce.info_hash, now, v4, v6, counts)
-
-    def _pick(
-        self, announce: Announce, width: int, is_seed: bool, wanted: int, counts: ScrapeEntry
-    ) -> Picked:
-        pick = self._store.pick
-        info_hash, peer, rng = announce.info_hash, announce.peer, self._rng
-        if is_seed or not counts.seeds or not wanted:
-            return pick(info_hash, width, is_seed=False, count=wanted, asker=peer, rng=rng)
-        # As many seeds as their part of the swarm; the random number rounds without leaning.
-        others = max(1, counts.seeds + counts.leechers - 1)
-        seed_count = min(wanted, int(wanted * counts.seeds / others + rng.random()))
-        seeds = pick(info_hash, width, is_seed=True, count=seed_count, asker=peer, rng=rng)
-        count = wanted - len(seeds.peer_ids)
-        leechers = pick(info_hash, width, is_seed=False, count=count, asker=peer, rng=rng)
-        if (more := wanted - len(seeds.peer_ids) - len(leechers.peer_ids)) > 0 and counts.seeds > seed_count:
-            # Too few leechers in this family: seeds take their places.
-            seeds = pick(info_hash, width, is_seed=True, count=seed_count + more, asker=peer, rng=rng)
-        return Picked(seeds.addresses + leechers.addresses, [*seeds.peer_ids, *leechers.peer_ids])
-
-    def _answer(
-        self, info_hash: bytes, now: float, v4: Picked, v6: Picked, counts: ScrapeEntry | None = None
-    ) -> Answer:
-        settings = self.settings
-        counts = counts or self._store.counts(info_hash, now) or _UNKNOWN
         swing = 1 + settings.interval_jitter * (2 * self._rng.random() - 1)
-        return Answer(
-            interval_s=max(1, round(settings.interval_s * swing)),
-            min_interval_s=max(1, round(min(settings.min_interval_s, settings.interval_s))),
-            seeds=counts.seeds,
-            leechers=counts.leechers,
-            v4=v4,
-            v6=v6,
-        )
+        return max(1, round(settings.interval_s * swing))

@@ -15,11 +15,11 @@ from typing import cast
 
 import httptools
 
-from swarm.base.endpoint import Endpoint, decode_compact_v4, decode_compact_v6, normalized
+from swarm.base.endpoint import decode_compact_v4, decode_compact_v6, encode_compact, normalized
 from swarm.base.errors import TrackerError
 from swarm.tracker.announce import Announce, Answer, Rules
-from swarm.tracker.store import Picked
 from swarm.wire.tracker.http_server import (
+    AnnounceQuery,
     encode_announce,
     encode_announce_dictionaries,
     encode_failure,
@@ -118,37 +118,35 @@ class HttpFrontend:
         except TrackerError as error:
             return encode_failure(error)
         if not read.is_compact:
-            return _dictionaries(answer, read.wants_peer_ids)
+            return self._dictionaries(read, answer)
         return encode_announce(
             interval_s=answer.interval_s,
             min_interval_s=answer.min_interval_s,
             seeds=answer.seeds,
             leechers=answer.leechers,
-            compact_v4=answer.v4.addresses,
-            compact_v6=answer.v6.addresses,
+            compact_v4=answer.v4,
+            compact_v6=answer.v6,
             external_ip=address,
+        )
+
+    def _dictionaries(self, read: AnnounceQuery, answer: Answer) -> bytes:
+        endpoints = decode_compact_v4(answer.v4) + decode_compact_v6(answer.v6)
+        ids: list[bytes | None] = [None] * len(endpoints)
+        if read.wants_peer_ids:
+            ids = self._rules.peer_ids(read.info_hash, [encode_compact(one) for one in endpoints])
+        return encode_announce_dictionaries(
+            interval_s=answer.interval_s,
+            min_interval_s=answer.min_interval_s,
+            seeds=answer.seeds,
+            leechers=answer.leechers,
+            peers=list(zip(endpoints, ids, strict=True)),
         )
 
     def _scrape(self, query: bytes) -> bytes:
         try:
-            return encode_scrape(self._rules.scrape(parse_scrape_query(query), self.clock()))
+            return encode_scrape(self._rules.scrape(parse_scrape_query(query)))
         except TrackerError as error:
             return encode_failure(error)
-
-
-def _dictionaries(answer: Answer, wants_peer_ids: bool) -> bytes:
-    def with_ids(endpoints: list[Endpoint], picked: Picked) -> list[tuple[Endpoint, bytes | None]]:
-        ids = picked.peer_ids if wants_peer_ids else [None] * len(endpoints)
-        return list(zip(endpoints, ids, strict=True))
-
-    return encode_announce_dictionaries(
-        interval_s=answer.interval_s,
-        min_interval_s=answer.min_interval_s,
-        seeds=answer.seeds,
-        leechers=answer.leechers,
-        peers=with_ids(decode_compact_v4(answer.v4.addresses), answer.v4)
-        + with_ids(decode_compact_v6(answer.v6.addresses), answer.v6),
-    )
 
 
 class HttpConnection(asyncio.Protocol):

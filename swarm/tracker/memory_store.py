@@ -1,134 +1,189 @@
-"""Swarms in memory: constant time to add, refresh and remove, and random picks in O(picked)."""
+"""Swarms in memory: constant time to add, refresh and remove, and random picks in O(picked).
+
+Made for a million small swarms and for one of a million peers: a swarm's addresses lie back to back, so
+that a random run of them is an answer already; seeds come first, so that "leechers only" is a run too.
+"""
 
 from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES
 from swarm.base.errors import TrackerError
-from swarm.tracker.store import Picked, Randomness
+from swarm.tracker.store import AS_THEY_COME, Joined, Randomness
 from swarm.wire.tracker.announce import ScrapeEntry
 
-#: Torrents kept: at some 700 bytes for one with a single peer, 200 MiB.
-SWARMS_MAX = 300_000
-#: Peers kept: at some 300 bytes each, 600 MiB.
-PEERS_MAX = 2_000_000
-#: Swarms looked at in one call of `expire`, so that it takes a few milliseconds at most.
-SWARMS_PER_SWEEP = 2_000
+#: Torrents kept, and peers kept: together they fill 1.6 GB (tools/bench/tracker --memory).
+SWARMS_MAX = 1_000_000
+PEERS_MAX = 10_000_000
+#: Peers of one family from which on they are found through a dictionary: below, searching some hundred
+#: bytes costs no more, and a dictionary takes 150 bytes a peer.
+INDEX_ABOVE = 64
+#: Work of one call of `expire`, some milliseconds: a swarm looked at is one, so are each 100 peers looked at
+#: and each 4 peers forgotten.
+EXPIRE_WORK = 2_000
+#: Peers of one row looked at in one go.
+_LOOK_AT = 4_000
+#: Swarms are kept in so many dictionaries: one of a million would stop everybody while it grows.
+_SHARDS = 256
 
-#: Overdue peers of a row forgotten in one go; the next announce or sweep goes on with the rest.
-FORGET_MAX = 5_000
-
+_PEER_ID_BYTES = 20
 _FULL_RETRY_S = 600.0
 
 
-class _Roll:
-    """The seeds or the leechers of one swarm with addresses of one family, without gaps.
+class Row:
+    """The peers of one swarm with addresses of one family, without gaps, seeds first."""
 
-    A gapless row lets a random run be cut out with one slice, which is an answer already.
-    """
-
-    __slots__ = ("addresses", "peer_ids", "places", "seen_at", "width")
+    __slots__ = ("addresses", "oldest_at", "peer_ids", "places", "seed_count", "seen_at", "width")
 
     def __init__(self, width: int) -> None:
         self.width = width
         self.addresses = bytearray()
-        self.peer_ids: list[bytes] = []
-        self.seen_at = array("d")
-        #: compact address -> index, those not seen for longest first.
-        self.places: OrderedDict[bytes, int] = OrderedDict()
+        self.peer_ids = bytearray()
+        #: Whole seconds.
+        self.seen_at = array("I")
+        self.seed_count = 0
+        #: Before this instant nobody here was seen; a bound, not the very instant. Of rows that take
+        #: several looks it stays as it is, since peers may move between looks.
+        self.oldest_at = 0
+        #: compact address -> index, in large rows only.
+        self.places: dict[bytes, int] | None = None
 
     def __len__(self) -> int:
-        return len(self.peer_ids)
+        return len(self.seen_at)
 
-    def put(self, peer: bytes, peer_id: bytes, now: float) -> bool:
-        """Add or refresh; returns whether it was there already."""
-        at = self.places.get(peer)
-        if at is None:
-            self.places[peer] = len(self.peer_ids)
-            self.addresses += peer
-            self.peer_ids.append(peer_id)
-            self.seen_at.append(now)
-            return False
-        self.places.move_to_end(peer)
-        self.peer_ids[at] = peer_id
-        self.seen_at[at] = now
-        return True
+    def find(self, peer: bytes) -> int:
+        """Its index, or -1."""
+        if self.places is not None:
+            return self.places.get(peer, -1)
+        at = self.addresses.find(peer)
+        width = self.width
+        while at > 0 and at % width:
+            # Found across the border of two addresses.
+            at = self.addresses.find(peer, at + 1)
+        return at // width
 
-    def remove(self, peer: bytes) -> bool:
-        """Take out, and let the last one fill the gap; returns whether it was there."""
-        at = self.places.pop(peer, None)
-        if at is None:
-            return False
-        peer_id, seen_at = self.peer_ids.pop(), self.seen_at.pop()
-        last = bytes(self.addresses[-self.width :])
-        del self.addresses[-self.width :]
-        if at < len(self.peer_ids):
-            self.addresses[at * self.width : (at + 1) * self.width] = last
-            self.peer_ids[at], self.seen_at[at] = peer_id, seen_at
-            self.places[last] = at
-        return True
+    def add(self, peer: bytes, peer_id: bytes, is_seed: bool, now: int) -> int:
+        """Append a peer that is not there yet; returns its index."""
+        at = len(self.seen_at)
+        # Restored peers come in any order.
+        if not at or now < self.oldest_at:
+            self.oldest_at = now
+        self.addresses += peer
+        self.peer_ids += peer_id
+        self.seen_at.append(now)
+        if self.places is not None:
+            self.places[peer] = at
+        elif at >= INDEX_ABOVE:
+            self.places = {self._peer(index): index for index in range(at + 1)}
+        return self.turn(at, is_seed) if is_seed else at
 
-    def oldest_at(self) -> float | None:
-        """When the one not seen for longest was seen."""
-        return self.seen_at[next(iter(self.places.values()))] if self.places else None
+    def turn(self, at: int, is_seed: bool) -> int:
+        """Make the peer at `at`, which is the other, a seed or a leecher; returns its new index."""
+        if is_seed:
+            border = self.seed_count
+            self.seed_count += 1
+        else:
+            self.seed_count -= 1
+            border = self.seed_count
+        self._swap(at, border)
+        return border
 
-    def forget(self, seen_before: float, count_max: int) -> int:
-        """Take out those last seen before that instant, `count_max` at most; returns how many."""
-        count = 0
-        while count < count_max and (oldest_at := self.oldest_at()) is not None and oldest_at < seen_before:
-            self.remove(next(iter(self.places)))
-            count += 1
-        return count
+    def remove(self, at: int) -> None:
+        """Take out the peer at `at`, and let others fill the gap."""
+        if at < self.seed_count:
+            at = self.turn(at, is_seed=False)
+        last = len(self.seen_at) - 1
+        self._swap(at, last)
+        if self.places is not None:
+            del self.places[self._peer(last)]
+            if last <= INDEX_ABOVE // 2:
+                self.places = None
+        del self.addresses[last * self.width :]
+        del self.peer_ids[last * _PEER_ID_BYTES :]
+        self.seen_at.pop()
 
-    def runs(self, count: int, asker: bytes, rng: Randomness) -> Iterator[tuple[int, int]]:
-        """Yield [start, end) of the row that hold `count` random peers, or all if there are fewer.
+    def _peer(self, at: int) -> bytes:
+        return bytes(self.addresses[at * self.width : (at + 1) * self.width])
 
-        Two runs in random places of the row closed to a ring: every peer is as likely as any
-        other, at the price of two random numbers. Source: aquatic's tracker picks likewise.
-        """
-        total = len(self.peer_ids)
-        asker_at = self.places.get(asker)
-        # The others as a line that begins behind the asker and is closed to a ring without it.
-        base, others = (0, total) if asker_at is None else (asker_at + 1, total - 1)
-        if count >= others:
-            yield from _on_line(base, others, total)
+    def _swap(self, one: int, other: int) -> None:
+        if one == other:
             return
+        for row, width in ((self.addresses, self.width), (self.peer_ids, _PEER_ID_BYTES)):
+            i, j = one * width, other * width
+            row[i : i + width], row[j : j + width] = row[j : j + width], row[i : i + width]
+        seen_at = self.seen_at
+        seen_at[one], seen_at[other] = seen_at[other], seen_at[one]
+        if self.places is not None:
+            self.places[self._peer(one)] = one
+            self.places[self._peer(other)] = other
+
+    def pick(self, start: int, end: int, count: int, asker: int, rng: Randomness) -> bytes:
+        """`count` random peers of [start, end), or all if there are fewer, never the one at `asker`.
+
+        Two runs in random places of that part closed to a ring: every peer is as likely as any other, at
+        the price of two random numbers. Source: aquatic's tracker picks likewise.
+        """
+        total = end - start
+        width, addresses = self.width, self.addresses
+        is_among = start <= asker < end
+        others = total - is_among
+        if count >= others:
+            if not is_among:
+                return bytes(addresses[start * width : end * width])
+            return bytes(
+                addresses[start * width : asker * width] + addresses[(asker + 1) * width : end * width]
+            )
+        # The others as a line that begins behind the asker and is closed to a ring without it.
+        base = asker + 1 - start if is_among else 0
         first = count // 2
-        start = int(rng.random() * others)
+        at = int(rng.random() * others)
         gap = int(rng.random() * (others - count + 1))
-        for at, length in ((start, first), ((start + first + gap) % others, count - first)):
-            before_seam = min(length, others - at)
-            yield from _on_line(base + at, before_seam, total)
-            yield from _on_line(base, length - before_seam, total)
+        return self._run(start, total, base, others, at, first) + self._run(
+            start, total, base, others, (at + first + gap) % others, count - first
+        )
 
-
-def _on_line(start: int, length: int, total: int) -> Iterator[tuple[int, int]]:
-    """Yield [start, end) of `length` entries from `start` on, going on at 0 behind the last."""
-    if length <= 0:
-        return
-    start %= total
-    yield start, min(start + length, total)
-    if start + length > total:
-        yield 0, start + length - total
+    def _run(self, start: int, total: int, base: int, others: int, at: int, length: int) -> bytes:
+        """`length` peers of the ring from `at` on: in three pieces at most, where ring and row close."""
+        if at + length > others:
+            seam = others - at
+            return self._run(start, total, base, others, at, seam) + self._run(
+                start, total, base, others, 0, length - seam
+            )
+        width, addresses = self.width, self.addresses
+        at += base
+        if at >= total:
+            at -= total
+        if at + length <= total:
+            return bytes(addresses[(start + at) * width : (start + at + length) * width])
+        return bytes(
+            addresses[(start + at) * width : (start + total) * width]
+            + addresses[start * width : (start + at + length - total) * width]
+        )
 
 
 class _Swarm:
-    __slots__ = ("check_at", "downloads", "rolls")
+    __slots__ = ("downloads", "four", "six")
 
     def __init__(self) -> None:
-        #: (width, is_seed) -> roll; made when first needed, most swarms have one or two.
-        self.rolls: dict[tuple[int, bool], _Roll] = {}
+        self.four: Row | None = None
+        self.six: Row | None = None
         self.downloads = 0
-        #: Before this instant nobody can be overdue.
-        self.check_at = 0.0
 
-    def count(self, is_seed: bool) -> int:
-        return sum(len(roll) for (_, seeds), roll in self.rolls.items() if seeds == is_seed)
+    @property
+    def rows(self) -> list[Row]:
+        return [row for row in (self.four, self.six) if row is not None]
 
-    def is_empty(self) -> bool:
-        return not any(self.rolls.values())
+
+class Kept(NamedTuple):
+    """A swarm as it is saved and restored; ages in seconds since each peer was seen."""
+
+    info_hash: bytes
+    downloads: int
+    rows: Sequence[tuple[int, int, bytes, bytes, Sequence[int]]]
 
 
 class MemoryStore:
@@ -136,116 +191,250 @@ class MemoryStore:
 
     Args:
         peer_life_s: a peer not heard of for so long is gone.
+        rng: draws the peers.
         swarms_max, peers_max: beyond these, newcomers are refused; what is there goes on.
     """
 
     def __init__(
-        self, peer_life_s: float, *, swarms_max: int = SWARMS_MAX, peers_max: int = PEERS_MAX
+        self,
+        peer_life_s: float,
+        rng: Randomness,
+        *,
+        swarms_max: int = SWARMS_MAX,
+        peers_max: int = PEERS_MAX,
     ) -> None:
         self._peer_life_s = peer_life_s
+        self._rng = rng
         self._swarms_max = swarms_max
         self._peers_max = peers_max
-        self._swarms: dict[bytes, _Swarm] = {}
+        self._shards: list[dict[bytes, _Swarm]] = [{} for _ in range(_SHARDS)]
         #: Kept for their number of downloads only; the first that has to go is first.
         self._empty: OrderedDict[bytes, None] = OrderedDict()
-        self._sweep: list[bytes] = []
+        #: Goes round and round; each step yields (work done, peers forgotten).
+        self._sweep = self._sweeping()
+        self._rounds = 0
+        self._now = 0.0
+        self.swarm_count = 0
         self.peer_count = 0
 
-    @property
-    def swarm_count(self) -> int:
-        return len(self._swarms)
+    def join(
+        self,
+        info_hash: bytes,
+        peer: bytes,
+        peer_id: bytes,
+        is_seed: bool,
+        now: float,
+        want: int,
+        seeds_wanted: int = AS_THEY_COME,
+        is_near_only: bool = False,
+    ) -> Joined:
+        swarm = self._shards[info_hash[0]].get(info_hash)
+        if swarm is None:
+            swarm = self._new_swarm(info_hash)
+        if len(peer) == COMPACT_V4_BYTES:
+            row, other = swarm.four, swarm.six
+            if row is None:
+                row = swarm.four = Row(COMPACT_V4_BYTES)
+        else:
+            row, other = swarm.six, swarm.four
+            if row is None:
+                row = swarm.six = Row(COMPACT_V6_BYTES)
+        at = row.find(peer)
+        was_seed: bool | None
+        if at < 0:
+            was_seed = None
+            at = self._add(info_hash, row, peer, peer_id, is_seed, int(now))
+        else:
+            was_seed = at < row.seed_count
+            row.seen_at[at] = int(now)
+            if was_seed is not is_seed:
+                at = row.turn(at, is_seed)
+        seeds = row.seed_count
+        total = len(row.seen_at)
+        if is_seed:
+            near = row.pick(seeds, total, want, at, self._rng)
+        elif seeds_wanted < 0:
+            near = row.pick(0, total, want, at, self._rng)
+        else:
+            near = self._mixed(row, want, seeds_wanted, at)
+        far = b""
+        if other is not None:
+            if not is_near_only and (more := want - len(near) // row.width) > 0:
+                if is_seed:
+                    far = other.pick(other.seed_count, len(other), more, -1, self._rng)
+                else:
+                    far = self._mixed(other, more, seeds_wanted, -1)
+            seeds += other.seed_count
+            total += len(other.seen_at)
+        return Joined(was_seed, seeds, total - seeds, near, far)
 
-    def put(self, info_hash: bytes, peer: bytes, peer_id: bytes, is_seed: bool, now: float) -> bool | None:
-        swarm = self._swarms.get(info_hash) or self._new_swarm(info_hash, now)
-        width = len(peer)
-        other = swarm.rolls.get((width, not is_seed))
-        has_changed = other is not None and other.remove(peer)
-        roll = swarm.rolls.get((width, is_seed))
-        if roll is None:
-            roll = swarm.rolls[width, is_seed] = _Roll(width)
-        if has_changed:
-            roll.put(peer, peer_id, now)
-            return not is_seed
-        if self.peer_count >= self._peers_max and peer not in roll.places:
+    def _add(self, info_hash: bytes, row: Row, peer: bytes, peer_id: bytes, is_seed: bool, now: int) -> int:
+        if self.peer_count >= self._peers_max:
             raise TrackerError("this tracker has no room for another peer", retry_in_s=_FULL_RETRY_S)
-        if roll.put(peer, peer_id, now):
-            return is_seed
         self.peer_count += 1
-        self._empty.pop(info_hash, None)
-        return None
+        if self._empty:
+            self._empty.pop(info_hash, None)
+        return row.add(peer, peer_id, is_seed, now)
 
-    def _new_swarm(self, info_hash: bytes, now: float) -> _Swarm:
-        if len(self._swarms) >= self._swarms_max:
+    def _mixed(self, row: Row, want: int, seeds_wanted: int, asker: int) -> bytes:
+        """So many seeds and leechers for the rest, in one family."""
+        seeds, total = row.seed_count, len(row.seen_at)
+        if seeds_wanted < 0:
+            return row.pick(0, total, want, asker, self._rng)
+        leechers = total - seeds - (asker >= seeds)
+        seed_count = min(seeds, max(min(seeds_wanted, want), want - leechers))
+        return row.pick(0, seeds, seed_count, asker, self._rng) + row.pick(
+            seeds, total, want - seed_count, asker, self._rng
+        )
+
+    def _new_swarm(self, info_hash: bytes) -> _Swarm:
+        if self.swarm_count >= self._swarms_max:
             if not self._empty:
                 raise TrackerError("this tracker has no room for another torrent", retry_in_s=_FULL_RETRY_S)
-            del self._swarms[self._empty.popitem(last=False)[0]]
-        swarm = self._swarms[info_hash] = _Swarm()
-        swarm.check_at = now + self._peer_life_s
+            self._drop(next(iter(self._empty)))
+        swarm = self._shards[info_hash[0]][info_hash] = _Swarm()
+        self.swarm_count += 1
         # Until its first peer is in: a refused peer must not leave a swarm behind for ever.
         self._empty[info_hash] = None
         return swarm
 
-    def remove(self, info_hash: bytes, peer: bytes) -> None:
-        swarm = self._swarms.get(info_hash)
+    def _drop(self, info_hash: bytes) -> None:
+        del self._shards[info_hash[0]][info_hash]
+        self._empty.pop(info_hash, None)
+        self.swarm_count -= 1
+
+    def leave(self, info_hash: bytes, peer: bytes) -> None:
+        swarm = self._shards[info_hash[0]].get(info_hash)
         if swarm is None:
             return
-        for (width, _), roll in swarm.rolls.items():
-            if width == len(peer) and roll.remove(peer):
-                self.peer_count -= 1
-                if swarm.is_empty():
-                    self._emptied(info_hash, swarm)
-                return
+        row = swarm.four if len(peer) == COMPACT_V4_BYTES else swarm.six
+        if row is not None and (at := row.find(peer)) >= 0:
+            row.remove(at)
+            self.peer_count -= 1
+            self._tidy(info_hash, swarm)
 
-    def _emptied(self, info_hash: bytes, swarm: _Swarm) -> None:
-        if swarm.downloads:
-            swarm.rolls.clear()
-            self._empty[info_hash] = None
-        else:
-            del self._swarms[info_hash]
-            self._empty.pop(info_hash, None)
+    def _tidy(self, info_hash: bytes, swarm: _Swarm) -> None:
+        """Let go of rows without peers, and of a swarm of which there is nothing to tell."""
+        if swarm.four is not None and not swarm.four.seen_at:
+            swarm.four = None
+        if swarm.six is not None and not swarm.six.seen_at:
+            swarm.six = None
+        if swarm.four is None and swarm.six is None:
+            if swarm.downloads:
+                self._empty.setdefault(info_hash)
+            else:
+                self._drop(info_hash)
 
     def count_download(self, info_hash: bytes) -> None:
-        if (swarm := self._swarms.get(info_hash)) is not None:
+        if (swarm := self._shards[info_hash[0]].get(info_hash)) is not None:
             swarm.downloads += 1
 
-    def counts(self, info_hash: bytes, now: float) -> ScrapeEntry | None:
-        swarm = self._swarms.get(info_hash)
+    def counts(self, info_hash: bytes) -> ScrapeEntry | None:
+        swarm = self._shards[info_hash[0]].get(info_hash)
         if swarm is None:
             return None
-        if now >= swarm.check_at:
-            self._forget_overdue(info_hash, swarm, now)
-        return ScrapeEntry(swarm.count(True), swarm.count(False), swarm.downloads)
+        seeds = sum(row.seed_count for row in swarm.rows)
+        return ScrapeEntry(seeds, sum(map(len, swarm.rows)) - seeds, swarm.downloads)
 
-    def pick(
-        self, info_hash: bytes, width: int, *, is_seed: bool, count: int, asker: bytes, rng: Randomness
-    ) -> Picked:
-        swarm = self._swarms.get(info_hash)
-        roll = swarm.rolls.get((width, is_seed)) if swarm is not None else None
-        if roll is None or count <= 0:
-            return Picked(b"", ())
-        runs = list(roll.runs(count, asker, rng))
-        return Picked(
-            b"".join([roll.addresses[start * width : end * width] for start, end in runs]),
-            [peer_id for start, end in runs for peer_id in roll.peer_ids[start:end]],
-        )
+    def peer_ids(self, info_hash: bytes, peers: Sequence[bytes]) -> list[bytes | None]:
+        swarm = self._shards[info_hash[0]].get(info_hash) or _Swarm()
+        found: list[bytes | None] = []
+        for peer in peers:
+            row = swarm.four if len(peer) == COMPACT_V4_BYTES else swarm.six
+            at = row.find(peer) if row is not None else -1
+            start = at * _PEER_ID_BYTES
+            found.append(
+                bytes(row.peer_ids[start : start + _PEER_ID_BYTES]) if row is not None and at >= 0 else None
+            )
+        return found
 
     def expire(self, now: float) -> int:
-        if not self._sweep:
-            self._sweep = list(self._swarms)
-        count = 0
-        for _ in range(min(SWARMS_PER_SWEEP, len(self._sweep))):
-            info_hash = self._sweep.pop()
-            swarm = self._swarms.get(info_hash)
-            if swarm is not None and now >= swarm.check_at:
-                count += self._forget_overdue(info_hash, swarm, now)
-        return count
+        self._now = now
+        forgotten = work = 0
+        while work < EXPIRE_WORK:
+            done, count = next(self._sweep)
+            work += done
+            forgotten += count
+        return forgotten
 
-    def _forget_overdue(self, info_hash: bytes, swarm: _Swarm, now: float) -> int:
-        count = sum(roll.forget(now - self._peer_life_s, FORGET_MAX) for roll in swarm.rolls.values())
-        self.peer_count -= count
-        # In the past where some are left over: then the next call comes here again.
-        oldest = [at for roll in swarm.rolls.values() if (at := roll.oldest_at()) is not None]
-        swarm.check_at = min(oldest, default=now) + self._peer_life_s
-        if swarm.is_empty():
-            self._emptied(info_hash, swarm)
-        return count
+    def expire_all(self, now: float) -> int:
+        """One whole round of `expire`, however long it takes."""
+        self._now = now
+        self._sweep = self._sweeping()
+        forgotten, rounds = 0, self._rounds
+        while self._rounds == rounds:
+            forgotten += next(self._sweep)[1]
+        return forgotten
+
+    def _sweeping(self) -> Iterator[tuple[int, int]]:
+        while True:
+            for shard in self._shards:
+                for info_hash in list(shard):
+                    swarm = shard.get(info_hash)
+                    if swarm is not None:
+                        yield from self._forgetting(info_hash, swarm)
+            self._rounds += 1
+            # A round's end is a call's end: a store that is nearly empty must not be looked at for ever.
+            yield EXPIRE_WORK, 0
+
+    def _forgetting(self, info_hash: bytes, swarm: _Swarm) -> Iterator[tuple[int, int]]:
+        """Forget the overdue of one swarm; rows may change between two steps."""
+        for row in swarm.rows:
+            if row.oldest_at >= self._now - self._peer_life_s:
+                continue
+            is_small = len(row) <= _LOOK_AT
+            # From the end, for what fills a gap comes from there and has been looked at.
+            end = len(row)
+            while end > 0:
+                start = max(0, end - _LOOK_AT)
+                look = row.seen_at[start:end]
+                count = self._forget_some(row, start, look)
+                if is_small:
+                    row.oldest_at = min(row.seen_at, default=0)
+                yield len(look) // 100 + count // 4, count
+                end = min(start, len(row))
+        if self._shards[info_hash[0]].get(info_hash) is swarm:
+            self._tidy(info_hash, swarm)
+        yield 1, 0
+
+    def _forget_some(self, row: Row, start: int, seen_at: Sequence[int]) -> int:
+        """Forget those of the peers from `start` on, last seen at these times, that are overdue."""
+        seen_before = self._now - self._peer_life_s
+        overdue = [at for at, seen in enumerate(seen_at, start) if seen < seen_before]
+        for at in reversed(overdue):
+            row.remove(at)
+        self.peer_count -= len(overdue)
+        return len(overdue)
+
+    def keep(self, now: float) -> Iterator[Kept]:
+        """Everything, a swarm at a time, to be restored by another process."""
+        for shard in self._shards:
+            for info_hash, swarm in shard.items():
+                rows = [
+                    (row.width, row.seed_count, bytes(row.addresses), bytes(row.peer_ids),
+                     array("I", [max(0, int(now) - seen) for seen in row.seen_at]))
+                    for row in swarm.rows
+                ]  # fmt: skip
+                yield Kept(info_hash, swarm.downloads, rows)
+
+    def restore(self, kept: Kept, now: float) -> None:
+        """Take in a swarm that `keep` gave, as if its peers had announced when they did.
+
+        Raises:
+            TrackerError: the store is full.
+        """
+        for width, seed_count, addresses, peer_ids, ages in kept.rows:
+            for at, age in enumerate(ages):
+                peer_id = peer_ids[at * _PEER_ID_BYTES : (at + 1) * _PEER_ID_BYTES]
+                self.join(
+                    kept.info_hash,
+                    addresses[at * width : (at + 1) * width],
+                    peer_id,
+                    at < seed_count,
+                    max(0.0, now - age),
+                    0,
+                )
+        if kept.downloads:
+            if self.counts(kept.info_hash) is None:
+                self._new_swarm(kept.info_hash)
+            self._shards[kept.info_hash[0]][kept.info_hash].downloads = kept.downloads

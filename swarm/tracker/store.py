@@ -7,17 +7,8 @@ from typing import NamedTuple, Protocol
 
 from swarm.wire.tracker.announce import ScrapeEntry
 
-
-class Picked(NamedTuple):
-    """Some peers of one address family.
-
-    Args:
-        addresses: compact, 6 or 18 bytes each, back to back.
-        peer_ids: 20 bytes each, in the same order.
-    """
-
-    addresses: bytes
-    peer_ids: Sequence[bytes]
+#: For `join`: seeds and leechers as they come, each peer as likely as any other.
+AS_THEY_COME = -1
 
 
 class Randomness(Protocol):
@@ -26,21 +17,52 @@ class Randomness(Protocol):
     def random(self) -> float: ...
 
 
+class Joined(NamedTuple):
+    """What became of a peer, and whom it may meet.
+
+    Args:
+        was_seed: whether it was a seed before, None if it is new.
+        seeds, leechers: of the swarm, the peer among them.
+        near: others of the peer's own address family: compact, 6 or 18 bytes each, back to back.
+        far: of the other family, where `near` left room.
+    """
+
+    was_seed: bool | None
+    seeds: int
+    leechers: int
+    near: bytes
+    far: bytes
+
+
 class Store(Protocol):
     """Swarms in memory or elsewhere; a peer is known by its compact address (6 or 18 bytes).
 
-    The address comes from the socket, so nobody can refresh or remove another's entry.
+    The address comes from the socket, so nobody can refresh or remove another's entry. A peer not
+    heard of for its life's length goes with one of the next calls of `expire`.
     """
 
-    def put(self, info_hash: bytes, peer: bytes, peer_id: bytes, is_seed: bool, now: float) -> bool | None:
-        """Add or refresh a peer; returns whether it was a seed before, None if it is new.
+    def join(
+        self,
+        info_hash: bytes,
+        peer: bytes,
+        peer_id: bytes,
+        is_seed: bool,
+        now: float,
+        want: int,
+        seeds_wanted: int = AS_THEY_COME,
+        is_near_only: bool = False,
+    ) -> Joined:
+        """Add or refresh a peer, and choose at most `want` others at random, never the peer itself.
+
+        Seeds get leechers only. Leechers get `seeds_wanted` seeds and leechers for the rest; where there
+        are too few of one kind the other takes its places. Costs O(want), however large the swarm is.
 
         Raises:
             TrackerError: the store is full.
         """
         ...
 
-    def remove(self, info_hash: bytes, peer: bytes) -> None:
+    def leave(self, info_hash: bytes, peer: bytes) -> None:
         """Forget a peer that left; unknown ones are ignored."""
         ...
 
@@ -48,17 +70,12 @@ class Store(Protocol):
         """One more has completed; ignored for a swarm that is not kept."""
         ...
 
-    def counts(self, info_hash: bytes, now: float) -> ScrapeEntry | None:
-        """The swarm in numbers, without those that are overdue; None if it is not known."""
+    def counts(self, info_hash: bytes) -> ScrapeEntry | None:
+        """The swarm in numbers; None if it is not known."""
         ...
 
-    def pick(
-        self, info_hash: bytes, width: int, *, is_seed: bool, count: int, asker: bytes, rng: Randomness
-    ) -> Picked:
-        """At most `count` random seeds or leechers with addresses of `width` bytes, never `asker`.
-
-        Costs O(count), however large the swarm is.
-        """
+    def peer_ids(self, info_hash: bytes, peers: Sequence[bytes]) -> list[bytes | None]:
+        """What these peers call themselves, for answers that are not compact; None for unknown ones."""
         ...
 
     def expire(self, now: float) -> int:

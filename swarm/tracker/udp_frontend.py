@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from swarm.base.errors import TrackerError
-from swarm.tracker.announce import Announce, Rules
+from swarm.tracker.announce import Rules
 from swarm.tracker.connection_ids import ConnectionIds
 from swarm.tracker.datagrams import Batch, Datagrams, address_of, batches_of
 from swarm.wire.tracker.announce import ScrapeEntry
@@ -88,9 +88,7 @@ class UdpFrontend:
                 self.counts.connects += 1
                 answer = encode_connected(slot[2], self._ids.give(address))
             elif slot[1] == SCRAPE and length >= SCRAPE_HEAD_BYTES + 20:
-                answer = self._scrape(
-                    slot, batch.slots[start : start + min(length, SLOT_BYTES)], address, now
-                )
+                answer = self._scrape(slot, batch.slots[start : start + min(length, SLOT_BYTES)], address)
             else:
                 self.counts.ignored += 1
                 continue
@@ -112,20 +110,19 @@ class UdpFrontend:
         # BEP 15: -1 is "as you like".
         wanted = min(num_want, peers_max) if num_want >= 0 else None
         try:
-            answer = self._rules.announce(
-                Announce(info_hash, address + port, peer_id, left_bytes, EVENTS[event], wanted), now
+            visit = self._rules.visit(
+                info_hash, address + port, peer_id, left_bytes, EVENTS[event], wanted, now, True
             )
         except TrackerError as error:
             return self._refused(transaction, error.reason)
-        peers = answer.v4.addresses if is_v4 else answer.v6.addresses
-        return encode_announced(transaction, answer.interval_s, answer.leechers, answer.seeds, peers)
+        return encode_announced(transaction, visit.interval_s, visit.leechers, visit.seeds, visit.near)
 
-    def _scrape(self, slot: Slot, datagram: memoryview, address: bytes, now: float) -> bytes:
+    def _scrape(self, slot: Slot, datagram: memoryview, address: bytes) -> bytes:
         if not self._ids.is_good(slot[0], address):
             return self._refused(slot[2], _BAD_CONNECTION)
         self.counts.scrapes += 1
         info_hashes = read_scrape(datagram)
-        known = self._rules.scrape(info_hashes, now)
+        known = self._rules.scrape(info_hashes)
         return encode_scraped(slot[2], [known.get(one, _UNKNOWN) for one in info_hashes])
 
     def _refused(self, transaction: bytes, why: str) -> bytes:

@@ -23,7 +23,7 @@ NAMES = {
 
 def frontend() -> UdpFrontend:
     settings = TrackerSettings()
-    rules = Rules(MemoryStore(settings.peer_life_s), random.Random(1), settings)
+    rules = Rules(MemoryStore(settings.peer_life_s, random.Random(2)), random.Random(1), settings)
     return UdpFrontend(rules, lambda: 1000.0, ConnectionIds(b"s" * 32))
 
 

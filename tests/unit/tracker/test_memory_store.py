@@ -1,8 +1,9 @@
-"""The store's limits, and a model that it must agree with."""
+"""The store in memory: what every store must do, its limits, and a model of it."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -10,23 +11,93 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from swarm.base.errors import TrackerError
-from swarm.tracker.memory_store import MemoryStore
+from swarm.tracker.memory_store import EXPIRE_WORK, INDEX_ABOVE, MemoryStore
+from swarm.tracker.store import AS_THEY_COME, Store
 from swarm.wire.tracker.announce import ScrapeEntry
-
-LIFE_S = 100.0
-
-
-def peer(number: int, width: int = 6) -> bytes:
-    return number.to_bytes(width, "big")
+from tests.unit.tracker.store_cases import LIFE_S, TORRENT, StoreCases, peer, split
 
 
-def put(store: MemoryStore, torrent: int, number: int, now: float = 0.0) -> None:
-    store.put(bytes([torrent]) * 20, peer(number), b"i" * 20, False, now)
+def memory_store(**limits: int) -> MemoryStore:
+    return MemoryStore(LIFE_S, random.Random(5), **limits)
+
+
+def put(store: MemoryStore, torrent: int, number: int, now: float = 0.0, is_seed: bool = False) -> None:
+    store.join(bytes([torrent]) * 20, peer(number), b"i" * 20, is_seed, now, 0)
+
+
+class TestMemoryStore(StoreCases):
+    @pytest.fixture
+    def store(self) -> Iterator[Store]:
+        yield memory_store()
+
+
+class TestSizes:
+    def test_small_and_large_rows_find_the_same(self) -> None:
+        store = memory_store()
+        # Through the border where the dictionary comes, and back through where it goes.
+        for number in range(4 * INDEX_ABOVE):
+            put(store, 0, number, is_seed=number % 3 == 0)
+        for number in range(4 * INDEX_ABOVE - 10):
+            store.leave(bytes(20), peer(number))
+            store.leave(bytes(20), peer(number))
+        assert store.peer_count == 10
+        left = split(store.join(bytes(20), peer(9999), b"i" * 20, False, 0, 50).near)
+        assert sorted(left) == [peer(number) for number in range(4 * INDEX_ABOVE - 10, 4 * INDEX_ABOVE)]
+
+    def test_an_address_is_not_found_across_the_border_of_two(self) -> None:
+        store = memory_store()
+        for address in (b"\1\1\1\1\1\2", b"\1\1\1\1\1\1"):
+            store.join(TORRENT, address, b"i" * 20, False, 0, 0)
+        assert store.join(TORRENT, b"\1\2\1\1\1\1", b"i" * 20, False, 0, 0).was_seed is None
+        assert store.join(TORRENT, b"\1\1\1\1\1\1", b"i" * 20, False, 0, 0).was_seed is False
+
+    def test_expiry_goes_in_steps_and_gets_everybody(self) -> None:
+        store = memory_store()
+        for torrent in range(10):
+            for number in range(3000):
+                put(store, torrent, number)
+        for number in range(30_000):
+            put(store, 77, number, now=0 if number % 2 else 50)
+        forgotten = steps = 0
+        while store.peer_count > 15_000:
+            count = store.expire(LIFE_S + 1)
+            # One look at a row may go past the bound.
+            assert count <= 4 * EXPIRE_WORK + 4_000
+            forgotten += count
+            steps += 1
+        assert steps > 3 and forgotten == 45_000 and store.swarm_count == 1
+        assert store.expire_all(LIFE_S + 60) == 15_000
+        assert (store.peer_count, store.swarm_count) == (0, 0)
+
+    def test_an_empty_store_is_not_looked_at_for_ever(self) -> None:
+        assert memory_store().expire(1e6) == 0
+
+
+class TestKeeping:
+    def test_another_store_takes_it_up(self) -> None:
+        store = memory_store()
+        for number in range(100):
+            put(store, number % 3, number, now=float(number), is_seed=number % 4 == 0)
+            store.join(bytes(20), peer(number, 18), b"j" * 20, False, 50, 0)
+        store.count_download(bytes(20))
+        put(store, 9, 1)
+        store.count_download(b"\t" * 20)
+        store.leave(b"\t" * 20, peer(1))
+        other = memory_store()
+        for kept in store.keep(100.0):
+            other.restore(kept, 1100.0)
+        for torrent in (0, 1, 2, 9):
+            info_hash = bytes([torrent]) * 20
+            assert other.counts(info_hash) == store.counts(info_hash)
+        assert other.peer_ids(bytes(20), [peer(0), peer(0, 18)]) == [b"i" * 20, b"j" * 20]
+        store.expire_all(100 + 60.5)
+        other.expire_all(1100 + 60.5)
+        assert other.peer_count == store.peer_count == 39
 
 
 class TestLimits:
     def test_a_flood_of_torrents_is_refused_and_what_is_there_goes_on(self) -> None:
-        store = MemoryStore(LIFE_S, swarms_max=3)
+        store = memory_store(swarms_max=3)
         for torrent in range(3):
             put(store, torrent, 1)
         with pytest.raises(TrackerError, match="no room for another torrent") as raised:
@@ -36,17 +107,17 @@ class TestLimits:
         assert (store.swarm_count, store.peer_count) == (3, 4)
 
     def test_the_oldest_empty_swarm_makes_room(self) -> None:
-        store = MemoryStore(LIFE_S, swarms_max=2)
+        store = memory_store(swarms_max=2)
         for torrent in range(2):
             put(store, torrent, 1)
             store.count_download(bytes([torrent]) * 20)
-            store.remove(bytes([torrent]) * 20, peer(1))
+            store.leave(bytes([torrent]) * 20, peer(1))
         put(store, 2, 1)
-        assert store.counts(bytes(20), 0) is None
-        assert store.counts(b"\x01" * 20, 0) == ScrapeEntry(0, 0, 1)
+        assert store.counts(bytes(20)) is None
+        assert store.counts(b"\x01" * 20) == ScrapeEntry(0, 0, 1)
 
     def test_a_flood_of_peers_is_refused_and_known_ones_go_on(self) -> None:
-        store = MemoryStore(LIFE_S, peers_max=3)
+        store = memory_store(peers_max=3)
         for number in range(3):
             put(store, 0, number)
         with pytest.raises(TrackerError, match="no room for another peer"):
@@ -55,7 +126,7 @@ class TestLimits:
             put(store, 1, 3)
         put(store, 0, 2, now=50)
         # Also from leecher to seed.
-        assert store.put(bytes(20), peer(2), b"i" * 20, True, 60) is False
+        assert store.join(bytes(20), peer(2), b"i" * 20, True, 60, 0).was_seed is False
         assert store.peer_count == 3
         # The torrent that got no peer does not stay.
         store.expire(LIFE_S + 1)
@@ -63,7 +134,7 @@ class TestLimits:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """The store against two dictionaries."""
+    """The store against a dictionary."""
 
     torrents = st.sampled_from([b"a" * 20, b"b" * 20])
     numbers = st.integers(1, 25)
@@ -71,65 +142,61 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = MemoryStore(LIFE_S)
-        self.now = 0.0
-        self.rng = random.Random(5)
-        #: (torrent, peer) -> (is_seed, peer id, last seen)
-        self.model: dict[tuple[bytes, bytes], tuple[bool, bytes, float]] = {}
+        self.store = memory_store()
+        self.now = 0
+        #: (torrent, peer) -> (is_seed, last seen)
+        self.model: dict[tuple[bytes, bytes], tuple[bool, int]] = {}
 
-    @rule(torrent=torrents, number=numbers, width=widths, is_seed=st.booleans(), tag=st.integers(0, 9))
-    def put(self, torrent: bytes, number: int, width: int, is_seed: bool, tag: int) -> None:
-        self.forget(torrent)
-        key, peer_id = (torrent, peer(number, width)), bytes([tag]) * 20
+    @rule(
+        torrent=torrents,
+        number=numbers,
+        width=widths,
+        is_seed=st.booleans(),
+        want=st.integers(0, 12),
+        seeds_wanted=st.integers(AS_THEY_COME, 5),
+    )
+    def join(
+        self, torrent: bytes, number: int, width: int, is_seed: bool, want: int, seeds_wanted: int
+    ) -> None:
+        key = (torrent, peer(number, width))
         before = self.model.get(key)
-        was = self.store.put(torrent, key[1], peer_id, is_seed, self.now)
-        assert was == (before[0] if before is not None else None)
-        self.model[key] = (is_seed, peer_id, self.now)
+        joined = self.store.join(torrent, key[1], b"i" * 20, is_seed, self.now, want, seeds_wanted)
+        assert joined.was_seed == (before[0] if before is not None else None)
+        self.model[key] = (is_seed, self.now)
+        for found, of_width, most in (
+            (joined.near, width, want),
+            (joined.far, 24 - width, want - len(joined.near) // width),
+        ):
+            others = {
+                other
+                for (in_torrent, other), (seed, _) in self.model.items()
+                if in_torrent == torrent
+                and len(other) == of_width
+                and other != key[1]
+                and not (is_seed and seed)
+            }
+            peers = split(found, of_width)
+            assert len(peers) == len(set(peers)) == min(most, len(others)) and others.issuperset(peers)
 
     @rule(torrent=torrents, number=numbers, width=widths)
-    def remove(self, torrent: bytes, number: int, width: int) -> None:
-        self.store.remove(torrent, peer(number, width))
+    def leave(self, torrent: bytes, number: int, width: int) -> None:
+        self.store.leave(torrent, peer(number, width))
         self.model.pop((torrent, peer(number, width)), None)
 
-    @rule(seconds=st.floats(0, 60))
-    def wait(self, seconds: float) -> None:
+    @rule(seconds=st.integers(0, 60))
+    def wait(self, seconds: int) -> None:
         self.now += seconds
-
-    @rule()
-    def expire(self) -> None:
         self.store.expire(self.now)
-        for torrent in (b"a" * 20, b"b" * 20):
-            self.forget(torrent)
-
-    @rule(torrent=torrents, number=numbers, width=widths, is_seed=st.booleans(), count=st.integers(0, 12))
-    def pick(self, torrent: bytes, number: int, width: int, is_seed: bool, count: int) -> None:
-        self.forget(torrent)
-        asker = peer(number, width)
-        picked = self.store.pick(torrent, width, is_seed=is_seed, count=count, asker=asker, rng=self.rng)
-        found = [picked.addresses[at : at + width] for at in range(0, len(picked.addresses), width)]
-        others = {
-            key[1]: peer_id
-            for key, (seed, peer_id, _) in self.model.items()
-            if key[0] == torrent and len(key[1]) == width and seed == is_seed and key[1] != asker
-        }
-        assert len(found) == len(set(found)) == min(count, len(others))
-        assert [others[one] for one in found] == list(picked.peer_ids)
+        self.model = {key: value for key, value in self.model.items() if value[1] >= self.now - LIFE_S}
 
     @invariant()
     def counts_agree(self) -> None:
         for torrent in (b"a" * 20, b"b" * 20):
-            self.forget(torrent)
-            kinds = [seed for key, (seed, _, _) in self.model.items() if key[0] == torrent]
-            counts = self.store.counts(torrent, self.now) or ScrapeEntry(0, 0, 0)
+            kinds = [seed for key, (seed, _) in self.model.items() if key[0] == torrent]
+            counts = self.store.counts(torrent) or ScrapeEntry(0, 0, 0)
             assert (counts.seeds, counts.leechers) == (kinds.count(True), kinds.count(False))
         assert self.store.peer_count == len(self.model)
-
-    def forget(self, torrent: bytes) -> None:
-        """What every look at a swarm does: the overdue go."""
-        self.store.counts(torrent, self.now)
-        for key, (_, _, seen_at) in list(self.model.items()):
-            if key[0] == torrent and seen_at < self.now - LIFE_S:
-                del self.model[key]
+        assert self.store.swarm_count == len({torrent for torrent, _ in self.model})
 
 
 TestStoreMachine = StoreMachine.TestCase

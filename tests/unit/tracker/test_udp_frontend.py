@@ -50,7 +50,7 @@ class Tracker:
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self.now = 1000.0
         settings = settings or TrackerSettings()
-        rules = Rules(MemoryStore(settings.peer_life_s), random.Random(1), settings)
+        rules = Rules(MemoryStore(settings.peer_life_s, random.Random(2)), random.Random(1), settings)
         self.frontend = UdpFrontend(rules, lambda: self.now, ConnectionIds(b"s" * 32))
 
     def ask(self, datagram: bytes, name: bytes | None = None) -> bytes | None:

@@ -1,0 +1,148 @@
+"""What every store must do, whatever it keeps swarms in: test classes to be derived from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from swarm.tracker.store import AS_THEY_COME, Joined, Store
+from swarm.wire.tracker.announce import ScrapeEntry
+
+LIFE_S = 100.0
+TORRENT = b"t" * 20
+
+
+def peer(number: int, width: int = 6) -> bytes:
+    return number.to_bytes(width, "big")
+
+
+def split(addresses: bytes, width: int = 6) -> list[bytes]:
+    assert len(addresses) % width == 0
+    return [addresses[at : at + width] for at in range(0, len(addresses), width)]
+
+
+class StoreCases:
+    """Derive from it and say in `make` how a store is made."""
+
+    @pytest.fixture
+    def store(self) -> Iterator[Store]:
+        raise NotImplementedError
+
+    def join(
+        self,
+        store: Store,
+        number: int,
+        *,
+        width: int = 6,
+        is_seed: bool = False,
+        now: float = 0.0,
+        want: int = 50,
+        seeds_wanted: int = AS_THEY_COME,
+        is_near_only: bool = False,
+        torrent: bytes = TORRENT,
+    ) -> Joined:
+        peer_id = bytes([number % 256]) * 20
+        return store.join(
+            torrent, peer(number, width), peer_id, is_seed, now, want, seeds_wanted, is_near_only
+        )
+
+    def test_tells_what_a_peer_was(self, store: Store) -> None:
+        assert self.join(store, 1).was_seed is None
+        assert self.join(store, 1).was_seed is False
+        assert self.join(store, 1, is_seed=True).was_seed is False
+        assert self.join(store, 1, is_seed=True).was_seed is True
+        assert self.join(store, 1).was_seed is True
+        assert store.counts(TORRENT) == ScrapeEntry(0, 1, 0)
+
+    def test_counts_the_peer_itself_and_both_families(self, store: Store) -> None:
+        self.join(store, 1, is_seed=True)
+        self.join(store, 1, width=18)
+        joined = self.join(store, 2)
+        assert (joined.seeds, joined.leechers) == (1, 2)
+        assert store.counts(TORRENT) == ScrapeEntry(1, 2, 0)
+
+    def test_a_swarm_that_is_not_known_has_no_counts(self, store: Store) -> None:
+        assert store.counts(TORRENT) is None
+        store.leave(TORRENT, peer(1))
+        store.count_download(TORRENT)
+        assert store.counts(TORRENT) is None
+
+    def test_leaving_takes_one_out_of_one_swarm(self, store: Store) -> None:
+        for number in (1, 2, 3):
+            self.join(store, number, is_seed=number == 1)
+            self.join(store, number, torrent=b"u" * 20)
+        store.leave(TORRENT, peer(1))
+        store.leave(TORRENT, peer(9))
+        store.leave(TORRENT, peer(2, 18))
+        assert store.counts(TORRENT) == ScrapeEntry(0, 2, 0)
+        assert store.counts(b"u" * 20) == ScrapeEntry(0, 3, 0)
+
+    def test_downloads_outlive_the_peers(self, store: Store) -> None:
+        self.join(store, 1)
+        store.count_download(TORRENT)
+        store.leave(TORRENT, peer(1))
+        assert store.counts(TORRENT) == ScrapeEntry(0, 0, 1)
+
+    def test_seeds_get_leechers_only(self, store: Store) -> None:
+        for number in range(1, 6):
+            self.join(store, number, is_seed=number < 4)
+        assert sorted(split(self.join(store, 9, is_seed=True).near)) == [peer(4), peer(5)]
+        assert sorted(split(self.join(store, 4, is_seed=True).near)) == [peer(5)]
+
+    @pytest.mark.parametrize("seeds_wanted", [AS_THEY_COME, 0, 1, 5, 100])
+    @pytest.mark.parametrize(("seeds", "leechers"), [(0, 0), (0, 9), (5, 0), (1, 60), (60, 1), (30, 30)])
+    def test_never_too_few_never_twice_never_the_asker(
+        self, store: Store, seeds: int, leechers: int, seeds_wanted: int
+    ) -> None:
+        for number in range(seeds + leechers):
+            self.join(store, 100 + number, is_seed=number < seeds, want=0)
+        for want in (0, 1, 2, 3, 10, 50, 200):
+            joined = self.join(store, 1, want=want, seeds_wanted=seeds_wanted)
+            found = split(joined.near)
+            assert len(found) == len(set(found)) == min(want, seeds + leechers)
+            assert peer(1) not in found and joined.far == b""
+            if seeds_wanted != AS_THEY_COME:
+                seed_count = sum(int.from_bytes(one, "big") < 100 + seeds for one in found)
+                assert seed_count == min(seeds, max(min(seeds_wanted, want), want - leechers))
+
+    def test_the_other_family_fills_up_where_it_may(self, store: Store) -> None:
+        for number in range(1, 5):
+            self.join(store, number, is_seed=number == 1)
+            self.join(store, number, width=18, is_seed=number == 1)
+        joined = self.join(store, 1, is_seed=True, want=5)
+        assert (len(split(joined.near)), len(split(joined.far, 18))) == (3, 2)
+        assert peer(1, 18) not in split(joined.far, 18)
+        assert self.join(store, 2, want=50, is_near_only=True).far == b""
+        assert len(split(self.join(store, 2, want=50).far, 18)) == 4
+        assert len(split(self.join(store, 2, width=18, want=5).near, 18)) == 3
+
+    def test_everybody_is_as_likely_as_any_other(self, store: Store) -> None:
+        for number in range(20):
+            self.join(store, 100 + number, is_seed=number < 10, want=0)
+        tally = Counter(one for _ in range(2000) for one in split(self.join(store, 1, want=4).near))
+        # 2000 draws of 4 out of 20: 400 each; six standard deviations are about 110.
+        assert len(tally) == 20 and all(290 < count < 510 for count in tally.values())
+
+    def test_peer_ids_are_those_last_told(self, store: Store) -> None:
+        self.join(store, 1)
+        self.join(store, 2, width=18)
+        asked = [peer(2, 18), peer(7), peer(1)]
+        assert store.peer_ids(TORRENT, asked) == [b"\2" * 20, None, b"\1" * 20]
+        assert store.peer_ids(b"u" * 20, [peer(1)]) == [None]
+
+    def test_the_overdue_go_and_the_others_stay(self, store: Store) -> None:
+        for number in range(1, 31):
+            self.join(store, number, is_seed=number % 3 == 0, now=float(number))
+        store.expire(LIFE_S + 20.5)
+        assert store.counts(TORRENT) == ScrapeEntry(4, 6, 0)
+        found = split(self.join(store, 99, now=LIFE_S + 20.5).near)
+        assert sorted(found) == [peer(number) for number in range(21, 31)]
+
+    def test_an_announce_renews(self, store: Store) -> None:
+        self.join(store, 1)
+        self.join(store, 2)
+        self.join(store, 1, now=LIFE_S)
+        store.expire(LIFE_S + 5)
+        assert split(self.join(store, 3, now=LIFE_S + 5).near) == [peer(1)]
