@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
@@ -13,14 +13,22 @@ from swarm.base.errors import SettingsError, SwarmError
 from swarm.cli import ending
 from swarm.cli.content_pipe import ContentPipe
 from swarm.cli.ending import Ending, Interrupted, first_of
-from swarm.cli.main import EXIT_DISK, EXIT_DONE, EXIT_INTERRUPTED, EXIT_NO_PROGRESS, ExitWith
+from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.options import option
 from swarm.cli.output import Output
 from swarm.cli.report import Report
-from swarm.cli.sources import read_source, selected_files
-from swarm.cli.transfer import TransferOptions, status_of, transfer_options
+from swarm.cli.sources import Source, chosen_files, read_all
+from swarm.cli.transfer import (
+    TransferOptions,
+    begin_fetch,
+    first_failure,
+    stalled,
+    status_of,
+    transfer_options,
+)
+from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
-from swarm.session.progress import Progress
+from swarm.session.metadata_fetch import MetadataFetch
 from swarm.session.session import Session
 from swarm.session.torrent import Torrent
 
@@ -39,6 +47,10 @@ class _Wish:
     is_piped: bool
     allocate: str
     on_full: str
+
+
+#: What to do with a torrent that is only looked at: its bytes, itself, the link it came of.
+Look: TypeAlias = Callable[[bytes, Metainfo, Magnet | None, _Wish, Output], None]
 
 
 @click.command("leech")
@@ -97,7 +109,7 @@ class _Wish:
 def command(
     sources: tuple[str, ...], is_list: bool, is_metadata_only: bool, transfer: TransferOptions, **wishes: Any
 ) -> None:
-    """Download torrents: each SOURCE is a .torrent file or an http(s) URL of one.
+    """Download torrents: each SOURCE is a .torrent file or a URL of one, a magnet link or an info-hash.
 
     Ends when everything wanted is complete and verified. After Ctrl-C the same command goes on where it
     stopped.
@@ -107,8 +119,8 @@ def command(
         raise click.UsageError("--stdout is for the content of one SOURCE, and of nothing else.")
     output = transfer.output()
     if is_list or is_metadata_only:
-        look = _list if is_list else _write_torrents
-        status = ending.run(lambda end: _look(look, sources, transfer, wish, end))
+        look: Look = _list if is_list else _write_torrents
+        status = ending.run(lambda end: _look(look, sources, transfer, wish, output, end))
     else:
         status = ending.run(lambda end: _leech(sources, transfer, wish, output, end))
     if status != EXIT_DONE:
@@ -119,25 +131,68 @@ def command(
 
 
 async def _look(
-    look: Any, sources: tuple[str, ...], transfer: TransferOptions, wish: _Wish, end: Ending
+    look: Look, sources: tuple[str, ...], transfer: TransferOptions, wish: _Wish, output: Output, end: Ending
 ) -> int:
+    session = transfer.session()
     try:
-        for source in sources:
-            raw, torrent = await end.unless(read_source(transfer.session(), source))
-            look(raw, torrent, wish, transfer.output())
+        found = await end.unless(read_all(session, sources, output))
+        if all(source.torrent is not None for source in found):
+            for source in found:
+                assert source.torrent is not None
+                look(source.raw, source.torrent, source.link, wish, output)
+            return EXIT_DONE
+        # What --list prints as JSON are the torrents alone.
+        is_mute = look is _list and output.is_json
+        report = Report(Output(is_quiet=True) if is_mute else output)
+        async with session:
+            try:
+                return await end.unless(_look_at(look, session, found, transfer, wish, output, report))
+            finally:
+                report.close()
     except Interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_DONE
 
 
-def _list(_raw: bytes, torrent: Metainfo, wish: _Wish, output: Output) -> None:
+async def _look_at(
+    look: Look,
+    session: Session,
+    sources: list[Source],
+    transfer: TransferOptions,
+    wish: _Wish,
+    output: Output,
+    report: Report,
+) -> int:
+    fetches: list[MetadataFetch] = []
+
+    async def one(source: Source) -> int:
+        raw, torrent = source.raw, source.torrent
+        try:
+            if torrent is None:
+                assert source.link is not None
+                fetch = begin_fetch(session, source.link, transfer)
+                fetches.append(fetch)
+                torrent = await report.fetched(fetch)
+                raw = fetch.raw
+            look(raw, torrent, source.link, wish, output)
+        except SwarmError as error:
+            report.error(str(error))
+            return status_of(error)
+        return EXIT_DONE
+
+    works: list[Coroutine[Any, Any, int]] = [first_failure(map(one, sources)), report.run()]
+    if wish.timeout_s is not None:
+        works.append(stalled(lambda: fetches, wish.timeout_s, report))
+    return await first_of(*works)
+
+
+def _list(_raw: bytes, torrent: Metainfo, link: Magnet | None, wish: _Wish, output: Output) -> None:
     from swarm.base.units import format_size
     from swarm.cli.show import torrent_fields
 
     if output.is_json:
         output.json(torrent_fields(torrent))
         return
-    chosen = selected_files(torrent, wish.selections)
+    chosen = chosen_files(torrent, wish.selections, link)
     output.result(f"{torrent.name}: {format_size(torrent.total_bytes)}")
     for index, file in enumerate(torrent.files):
         if file.is_pad or (chosen is not None and index not in chosen):
@@ -146,7 +201,7 @@ def _list(_raw: bytes, torrent: Metainfo, wish: _Wish, output: Output) -> None:
         output.result(f"{index + 1:>6}  {format_size(file.length):>10}  {path}")
 
 
-def _write_torrents(raw: bytes, torrent: Metainfo, wish: _Wish, output: Output) -> None:
+def _write_torrents(raw: bytes, torrent: Metainfo, _link: Magnet | None, wish: _Wish, output: Output) -> None:
     import os
 
     from swarm.cli.torrent_file import check_writable, output_path, write_torrent
@@ -173,11 +228,11 @@ async def _leech(
     session = transfer.session(is_waiting_for_room=wish.on_full == "wait")
     report = Report(output, is_stdout_taken=wish.is_piped)
     try:
-        metainfos = await end.unless(_read_all(session, sources, output))
+        found = await end.unless(read_all(session, sources, output))
         async with session:
             report.listening(session.port)
             try:
-                return await end.unless(_transfer(session, metainfos, transfer, wish, report))
+                return await end.unless(_Downloads(session, transfer, wish, report).run(found))
             finally:
                 report.close()
     except Interrupted:
@@ -185,25 +240,47 @@ async def _leech(
         return EXIT_INTERRUPTED
 
 
-async def _read_all(session: Session, sources: tuple[str, ...], output: Output) -> list[Metainfo]:
-    found: dict[bytes, Metainfo] = {}
-    for source in sources:
-        _, torrent = await read_source(session, source)
-        if torrent.info_hash in found:
-            output.warning(f"{source}: the same torrent as another one here")
-        found[torrent.info_hash] = torrent
-    return list(found.values())
+class _Downloads:
+    """All that one command downloads, side by side."""
 
+    def __init__(self, session: Session, transfer: TransferOptions, wish: _Wish, report: Report) -> None:
+        self._session = session
+        self._transfer = transfer
+        self._wish = wish
+        self._report = report
+        self._running: list[Torrent | MetadataFetch] = []
 
-async def _transfer(
-    session: Session, metainfos: list[Metainfo], transfer: TransferOptions, wish: _Wish, report: Report
-) -> int:
-    chosen = [selected_files(metainfo, wish.selections) for metainfo in metainfos]
-    pipes = [ContentPipe(_single_file(metainfos[0], chosen[0]))] if wish.is_piped else []
-    torrents: list[Torrent] = []
-    lonely: list[Torrent] = []
-    for metainfo, files in zip(metainfos, chosen, strict=True):
-        torrent = await session.add(
+    async def run(self, sources: list[Source]) -> int:
+        for source in sources:
+            if source.torrent is not None:
+                # A wrong selection is found before anything has begun.
+                chosen_files(source.torrent, self._wish.selections, None)
+        works: list[Coroutine[Any, Any, int]] = [
+            first_failure(map(self._one, sources)),
+            self._report.run(),
+        ]
+        if self._wish.timeout_s is not None:
+            works.append(stalled(lambda: self._running, self._wish.timeout_s, self._report))
+        return await first_of(*works)
+
+    async def _one(self, source: Source) -> int:
+        """From what the user named to the end; the exit status."""
+        try:
+            torrent, works = await self._begin(source)
+            await _arrived(torrent, works)
+        except SwarmError as error:
+            self._report.error(str(error))
+            return status_of(error)
+        self._report.complete(torrent)
+        return await _seed_on(torrent, self._wish, self._report)
+
+    async def _begin(self, source: Source) -> tuple[Torrent, list[Coroutine[Any, Any, None]]]:
+        """Start a download; returns what else is to be done until it is complete."""
+        wish, transfer = self._wish, self._transfer
+        metainfo = source.torrent or await self._fetched(source)
+        files = chosen_files(metainfo, wish.selections, source.link)
+        pipes = [ContentPipe(_single_file(metainfo, files))] if wish.is_piped else []
+        torrent = await self._session.add(
             metainfo,
             save_to=wish.folder,
             peers=transfer.peers,
@@ -214,17 +291,24 @@ async def _transfer(
             is_ends_first=wish.is_ends_first,
             allocate=wish.allocate,
         )
-        report.add(torrent)
-        if not transfer.peers and (transfer.no_trackers or not (transfer.trackers or metainfo.trackers)):
-            lonely.append(torrent)
-        torrents.append(torrent)
-    works: list[Coroutine[Any, Any, int]] = [
-        _all(torrents, lonely, wish, report, pipes),
-        report.run(),
-    ]
-    if wish.timeout_s is not None:
-        works.append(_stalled(torrents, wish.timeout_s, report))
-    return await first_of(*works)
+        self._running.append(torrent)
+        self._report.add(torrent)
+        works = [pipe.pump(torrent) for pipe in pipes]
+        is_lonely = not transfer.peers and (
+            transfer.no_trackers or not (transfer.trackers or metainfo.trackers)
+        )
+        if is_lonely and source.link is None:
+            works.append(_warn_lonely(torrent))
+        return torrent, works
+
+    async def _fetched(self, source: Source) -> Metainfo:
+        assert source.link is not None
+        fetch = begin_fetch(self._session, source.link, self._transfer)
+        self._running.append(fetch)
+        try:
+            return await self._report.fetched(fetch)
+        finally:
+            self._running.remove(fetch)
 
 
 def _single_file(metainfo: Metainfo, chosen: list[int] | None) -> tuple[int, int]:
@@ -239,45 +323,24 @@ def _single_file(metainfo: Metainfo, chosen: list[int] | None) -> tuple[int, int
     return wanted[0].offset, wanted[0].length
 
 
-async def _all(
-    torrents: list[Torrent], lonely: list[Torrent], wish: _Wish, report: Report, pipes: list[ContentPipe]
-) -> int:
-    """Wait for every torrent; the first exit status that is not 0, once all have ended."""
-    works = [_one(torrent, wish, report, pipes) for torrent in torrents]
-    statuses = await asyncio.gather(*works, *map(_warn_lonely, lonely))
-    return next((status for status in statuses if status != EXIT_DONE), EXIT_DONE)
-
-
-async def _warn_lonely(torrent: Torrent) -> int:
+async def _warn_lonely(torrent: Torrent) -> None:
     """Say that nothing may ever come, unless everything is here already."""
     async for now in torrent.progress():
         if now.state == "downloading":
             torrent.notice("warning", "no trackers and no --peer: waiting for peers that find us themselves")
         if now.state != "checking":
             break
-    return EXIT_DONE
 
 
-async def _one(torrent: Torrent, wish: _Wish, report: Report, pipes: list[ContentPipe]) -> int:
+async def _arrived(torrent: Torrent, works: list[Coroutine[Any, Any, None]]) -> None:
+    """Wait until everything is here, and `works` are done."""
+    tasks = [asyncio.ensure_future(work) for work in (torrent.completed(), *works)]
     try:
-        await _arrived(torrent, pipes)
-    except SwarmError as error:
-        report.error(str(error))
-        return status_of(error)
-    report.complete(torrent)
-    return await _seed_on(torrent, wish, report)
-
-
-async def _arrived(torrent: Torrent, pipes: list[ContentPipe]) -> None:
-    """Wait until everything is here, and written to stdout where that was asked for."""
-    works = [asyncio.ensure_future(torrent.completed())]
-    works += [asyncio.ensure_future(pipe.pump(torrent)) for pipe in pipes]
-    try:
-        await asyncio.gather(*works)
+        await asyncio.gather(*tasks)
     finally:
-        for work in works:
-            work.cancel()
-        await asyncio.gather(*works, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _seed_on(torrent: Torrent, wish: _Wish, report: Report) -> int:
@@ -295,25 +358,3 @@ async def _seed_on(torrent: Torrent, wish: _Wish, report: Report) -> int:
         if now.uploaded_bytes >= ratio * now.wanted_bytes or loop.time() >= ends_at:
             return EXIT_DONE
         await asyncio.sleep(min(1.0, max(0.0, ends_at - loop.time())))
-
-
-async def _stalled(torrents: list[Torrent], timeout_s: float, report: Report) -> int:
-    """End when nothing has moved for `timeout_s`; a full disk is a reason of its own."""
-    loop = asyncio.get_running_loop()
-    seen: list[tuple[int, ...]] = []
-    moved_at = loop.time()
-    while True:
-        found = [_movement(now) for torrent in torrents if (now := torrent.snapshot()).state != "seeding"]
-        if found != seen or not found:
-            seen, moved_at = found, loop.time()
-        elif loop.time() - moved_at >= timeout_s:
-            held = [
-                now.paused_reason for torrent in torrents if (now := torrent.snapshot()).state == "paused"
-            ]
-            report.error(f"no progress for {timeout_s:g} s{': ' if held else ''}{'; '.join(held)}")
-            return EXIT_DISK if held else EXIT_NO_PROGRESS
-        await asyncio.sleep(min(1.0, timeout_s / 4))
-
-
-def _movement(now: Progress) -> tuple[int, ...]:
-    return now.done_bytes, now.downloaded_bytes, now.checked_bytes

@@ -9,7 +9,9 @@ from typing import NoReturn
 from swarm.base.units import format_size, format_span
 from swarm.cli.output import Output, printable
 from swarm.cli.progress import Row, TransferBars, are_bars_shown
-from swarm.session.progress import Progress
+from swarm.metainfo.torrent import Metainfo
+from swarm.session.metadata_fetch import FetchProgress, MetadataFetch
+from swarm.session.progress import Notice, Progress
 from swarm.session.torrent import Torrent
 
 #: Between two looks at the torrents; cli.md: "once a second".
@@ -31,7 +33,8 @@ class Report:
         self._output = output
         self._is_stdout_taken = is_stdout_taken
         self._torrents: list[Torrent] = []
-        self._said: dict[Torrent, str] = {}
+        self._fetches: list[MetadataFetch] = []
+        self._said: dict[Torrent | MetadataFetch, str] = {}
         self._bars = TransferBars() if are_bars_shown(output) else None
 
     def listening(self, port: int) -> None:
@@ -48,6 +51,20 @@ class Report:
             total_bytes=torrent.metainfo.total_bytes,
             **(fields or {}),
         )
+
+    async def fetched(self, fetch: MetadataFetch) -> Metainfo:
+        """Wait for the metadata of a magnet link, and tell how that goes.
+
+        Raises:
+            MetainfoError, SwarmError: as `MetadataFetch.metainfo`.
+        """
+        self._fetches.append(fetch)
+        self._say_fetch_notices(fetch)
+        try:
+            return await fetch.metainfo()
+        finally:
+            self._say_fetch_notices(fetch)
+            self._fetches.remove(fetch)
 
     async def run(self) -> NoReturn:
         """Report until cancelled."""
@@ -95,6 +112,8 @@ class Report:
 
     def close(self) -> None:
         """Take the bars away and say what torrents still had to say."""
+        for fetch in self._fetches:
+            self._say_fetch_notices(fetch)
         for torrent in self._torrents:
             self._say_notices(torrent)
         if self._bars is not None:
@@ -103,6 +122,14 @@ class Report:
 
     def _tick(self, *, is_line_due: bool) -> None:
         rows = []
+        for fetch in self._fetches:
+            self._say_fetch_notices(fetch)
+            sought = fetch.snapshot()
+            self._json_fetch(fetch, sought)
+            if self._bars is not None:
+                rows.append(_fetch_row(sought))
+            elif is_line_due:
+                self._say_line(fetch, f"{sought.name}: {describe_fetch(sought)}")
         for torrent in self._torrents:
             self._say_notices(torrent)
             now = torrent.snapshot()
@@ -110,7 +137,7 @@ class Report:
             if self._bars is not None:
                 rows.append(_row(now))
             elif is_line_due:
-                self._say_line(torrent, now)
+                self._say_line(torrent, f"{now.name}: {describe(now)}")
         if self._bars is not None:
             self._bars.show([*rows, _total(rows)] if len(rows) > 1 else rows)
 
@@ -136,16 +163,33 @@ class Report:
             **({"paused_reason": now.paused_reason} if now.paused_reason else {}),
         )
 
-    def _say_line(self, torrent: Torrent, now: Progress) -> None:
-        line = f"{now.name}: {describe(now)}"
+    def _json_fetch(self, fetch: MetadataFetch, now: FetchProgress) -> None:
+        self._output.event(
+            "fetching",
+            infohash=str(fetch.info_hash),
+            name=now.name,
+            peers=now.peers,
+            candidates=now.candidates,
+            done_bytes=now.done_bytes,
+            total_bytes=now.total_bytes,
+        )
+
+    def _say_line(self, one: Torrent | MetadataFetch, line: str) -> None:
         # An idle seeder says nothing again and again.
-        if self._said.get(torrent) != line:
-            self._said[torrent] = line
+        if self._said.get(one) != line:
+            self._said[one] = line
             self._output.info(line)
 
     def _say_notices(self, torrent: Torrent) -> None:
-        for notice in torrent.notices():
-            text = notice.text if len(self._torrents) == 1 else f"{torrent.name}: {notice.text}"
+        self._say_all(torrent.name, torrent.notices())
+
+    def _say_fetch_notices(self, fetch: MetadataFetch) -> None:
+        self._say_all(fetch.name, fetch.notices())
+
+    def _say_all(self, name: str, notices: list[Notice]) -> None:
+        is_alone = len(self._torrents) + len(self._fetches) <= 1
+        for notice in notices:
+            text = notice.text if is_alone else f"{name}: {notice.text}"
             is_shown = notice.level == "warning" or self._output.verbosity or not self._output.is_quiet
             if self._bars is not None and is_shown:
                 self._bars.hide()
@@ -155,6 +199,14 @@ class Report:
                 self._output.info(text)
             else:
                 self._output.detail(text)
+
+
+def describe_fetch(now: FetchProgress) -> str:
+    """How the fetching of metadata stands, on one line."""
+    who = f"{now.peers} peer{'' if now.peers == 1 else 's'}"
+    if now.total_bytes is None:
+        return f"looking for the metadata, {who}, {now.candidates} more known"
+    return f"metadata, {_share(now.done_bytes, now.total_bytes)} of {format_size(now.total_bytes)}, {who}"
 
 
 def describe(now: Progress) -> str:
@@ -173,6 +225,11 @@ def describe(now: Progress) -> str:
     if now.state == "paused":
         return f"{_share(now.done_bytes, now.wanted_bytes)}, paused: {now.paused_reason}"
     return now.state
+
+
+def _fetch_row(now: FetchProgress) -> Row:
+    total = now.total_bytes or 0
+    return Row(printable(now.name), now.done_bytes, total, describe_fetch(now), has_bar=total > 0)
 
 
 def _row(now: Progress) -> Row:

@@ -18,7 +18,7 @@ from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.options import option
 from swarm.cli.progress import creation_bar
 from swarm.cli.report import Report
-from swarm.cli.sources import is_url, read_source
+from swarm.cli.sources import is_url, magnet_of, read_source
 from swarm.cli.torrent_file import check_writable, output_path, read_torrent, write_torrent
 from swarm.cli.transfer import TransferOptions, status_of, transfer_options
 from swarm.metainfo import magnet
@@ -149,6 +149,10 @@ async def _seed(
 
 
 async def _offer_of_torrent(session: Session, source: str, path: Path | None) -> _Offer:
+    if magnet_of(source) is not None:
+        raise SwarmError(
+            "a magnet link says nothing of where the content is: give the .torrent, or the content"
+        )
     _, torrent = await read_source(session, source, is_case_kept=True)
     place = path or (Path() if is_url(source) else Path(source).parent)
     return _Offer(torrent, find_content(torrent, place), is_verified=False, torrent_path="")

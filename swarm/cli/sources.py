@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from swarm.base.errors import MetainfoError, SettingsError, StorageError, SwarmError
 from swarm.base.ids import InfoHash
+from swarm.cli.output import Output
 from swarm.metainfo import magnet
+from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.session import Session
 
@@ -22,6 +25,21 @@ def is_url(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
 
 
+def magnet_of(source: str) -> Magnet | None:
+    """The magnet link that `source` is, or that an info-hash makes; None for files and URLs.
+
+    Raises:
+        MetainfoError: neither a link nor an info-hash, though it looks like one; or one of v2 only.
+    """
+    if source[:7].lower() == "magnet:":
+        return magnet.parse(source)
+    if _HASH_LIKE.fullmatch(source) and not os.path.lexists(source):
+        if _INFO_HASH_V2.fullmatch(source):
+            raise MetainfoError("an info-hash of BitTorrent v2 only; v1 and hybrid torrents are read so far")
+        return Magnet(InfoHash.parse(source))
+    return None
+
+
 async def read_source(session: Session, source: str, *, is_case_kept: bool = False) -> tuple[bytes, Metainfo]:
     """The bytes of a .torrent file or URL and what they say; errors name the source.
 
@@ -29,11 +47,11 @@ async def read_source(session: Session, source: str, *, is_case_kept: bool = Fal
         is_case_kept: see `Metainfo.parse`.
 
     Raises:
-        MetainfoError: it is no torrent, no magnet link, no info-hash.
-        StorageError: it cannot be read. SwarmError: it cannot be fetched, or is of a kind not built yet.
+        MetainfoError: it is no torrent. StorageError: it cannot be read. SwarmError: it cannot be fetched.
     """
-    if not is_url(source):
-        _refuse_links(source)
+    is_file = os.path.lexists(source)
+    if not is_file and not is_url(source) and re.match(r"[a-z][a-z0-9+.-]*://", source, re.IGNORECASE):
+        raise SwarmError(f"{source}: only http and https URLs are understood")
     try:
         raw = await session.read_source(source)
     except (MetainfoError, StorageError):
@@ -48,19 +66,47 @@ async def read_source(session: Session, source: str, *, is_case_kept: bool = Fal
         raise MetainfoError(f"{source}: {error}") from None
 
 
-def _refuse_links(source: str) -> None:
-    """Magnet links and info-hashes: say whether they are valid, and that they are for later."""
-    if source[:7].lower() == "magnet:":
-        magnet.parse(source)
-        raise SwarmError("magnet links are not built yet; give the .torrent file or its URL")
-    if os.path.lexists(source):
-        return
-    if _HASH_LIKE.fullmatch(source):
-        if not _INFO_HASH_V2.fullmatch(source):
-            InfoHash.parse(source)
-        raise SwarmError("bare info-hashes are not built yet; give the .torrent file or its URL")
-    if re.match(r"[a-z][a-z0-9+.-]*://", source, re.IGNORECASE):
-        raise SwarmError(f"{source}: only http and https URLs are understood")
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the user named: a torrent that was read, or a magnet link whose metadata is to be fetched.
+
+    Args:
+        raw: the .torrent, empty for a magnet link.
+    """
+
+    info_hash: InfoHash
+    raw: bytes = b""
+    torrent: Metainfo | None = None
+    link: Magnet | None = None
+
+
+async def read_all(session: Session, sources: Sequence[str], output: Output) -> list[Source]:
+    """What all of them are, each torrent once.
+
+    Raises:
+        MetainfoError, StorageError, SwarmError: as `read_source`.
+    """
+    found: dict[InfoHash, Source] = {}
+    for name in sources:
+        link = magnet_of(name)
+        if link is not None:
+            source = Source(link.info_hash, link=link)
+        else:
+            raw, torrent = await read_source(session, name)
+            source = Source(torrent.info_hash, raw, torrent)
+        if source.info_hash in found:
+            output.warning(f"{name}: the same torrent as another one here")
+        # A file has all that a link would have to fetch.
+        if source.info_hash not in found or source.torrent is not None:
+            found[source.info_hash] = source
+    return list(found.values())
+
+
+def chosen_files(torrent: Metainfo, selections: Sequence[str], link: Magnet | None) -> list[int] | None:
+    """As `selected_files`; without `--select` those that the link names (BEP 53)."""
+    if not selections and link is not None and link.selected:
+        return [index for index in link.selected if index < len(torrent.files)] or None
+    return selected_files(torrent, selections)
 
 
 def selected_files(torrent: Metainfo, selections: Sequence[str]) -> list[int] | None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import click
 
 from swarm.base.errors import SwarmError
-from swarm.cli.main import EXIT_MISMATCH, exit_status
+from swarm.cli.main import EXIT_DISK, EXIT_DONE, EXIT_MISMATCH, EXIT_NO_PROGRESS, exit_status
 from swarm.cli.options import HostPort, Rate, option
 from swarm.cli.output import Output
+from swarm.cli.report import Report
 from swarm.engine.settings import EngineSettings
+from swarm.metainfo.magnet import Magnet
+from swarm.session.metadata_fetch import MetadataFetch
 from swarm.session.session import Session
 from swarm.session.settings import SessionSettings
-from swarm.session.torrent import DataMismatchError
+from swarm.session.torrent import DataMismatchError, Torrent
 
 
 def _refuse_require(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
@@ -106,6 +110,51 @@ def transfer_options(command: Callable[..., None]) -> Callable[..., None]:
     for decorate in reversed(_OPTIONS):
         decorated = decorate(decorated)
     return decorated
+
+
+def begin_fetch(session: Session, link: Magnet, transfer: TransferOptions) -> MetadataFetch:
+    """Fetch what a magnet link stands for, from where the options allow."""
+    fetch = session.fetch_metadata(
+        link, peers=transfer.peers, trackers=transfer.trackers, use_trackers=not transfer.no_trackers
+    )
+    named = bool(transfer.peers or link.peers)
+    if not named and (transfer.no_trackers or not (transfer.trackers or link.trackers)):
+        fetch.notice("warning", "no trackers and no --peer: waiting for peers that find us themselves")
+    return fetch
+
+
+async def first_failure(works: Iterable[Coroutine[Any, Any, int]]) -> int:
+    """The first exit status that is not 0, once all of `works` have ended."""
+    return next((status for status in await asyncio.gather(*works) if status != EXIT_DONE), EXIT_DONE)
+
+
+async def stalled(
+    running: Callable[[], Sequence[Torrent | MetadataFetch]], timeout_s: float, report: Report
+) -> int:
+    """End when nothing of what is `running` has moved for `timeout_s`; those that only seed do not count.
+
+    A full disk is a reason of its own.
+    """
+    loop = asyncio.get_running_loop()
+    seen: list[tuple[int, ...]] = []
+    moved_at = loop.time()
+    while True:
+        found = [movement for one in running() if (movement := _movement(one)) is not None]
+        if found != seen or not found:
+            seen, moved_at = found, loop.time()
+        elif loop.time() - moved_at >= timeout_s:
+            held = [now.paused_reason for one in running() if (now := one.snapshot()).state == "paused"]
+            report.error(f"no progress for {timeout_s:g} s{': ' if held else ''}{'; '.join(held)}")
+            return EXIT_DISK if held else EXIT_NO_PROGRESS
+        await asyncio.sleep(min(1.0, timeout_s / 4))
+
+
+def _movement(one: Torrent | MetadataFetch) -> tuple[int, ...] | None:
+    """What changes while something is fetched; None where nothing is to be."""
+    if isinstance(one, MetadataFetch):
+        return (one.snapshot().done_bytes,)
+    now = one.snapshot()
+    return None if now.state == "seeding" else (now.done_bytes, now.downloaded_bytes, now.checked_bytes)
 
 
 def status_of(error: SwarmError) -> int:

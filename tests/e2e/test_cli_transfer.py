@@ -331,9 +331,23 @@ def test_refusals_have_their_exit_status_and_one_line(commands: Commands, conten
     (commands.folder / "cut.torrent").write_bytes(torrent.read_bytes()[:-100])
     link = "magnet:?xt=urn:btih:" + "a" * 40
     cases: list[tuple[int, tuple[str | Path, ...]]] = [
-        (1, ("leech", link)),
+        (
+            5,
+            (
+                "leech",
+                link,
+                "--peer",
+                "127.0.0.1:9",
+                "--timeout",
+                "0.2",
+                "--port",
+                "0",
+                "--bind",
+                "127.0.0.1",
+            ),
+        ),
         (3, ("leech", "magnet:?xt=urn:btih:short")),
-        (1, ("leech", "a" * 40)),
+        (3, ("leech", f"magnet:?xt=urn:btmh:1220{'a' * 64}")),
         (3, ("leech", "a" * 39)),
         (4, ("leech", "missing.torrent")),
         (3, ("leech", "bad.torrent")),

@@ -7,7 +7,8 @@ import pytest
 
 from swarm.base.errors import MetainfoError, SettingsError, StorageError, SwarmError
 from swarm.cli.content import find_content
-from swarm.cli.sources import read_source, selected_files
+from swarm.cli.output import Output
+from swarm.cli.sources import read_all, read_source, selected_files
 from swarm.metainfo.builder import TorrentOptions
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.session import Session
@@ -57,10 +58,9 @@ def test_select_refuses_what_fits_no_file(torrent: Metainfo, selection: str) -> 
 @pytest.mark.parametrize(
     ("source", "kind", "says"),
     [
-        ("magnet:?xt=urn:btih:" + "0" * 40, SwarmError, "magnet links are not built yet"),
         ("magnet:?dn=nothing", MetainfoError, "no info-hash"),
-        ("0" * 40, SwarmError, "info-hashes are not built yet"),
-        ("0" * 64, SwarmError, "info-hashes are not built yet"),
+        (f"magnet:?xt=urn:btmh:1220{'0' * 64}", MetainfoError, "v2 only"),
+        ("0" * 64, MetainfoError, "v2 only"),
         ("z" * 40, MetainfoError, "not an info-hash"),
         ("udp://example.org/x", SwarmError, "only http and https"),
         ("nowhere.torrent", StorageError, "nowhere.torrent"),
@@ -71,7 +71,7 @@ async def test_sources_that_are_no_torrents_are_told_apart(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SwarmError, match=re.escape(says)) as caught:
-        await read_source(Session(), source)
+        await read_all(Session(), [source], Output())
     assert type(caught.value) is kind
 
 
