@@ -6,10 +6,17 @@ import asyncio
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from swarm.cli import outlet
 from swarm.cli.main import EXIT_INTERRUPTED
+
+#: From the first signal to the end at the latest: users take 3 s for "at once".
+ENDING_S = 2.8
+#: Of it, for a reader that has not taken everything yet.
+FAREWELL_S = 0.3
 
 T = TypeVar("T")
 
@@ -19,21 +26,33 @@ class Interrupted(Exception):
 
 
 class Ending:
-    """The wish to end: the first SIGINT or SIGTERM asks nicely, the second ends the process at once.
+    """The wish to end: the first signal asks nicely, the second ends the process at once.
 
-    Nothing is lost by the second: whatever we save is replaced atomically.
+    SIGINT is Ctrl-C, SIGTERM a system that goes down, SIGHUP a terminal that was closed. Nothing is lost by
+    the second, nor by a disk or a tracker for which nobody waits longer than `ENDING_S`: whatever we save is
+    replaced atomically.
     """
 
     def __init__(self) -> None:
         self._came = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._signalled)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # `nohup` has it ignored, and means it.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self._signalled)
 
     def _signalled(self) -> None:
         if self._came.is_set():
             os._exit(EXIT_INTERRUPTED)
         self._came.set()
+        # A thread, since the loop itself may be what hangs.
+        watchdog = threading.Timer(ENDING_S, os._exit, (EXIT_INTERRUPTED,))
+        watchdog.daemon = True
+        watchdog.start()
+
+    @property
+    def has_come(self) -> bool:
+        return self._came.is_set()
 
     async def unless(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, which is cancelled when a signal comes first.
@@ -69,8 +88,16 @@ def run(main: Callable[[Ending], Coroutine[Any, Any, int]]) -> int:
 
         factory = uvloop.new_event_loop
 
-    async def started() -> int:
-        return await main(Ending())
+    endings: list[Ending] = []
 
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(started())
+    async def started() -> int:
+        endings.append(Ending())
+        return await main(endings[0])
+
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(started())
+    finally:
+        # Who was asked to end waits for no reader; who has done its work says so to a slow one too.
+        is_hurried = not endings or endings[0].has_come
+        outlet.drain(FAREWELL_S if is_hurried else None)

@@ -117,7 +117,7 @@ def command(
     wish = _Wish(**wishes)
     if wish.is_piped and (transfer.is_json or is_list or is_metadata_only or len(sources) > 1):
         raise click.UsageError("--stdout is for the content of one SOURCE, and of nothing else.")
-    output = transfer.output()
+    output = transfer.output(is_live=True)
     if is_list or is_metadata_only:
         look: Look = _list if is_list else _write_torrents
         status = ending.run(lambda end: _look(look, sources, transfer, wish, output, end))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -141,8 +142,20 @@ def _exit(status: int) -> Any:
     sys.exit(status)
 
 
+def _occupy_standard_descriptors() -> None:
+    """Where 0, 1 or 2 are closed, a file of the content would get the number, and what is said into it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    # Python has none where the descriptor was closed; a line said to nobody is no error.
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode))
+
+
 def main() -> None:
     """Entry point of `swarm`."""
+    _occupy_standard_descriptors()
     _exit(_run(swarm, "swarm", sys.argv[1:]))
 
 
@@ -150,4 +163,5 @@ def mktorrent_main() -> None:
     """Entry point of `mktorrent`."""
     from swarm.cli.mktorrent import command
 
+    _occupy_standard_descriptors()
     _exit(_run(command, "mktorrent", sys.argv[1:]))

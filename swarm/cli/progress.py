@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from swarm.cli.outlet import has_room
 from swarm.cli.output import Output
 
 if TYPE_CHECKING:
@@ -93,7 +94,13 @@ class TransferBars:
         self._bars: list[Bar[Any]] = []
 
     def show(self, rows: Sequence[Row]) -> None:
-        """Draw these rows in place of the ones before."""
+        """Draw these rows in place of the ones before; a stopped terminal (Ctrl-S) is left alone."""
+        if not has_room(sys.stderr):
+            return
+        with suppress(OSError):
+            self._draw(rows)
+
+    def _draw(self, rows: Sequence[Row]) -> None:
         while len(self._bars) > len(rows):
             self._bars.pop().close()
         width = min(LABEL_CHARS, max((len(row.label) for row in rows), default=0))
@@ -114,7 +121,8 @@ class TransferBars:
     def hide(self) -> None:
         """Make room for other lines; `show` brings the bars back."""
         while self._bars:
-            self._bars.pop().close()
+            with suppress(OSError):
+                self._bars.pop().close()
 
     close = hide
 

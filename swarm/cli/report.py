@@ -144,7 +144,7 @@ class Report:
     def _json_progress(self, torrent: Torrent, now: Progress) -> None:
         if not self._output.is_json:
             return
-        self._output.event(
+        self._output.tick(
             "progress",
             infohash=str(torrent.info_hash),
             state=now.state,

@@ -132,7 +132,7 @@ async def _seed(
     transfer: TransferOptions,
     end: Ending,
 ) -> int:
-    session, output = transfer.session(), transfer.output()
+    session, output = transfer.session(), transfer.output(is_live=True)
     report = Report(output)
     try:
         if offer is None:

@@ -80,8 +80,8 @@ class TransferOptions:
             if not url.lower().startswith(("http://", "https://", "udp://")):
                 raise click.UsageError(f"--tracker {url}: trackers are at http://, https:// or udp:// URLs.")
 
-    def output(self) -> Output:
-        return Output(is_json=self.is_json, is_quiet=self.is_quiet, verbosity=self.verbosity)
+    def output(self, *, is_live: bool = False) -> Output:
+        return Output(is_json=self.is_json, is_quiet=self.is_quiet, verbosity=self.verbosity, is_live=is_live)
 
     def session(self, *, is_waiting_for_room: bool = True) -> Session:
         """A session that is not open yet."""
