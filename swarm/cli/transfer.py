@@ -38,7 +38,7 @@ _OPTIONS = (
     option("--tracker", "trackers", multiple=True, metavar="URL", help="Another tracker; repeat for more."),
     option("--no-trackers", is_flag=True, help="Ask no tracker."),
     option("--no-dht", is_flag=True, help="No DHT (not built yet: always off)."),
-    option("--no-pex", is_flag=True, help="No peer exchange (not built yet: always off)."),
+    option("--no-pex", is_flag=True, help="Neither tell peers of others nor listen to what they tell."),
     option("--no-lsd", is_flag=True, help="No local discovery (not built yet: always off)."),
     option("--up", type=Rate(), metavar="RATE",
            help="Send at most so much a second, e.g. 500K or 4M (from 16K on), but for the local network."),
@@ -88,12 +88,11 @@ class TransferOptions:
         settings = SessionSettings(
             up_bytes_per_s=self.up, down_bytes_per_s=self.down, is_waiting_for_room=is_waiting_for_room
         )
+        engine = EngineSettings(is_exchanging=not self.no_pex)
         if self.max_peers is not None:
-            settings = replace(
-                settings,
-                connections_max=self.max_peers,
-                engine=EngineSettings(connections_max=self.max_peers),
-            )
+            engine = replace(engine, connections_max=self.max_peers)
+            settings = replace(settings, connections_max=self.max_peers)
+        settings = replace(settings, engine=engine)
         return Session(port=self.port, bind=self.bind, settings=settings)
 
 
