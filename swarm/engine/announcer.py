@@ -22,6 +22,11 @@ class AnnounceSettings(Pace):
 
     #: Peers asked for in an announce.
     num_want: int = NUM_WANT
+    #: A tracker that lets us wait so long does not hold up the next one: UDP trackers that are gone
+    #: take 45 s to fail, and magnet links list a dozen of them.
+    patience_s: float = 3.0
+    #: Announces of a torrent that are on their way at a time.
+    asking_max: int = 4
 
 
 class TrackerState(StrEnum):
@@ -33,6 +38,10 @@ class TrackerState(StrEnum):
     FAILED = "failed"
     #: It asked never to be tried again, or we do not speak its protocol.
     OFF = "off"
+
+
+#: Those to whom there is nothing to be said now.
+_SILENT = (TrackerState.OFF, TrackerState.ASKING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,7 @@ class _Tracker:
     """What we know of one tracker."""
 
     __slots__ = (
+        "asked_at",
         "error",
         "event_asked",
         "failure_count",
@@ -109,8 +119,9 @@ class _Tracker:
         self.is_known = False
         #: We completed while it listed us as a leecher; it has not answered the `completed` yet.
         self.owes_completed = False
-        #: The event of the announce on its way.
+        #: The event of the announce on its way, and since when it is.
         self.event_asked: Event | None = None
+        self.asked_at = 0.0
         #: The next regular announce; the next try while it fails.
         self.next_at = 0.0
         #: However great the need, not before this (its min interval).
@@ -118,7 +129,7 @@ class _Tracker:
 
 
 class Announcer:
-    """One torrent's trackers. At most one announce is on its way at a time.
+    """One torrent's trackers. Mostly one announce is on its way at a time, and never two to a tracker.
 
     Args:
         tiers: URLs of announce-list, first tier first; a URL that comes twice counts once.
@@ -140,7 +151,7 @@ class Announcer:
         self._key = key
         self._is_seed = is_seed
         self._is_stopping = False
-        self._asking: _Tracker | None = None
+        self._asking: list[_Tracker] = []
         self._tiers: list[list[_Tracker]] = []
         self._by_url: dict[str, _Tracker] = {}
         for urls in tiers:
@@ -157,9 +168,10 @@ class Announcer:
         """Announces to be made now, at most one; the host reports each by `answered` or `failed`."""
         for tracker, event, at in self._plan():
             if at <= now:
-                self._asking = tracker
+                self._asking.append(tracker)
                 tracker.state = TrackerState.ASKING
                 tracker.event_asked = event
+                tracker.asked_at = now
                 return [self._due(tracker, event)]
         return []
 
@@ -233,7 +245,7 @@ class Announcer:
         self._is_seed = True
         for tracker in self._ordered():
             # One that is being asked right now hears of a leecher; it is told after its answer.
-            if tracker.is_known or tracker is self._asking:
+            if tracker.is_known or tracker in self._asking:
                 tracker.owes_completed = True
 
     def need_peers(self, now: float) -> None:
@@ -246,8 +258,8 @@ class Announcer:
     def stopping(self) -> list[Due]:
         """We leave: the `stopped` announces for all that list us; nothing is due any more."""
         self._is_stopping = True
-        leaving = [tracker for tracker in self._ordered() if tracker.is_known or tracker is self._asking]
-        self._asking = None
+        leaving = [tracker for tracker in self._ordered() if tracker.is_known or tracker in self._asking]
+        self._asking = []
         return [self._due(tracker, "stopped") for tracker in leaving]
 
     # The desk itself.
@@ -258,16 +270,23 @@ class Announcer:
 
     def _plan(self) -> Iterator[tuple[_Tracker, Event | None, float]]:
         """Yield (tracker, event, when) of what comes next, the most wanted first."""
-        if self._is_stopping or self._asking is not None:
+        if self._is_stopping or len(self._asking) >= self._settings.asking_max:
             return
         for tracker in self._ordered():
-            if tracker.owes_completed and tracker.is_known and tracker.state is not TrackerState.OFF:
+            if tracker.owes_completed and tracker.is_known and tracker.state not in _SILENT:
                 has_failed = tracker.state is TrackerState.FAILED
                 yield tracker, "completed", tracker.next_at if has_failed else 0.0
+        not_before = 0.0
         for tracker in self._ordered():
             if tracker.state is TrackerState.OFF:
                 continue
-            yield tracker, None if tracker.is_known else "started", tracker.next_at
+            if tracker.state is TrackerState.ASKING:
+                if tracker.is_known:
+                    # It lists us already: there is time to wait for it.
+                    return
+                not_before = max(not_before, tracker.asked_at + self._settings.patience_s)
+                continue
+            yield tracker, None if tracker.is_known else "started", max(tracker.next_at, not_before)
             if tracker.state is not TrackerState.FAILED:
                 # BEP 12: later ones only while all before them fail.
                 return
@@ -279,9 +298,9 @@ class Announcer:
     def _returned(self, url: str) -> _Tracker | None:
         """The tracker whose announce is back; None for one that nobody waits for any more."""
         tracker = self._by_url.get(url)
-        if tracker is None or tracker is not self._asking:
+        if tracker is None or tracker not in self._asking:
             return None
-        self._asking = None
+        self._asking.remove(tracker)
         return tracker
 
     def _plan_next(self, tracker: _Tracker, response: AnnounceResponse, now: float) -> None:

@@ -13,7 +13,6 @@ from swarm.net import http
 from swarm.net.host_turns import HostTurns
 from swarm.net.tracker_preferences import TrackerPreferences
 from swarm.net.udp_trackers import UdpTrackerClient, UdpTrackerSettings
-from swarm.wire.tracker import udp
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, ScrapeEntry, readable
 from swarm.wire.tracker.http import (
     ANSWER_MAX_BYTES,
@@ -24,6 +23,7 @@ from swarm.wire.tracker.http import (
     scrape_url,
 )
 from swarm.wire.tracker.preferences import preferred_urls
+from swarm.wire.tracker.udp_server import SCRAPE_MAX as UDP_SCRAPE_MAX
 
 #: What anacrolix gives a tracker; those that need more are down (docs: defaults).
 TIMEOUT_S = 15.0
@@ -104,7 +104,7 @@ class TrackerClient:
         async def ask(url: str) -> dict[InfoHash, ScrapeEntry]:
             is_udp = _scheme(url) == "udp"
             found: dict[InfoHash, ScrapeEntry] = {}
-            asked_max = udp.SCRAPE_MAX if is_udp else _SCRAPE_MAX
+            asked_max = UDP_SCRAPE_MAX if is_udp else _SCRAPE_MAX
             for start in range(0, len(info_hashes), asked_max):
                 asked = info_hashes[start : start + asked_max]
                 if is_udp:

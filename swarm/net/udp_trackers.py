@@ -98,7 +98,7 @@ class UdpTrackerClient:
     async def scrape(
         self, url: str, info_hashes: Sequence[InfoHash], timeout_s: float
     ) -> dict[InfoHash, ScrapeEntry]:
-        """Ask for the numbers of 1 to `udp.SCRAPE_MAX` swarms; zeros for one that it does not know.
+        """Ask for the numbers of 1 to 74 swarms; zeros for one that it does not know.
 
         Raises:
             TrackerError: as `announce`.

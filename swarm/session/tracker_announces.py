@@ -65,6 +65,8 @@ class TrackerAnnounces:
         self._announcer = Announcer(tiers, rng, key=rng.getrandbits(32))
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        #: The announces on their way.
+        self._asking: set[asyncio.Task[None]] = set()
         self._is_stopped = False
         #: url -> the last that was said of it, so that nothing is said twice.
         self._said: dict[str, str] = {}
@@ -100,8 +102,10 @@ class TrackerAnnounces:
             return
         self._is_stopped = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            ending = [self._task, *self._asking]
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
         leaving = self._announcer.stopping()
         if leaving:
             farewells = (self._client.announce(due.url, self._request(due), timeout_s) for due in leaving)
@@ -114,10 +118,19 @@ class TrackerAnnounces:
         while True:
             self._news.clear()
             for due in self._announcer.due(self._clock()):
-                await self._announce(due)
+                task = asyncio.create_task(self._announce(due), name=f"announce to {tracker_name(due.url)}")
+                self._asking.add(task)
+                task.add_done_callback(self._asking.discard)
+                task.add_done_callback(report_bug)
             await wait_for_news(self._news, self._announcer.next_wakeup(), self._clock)
 
     async def _announce(self, due: Due) -> None:
+        try:
+            await self._ask(due)
+        finally:
+            self._news.set()
+
+    async def _ask(self, due: Due) -> None:
         try:
             response = await self._client.announce(due.url, self._request(due))
         except TrackerError as error:

@@ -45,7 +45,7 @@ class TestEvents:
         assert only(desk.due(11)) == ("a", "started")
 
     def test_nothing_is_due_while_an_announce_is_on_its_way(self) -> None:
-        desk = announcer(["a"], ["b"])
+        desk = announcer(["a"])
         desk.due(0)
         assert desk.due(100) == [] and desk.next_wakeup() is None
 
@@ -167,6 +167,51 @@ class TestTiers:
     def test_without_trackers_nothing_is_ever_due(self) -> None:
         desk = announcer()
         assert desk.due(0) == [] and desk.next_wakeup() is None and desk.status() == ()
+
+
+class TestPatience:
+    def test_a_tracker_that_does_not_answer_holds_up_the_next_one_for_three_seconds(self) -> None:
+        desk = announcer(["a"], ["b"], ["c"])
+        desk.due(0)
+        assert desk.due(2.9) == [] and desk.next_wakeup() == 3
+        assert only(desk.due(3)) == ("b", "started")
+        assert desk.next_wakeup() == 6
+        desk.answered("b", response(), 4)
+        # That is enough: c is left alone, whatever becomes of a.
+        assert desk.next_wakeup() == 1804
+        desk.failed("a", TrackerError("no answer"), 45)
+        assert desk.next_wakeup() == 55
+
+    def test_no_more_than_four_are_asked_at_a_time(self) -> None:
+        desk = announcer(*([name] for name in "abcdef"))
+        asked = [only(desk.due(now))[0] for now in (0, 3, 6, 9)]
+        assert asked == ["a", "b", "c", "d"]
+        assert desk.due(1000) == [] and desk.next_wakeup() is None
+        desk.failed("b", TrackerError("down"), 1000)
+        assert only(desk.due(1000)) == ("e", "started")
+
+    def test_a_tracker_that_lists_us_is_waited_for(self) -> None:
+        desk = announcer(["a"], ["b"])
+        desk.due(0)
+        desk.answered("a", response(), 0)
+        desk.due(1800)
+        assert desk.due(1840) == [] and desk.next_wakeup() is None
+
+    def test_all_that_are_being_asked_hear_that_we_stop(self) -> None:
+        desk = announcer(["a"], ["b"])
+        desk.due(0)
+        desk.due(3)
+        assert [due.url for due in desk.stopping()] == ["a", "b"]
+
+    def test_completion_reaches_each_of_them_after_its_answer(self) -> None:
+        desk = announcer(["a"], ["b"])
+        desk.due(0)
+        desk.due(3)
+        desk.completed(4)
+        desk.answered("b", response(), 5)
+        assert only(desk.due(5)) == ("b", "completed")
+        desk.answered("a", response(), 6)
+        assert only(desk.due(6)) == ("a", "completed")
 
 
 class TestIntervals:

@@ -14,9 +14,9 @@ from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.net import names
 from swarm.net.udp_trackers import UdpTrackerClient, UdpTrackerSettings
-from swarm.wire.tracker import udp
 from swarm.wire.tracker.announce import AnnounceRequest, ScrapeEntry
-from tests.unit.net.udp_tracker import UdpTracker, honest, silent, udp_tracker
+from swarm.wire.tracker.udp_server import ANNOUNCE, SCRAPE, SCRAPE_MAX, encode_connected
+from tests.unit.net.udp_tracker import Query, UdpTracker, honest, silent, udp_tracker
 
 TORRENT = InfoHash(b"t" * 20)
 REQUEST = AnnounceRequest(TORRENT, PeerId(b"-SW0100-abcdefghijkl"), 6881, 1, 2, 3, "started", 80, 7)
@@ -58,8 +58,8 @@ class FakeNames(names.NameCache):
         return self.hosts
 
 
-def announces(tracker: UdpTracker) -> list[udp.AnnounceQuery]:
-    return [query for query in tracker.queries if isinstance(query, udp.AnnounceQuery)]
+def announces(tracker: UdpTracker) -> list[Query]:
+    return [query for query in tracker.queries if query.action == ANNOUNCE]
 
 
 class TestAnnounce:
@@ -93,7 +93,7 @@ class TestAnnounce:
     ) -> None:
         async with udp_tracker(peers=[PEER]) as tracker:
             await client.announce(tracker.url, REQUEST, PATIENCE_S)
-            tracker.connection = 78
+            tracker.connection = b"others!!"
             response = await client.announce(tracker.url, REQUEST, PATIENCE_S)
             assert tracker.kinds == "caaca"
         assert response.peers == (PEER,)
@@ -117,7 +117,7 @@ class TestAnnounce:
         assert len(client._sockets) == 1
 
     async def test_scrape_of_as_many_as_there_may_be(self, client: UdpTrackerClient) -> None:
-        asked = [InfoHash(bytes([number]) * 20) for number in range(udp.SCRAPE_MAX)]
+        asked = [InfoHash(bytes([number]) * 20) for number in range(SCRAPE_MAX)]
         async with udp_tracker() as tracker:
             found = await client.scrape(tracker.url, asked, PATIENCE_S)
         assert found == {info_hash: ScrapeEntry(number, 0, 0) for number, info_hash in enumerate(asked)}
@@ -125,7 +125,7 @@ class TestAnnounce:
 
 class TestLostDatagrams:
     async def test_requests_are_repeated_with_the_same_transaction(self, hasty: UdpTrackerClient) -> None:
-        def deaf_at_first(query: udp.Query, answer: bytes) -> Iterable[bytes]:
+        def deaf_at_first(query: Query, answer: bytes) -> Iterable[bytes]:
             return [answer] if tracker.queries.count(query) == 3 else []
 
         async with udp_tracker(deaf_at_first, peers=[PEER]) as tracker:
@@ -152,7 +152,9 @@ class TestLostDatagrams:
             (connecting,) = client._connecting.values()
             ours = client._sockets[False]._socket.getsockname()
             assert tracker.transport is not None
-            tracker.transport.sendto(udp.encode_connected(query.transaction, 77), ("127.0.0.1", ours[1]))
+            tracker.transport.sendto(
+                encode_connected(query.transaction, tracker.connection), ("127.0.0.1", ours[1])
+            )
             await connecting
             await client.announce(tracker.url, REQUEST, PATIENCE_S)
             assert tracker.kinds == "ca"
@@ -174,7 +176,7 @@ class TestLies:
         assert client._sockets[False].stray_count == 2
 
     async def test_of_another_transaction(self, client: UdpTrackerClient) -> None:
-        def other(_: udp.Query, answer: bytes) -> Iterable[bytes]:
+        def other(_: Query, answer: bytes) -> Iterable[bytes]:
             wrong = bytes([answer[4] ^ 1]) + answer[5:8]
             return [answer[:4] + wrong + answer[8:], bytes.fromhex("00000003") + wrong + b"evil", answer]
 
@@ -209,8 +211,8 @@ class TestLies:
         ("tail", "message"), [(b"x", "no list of addresses"), (bytes(60_000), ""), (b"\x08" * 60_000, "")]
     )
     async def test_in_the_list_of_peers(self, client: UdpTrackerClient, tail: bytes, message: str) -> None:
-        def tailed(query: udp.Query, answer: bytes) -> Iterable[bytes]:
-            return [answer + tail] if isinstance(query, udp.AnnounceQuery) else [answer]
+        def tailed(query: Query, answer: bytes) -> Iterable[bytes]:
+            return [answer + tail] if query.action == ANNOUNCE else [answer]
 
         async with udp_tracker(tailed) as tracker:
             if message:
@@ -221,8 +223,8 @@ class TestLies:
                 assert len(response.peers) <= 2000
 
     async def test_a_scrape_of_the_wrong_size(self, client: UdpTrackerClient) -> None:
-        def short(query: udp.Query, answer: bytes) -> Iterable[bytes]:
-            return [answer[:-12]] if isinstance(query, udp.ScrapeQuery) else [answer]
+        def short(query: Query, answer: bytes) -> Iterable[bytes]:
+            return [answer[:-12]] if query.action == SCRAPE else [answer]
 
         async with udp_tracker(short) as tracker:
             with pytest.raises(TrackerError, match="to a scrape of 2"):

@@ -5,21 +5,57 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import cast
+from typing import NamedTuple, cast
 
 from swarm.base.endpoint import Endpoint, encode_compact
-from swarm.wire.tracker import udp
-from swarm.wire.tracker.announce import ScrapeEntry
+from swarm.wire.tracker import udp_server
+from swarm.wire.tracker.announce import Event, ScrapeEntry
+
+
+class Query(NamedTuple):
+    """A request, taken apart as our own tracker does it; a connect or scrape has zeros at the end."""
+
+    connection: bytes
+    action: int
+    transaction: bytes
+    info_hash: bytes
+    peer_id: bytes
+    left_bytes: int
+    event: Event | None
+    num_want: int
+    port: int
+    url_data: bytes
+    scraped: tuple[bytes, ...]
+
+
+def read_query(raw: bytes) -> Query:
+    (fields,) = udp_server.read_slots(raw.ljust(udp_server.SLOT_BYTES, b"\0"))
+    connection, action, transaction, info_hash, peer_id, left_bytes, event, num_want, port = fields
+    is_announce = action == udp_server.ANNOUNCE
+    return Query(
+        connection,
+        action,
+        transaction,
+        info_hash,
+        peer_id,
+        left_bytes,
+        udp_server.EVENTS[event] if is_announce else None,
+        num_want,
+        int.from_bytes(port, "big"),
+        udp_server.read_url_data(raw[udp_server.ANNOUNCE_BYTES :]),
+        tuple(udp_server.read_scrape(raw)) if action == udp_server.SCRAPE else (),
+    )
+
 
 #: Gets the query and the true answer; gives what is really sent, in order.
-Manners = Callable[[udp.Query, bytes], Iterable[bytes]]
+Manners = Callable[[Query, bytes], Iterable[bytes]]
 
 
-def honest(_query: udp.Query, answer: bytes) -> Iterable[bytes]:
+def honest(_query: Query, answer: bytes) -> Iterable[bytes]:
     return [answer]
 
 
-def silent(_query: udp.Query, _answer: bytes) -> Iterable[bytes]:
+def silent(_query: Query, _answer: bytes) -> Iterable[bytes]:
     return []
 
 
@@ -29,10 +65,10 @@ class UdpTracker(asyncio.DatagramProtocol):
     def __init__(self, manners: Manners, peers: Iterable[Endpoint]) -> None:
         self.manners = manners
         self.addresses = b"".join(map(encode_compact, peers))
-        self.queries: list[udp.Query] = []
+        self.queries: list[Query] = []
         #: The hosts that they came from.
         self.sources: set[str] = set()
-        self.connection = 77
+        self.connection = b"8 bytes!"
         self.endpoint = Endpoint("", 0)
         self.transport: asyncio.DatagramTransport | None = None
         #: What answers are sent from, where it is not what was asked.
@@ -50,7 +86,7 @@ class UdpTracker(asyncio.DatagramProtocol):
         self.endpoint = Endpoint(host, port)
 
     def datagram_received(self, raw: bytes, address: tuple[str, int]) -> None:
-        query = udp.decode_query(raw)
+        query = read_query(raw)
         self.queries.append(query)
         self.sources.add(address[0])
         self.news.set()
@@ -59,17 +95,15 @@ class UdpTracker(asyncio.DatagramProtocol):
         for datagram in self.manners(query, self._answer(query)):
             sender.sendto(datagram, address)
 
-    def _answer(self, query: udp.Query) -> bytes:
-        if isinstance(query, udp.ConnectQuery):
-            return udp.encode_connected(query.transaction, self.connection)
+    def _answer(self, query: Query) -> bytes:
+        if query.action == udp_server.CONNECT:
+            return udp_server.encode_connected(query.transaction, self.connection)
         if query.connection != self.connection:
-            return udp.encode_error(query.transaction, "Connection ID missmatch.")
-        if isinstance(query, udp.ScrapeQuery):
-            entries = (ScrapeEntry(number, 0, 0) for number in range(len(query.info_hashes)))
-            return udp.encode_scraped(query.transaction, entries)
-        return udp.encode_announced(
-            query.transaction, interval_s=1800, seeds=1, leechers=2, addresses=self.addresses
-        )
+            return udp_server.encode_error(query.transaction, "Connection ID missmatch.")
+        if query.action == udp_server.SCRAPE:
+            entries = (ScrapeEntry(number, 0, 0) for number in range(len(query.scraped)))
+            return udp_server.encode_scraped(query.transaction, entries)
+        return udp_server.encode_announced(query.transaction, 1800, 2, 1, self.addresses)
 
     async def until_asked(self, count: int) -> None:
         while len(self.queries) < count:
@@ -79,7 +113,7 @@ class UdpTracker(asyncio.DatagramProtocol):
     @property
     def kinds(self) -> str:
         """The queries so far: c(onnect), a(nnounce), s(crape)."""
-        return "".join(type(query).__name__[0].lower() for query in self.queries)
+        return "".join("cas"[query.action] for query in self.queries)
 
 
 @contextlib.asynccontextmanager
