@@ -1,4 +1,4 @@
-"""Keeps two processes from downloading the same torrent into the same place at once."""
+"""Keeps two processes from writing the same thing at once: a download, the state of the DHT."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 from swarm.base.errors import SwarmError
 
 
-class DownloadLock:
-    """A lock file beside the resume data; the system lets go of it when its process dies.
+class ProcessLock:
+    """A lock file; the system lets go of it when its process dies.
 
     Args:
         path: of the lock file; it is there only while somebody holds it (or died with it).
-        what: what is locked, for the user.
+        refusal: the line for whom it keeps off.
     """
 
-    def __init__(self, path: Path, what: str) -> None:
+    def __init__(self, path: Path, refusal: str) -> None:
         self.path = path
-        self._what = what
+        self._refusal = refusal
         self._descriptor = -1
 
     def acquire(self) -> None:
@@ -40,9 +40,7 @@ class DownloadLock:
                 os.close(descriptor)
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                     raise
-                raise SwarmError(
-                    f"{self._what} is being downloaded already, by another process or session"
-                ) from None
+                raise SwarmError(self._refusal) from None
             if is_ours:
                 self._descriptor = descriptor
             else:

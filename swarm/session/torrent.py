@@ -19,7 +19,7 @@ from swarm.engine.stats import PeerStats
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.hold import Hold
-from swarm.session.lock import DownloadLock
+from swarm.session.lock import ProcessLock
 from swarm.session.progress import Notice, Progress, State
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
@@ -110,7 +110,10 @@ class Torrent:
         )
         #: Blocks of incomplete pieces, piece -> mask: those to load before the start, those kept at the end.
         self._partials: dict[int, int] = {}
-        self._lock = DownloadLock(self._keeper.path.with_suffix(".lock"), str(content))
+        self._lock = ProcessLock(
+            self._keeper.path.with_suffix(".lock"),
+            f"{content} is being downloaded already, by another process or session",
+        )
         self._have = Bitfield(metainfo.geometry.piece_count)
 
     # -- what users see -------------------------------------------------------------------------

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from swarm.base.errors import SwarmError
-from swarm.session.lock import DownloadLock
+from swarm.session.lock import ProcessLock
 
 
 def test_second_owner_is_refused_until_the_first_lets_go(tmp_path: Path) -> None:
-    first = DownloadLock(tmp_path / "state/x.lock", "/data/x")
-    second = DownloadLock(tmp_path / "state/x.lock", "/data/x")
+    first = ProcessLock(tmp_path / "state/x.lock", "/data/x is taken")
+    second = ProcessLock(tmp_path / "state/x.lock", "/data/x is taken")
     first.acquire()
-    with pytest.raises(SwarmError, match="/data/x is being downloaded already"):
+    with pytest.raises(SwarmError, match=r"^/data/x is taken$"):
         second.acquire()
     first.release()
     assert list((tmp_path / "state").iterdir()) == []
@@ -26,8 +26,8 @@ def test_second_owner_is_refused_until_the_first_lets_go(tmp_path: Path) -> None
 
 
 def test_releasing_what_is_not_held_takes_nothing_from_the_owner(tmp_path: Path) -> None:
-    first = DownloadLock(tmp_path / "x.lock", "x")
-    second = DownloadLock(tmp_path / "x.lock", "x")
+    first = ProcessLock(tmp_path / "x.lock", "x")
+    second = ProcessLock(tmp_path / "x.lock", "x")
     first.acquire()
     second.release()
     assert (tmp_path / "x.lock").exists()
@@ -40,12 +40,12 @@ def test_releasing_what_is_not_held_takes_nothing_from_the_owner(tmp_path: Path)
 def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     program = f"""
 import pathlib, signal
-from swarm.session.lock import DownloadLock
-DownloadLock(pathlib.Path({str(tmp_path / "x.lock")!r}), "x").acquire()
+from swarm.session.lock import ProcessLock
+ProcessLock(pathlib.Path({str(tmp_path / "x.lock")!r}), "x").acquire()
 print("held", flush=True)
 signal.pause()
 """
-    lock = DownloadLock(tmp_path / "x.lock", "x")
+    lock = ProcessLock(tmp_path / "x.lock", "x")
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"held\n"
@@ -59,4 +59,4 @@ signal.pause()
 def test_folder_that_cannot_hold_a_lock_is_a_plain_error(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
     with pytest.raises(OSError, match="state"):
-        DownloadLock(tmp_path / "state/x.lock", "x").acquire()
+        ProcessLock(tmp_path / "state/x.lock", "x").acquire()
