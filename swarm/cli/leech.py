@@ -294,10 +294,9 @@ class _Downloads:
         self._running.append(torrent)
         self._report.add(torrent)
         works = [pipe.pump(torrent) for pipe in pipes]
-        is_lonely = not transfer.peers and (
-            transfer.no_trackers or not (transfer.trackers or metainfo.trackers)
-        )
-        if is_lonely and source.link is None:
+        has_trackers = not transfer.no_trackers and bool(transfer.trackers or metainfo.trackers)
+        has_dht = self._session.has_dht and not metainfo.is_private
+        if not (transfer.peers or has_trackers or has_dht) and source.link is None:
             works.append(_warn_lonely(torrent))
         return torrent, works
 
@@ -327,7 +326,9 @@ async def _warn_lonely(torrent: Torrent) -> None:
     """Say that nothing may ever come, unless everything is here already."""
     async for now in torrent.progress():
         if now.state == "downloading":
-            torrent.notice("warning", "no trackers and no --peer: waiting for peers that find us themselves")
+            torrent.notice(
+                "warning", "no trackers, no DHT and no --peer: waiting for peers that find us themselves"
+            )
         if now.state != "checking":
             break
 

@@ -19,7 +19,7 @@ from swarm.engine.settings import EngineSettings
 from swarm.metainfo.magnet import Magnet
 from swarm.session.metadata_fetch import MetadataFetch
 from swarm.session.session import Session
-from swarm.session.settings import SessionSettings
+from swarm.session.settings import SessionSettings, default_dht_routers
 from swarm.session.torrent import DataMismatchError, Torrent
 
 
@@ -37,7 +37,10 @@ _OPTIONS = (
            help="Connect to this peer; repeat for more."),
     option("--tracker", "trackers", multiple=True, metavar="URL", help="Another tracker; repeat for more."),
     option("--no-trackers", is_flag=True, help="Ask no tracker."),
-    option("--no-dht", is_flag=True, help="No DHT (not built yet: always off)."),
+    option("--no-dht", is_flag=True, help="Find no peers through the DHT."),
+    option("--dht-bootstrap", "dht_routers", type=HostPort(), multiple=True, metavar="HOST:PORT",
+           help="A node that leads into the DHT, instead of the public ones; repeat for more."),
+    option("--dht-read-only", "is_dht_read_only", is_flag=True, help="Ask the DHT, but answer nobody."),
     option("--no-pex", is_flag=True, help="Neither tell peers of others nor listen to what they tell."),
     option("--no-lsd", is_flag=True, help="No local discovery (not built yet: always off)."),
     option("--up", type=Rate(), metavar="RATE",
@@ -63,6 +66,8 @@ class TransferOptions:
     trackers: tuple[str, ...]
     no_trackers: bool
     no_dht: bool
+    dht_routers: tuple[tuple[str, int], ...]
+    is_dht_read_only: bool
     no_pex: bool
     no_lsd: bool
     up: int | None
@@ -86,7 +91,12 @@ class TransferOptions:
     def session(self, *, is_waiting_for_room: bool = True) -> Session:
         """A session that is not open yet."""
         settings = SessionSettings(
-            up_bytes_per_s=self.up, down_bytes_per_s=self.down, is_waiting_for_room=is_waiting_for_room
+            up_bytes_per_s=self.up,
+            down_bytes_per_s=self.down,
+            is_dht_enabled=not self.no_dht,
+            is_dht_read_only=self.is_dht_read_only,
+            dht_routers=self.dht_routers or default_dht_routers(),
+            is_waiting_for_room=is_waiting_for_room,
         )
         engine = EngineSettings(is_exchanging=not self.no_pex)
         if self.max_peers is not None:

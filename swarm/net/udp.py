@@ -131,6 +131,11 @@ class UdpSocket:
                 receiver(batch)
 
 
+def open_sockets(addresses: Sequence[str], port: int) -> list[UdpSocket]:
+    """Bind as `bind_datagrams` does, for use on the running loop; whoever wants datagrams says so later."""
+    return [UdpSocket(bound, {}) for bound in bind_datagrams(addresses, port)]
+
+
 def bind_datagrams(addresses: Sequence[str], port: int) -> list[socket.socket]:
     """Bind a socket at each address, all at the same port: `port` where it is free, else any that is.
 

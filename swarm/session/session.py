@@ -34,6 +34,8 @@ from swarm.wire.peer.handshake import Handshake
 
 if TYPE_CHECKING:
     from swarm.net.trackers import TrackerClient
+    from swarm.net.udp import UdpSocket
+    from swarm.session.dht import Dht
     from swarm.session.discovery import Discovery
     from swarm.session.metadata_fetch import MetadataFetch
     from swarm.session.sources import PeerSource, Totals
@@ -83,6 +85,9 @@ class Session:
         self._tracker_client: TrackerClient | None = None
         #: Ways to find peers besides trackers; all torrents share them, private ones use none (BEP 27).
         self._sources: list[PeerSource] = []
+        self._datagrams: list[UdpSocket] = []
+        self._dht: Dht | None = None
+        self._is_dht_wanted = self.settings.is_dht_enabled
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -94,6 +99,11 @@ class Session:
     @property
     def peer_id(self) -> PeerId:
         return self._peer_id
+
+    @property
+    def dht(self) -> Dht | None:
+        """Our part in the DHT; None before the first torrent that may use it."""
+        return self._dht
 
     @property
     def torrents(self) -> list[Torrent]:
@@ -167,6 +177,10 @@ class Session:
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
+        if self._dht is not None:
+            await self._dht.close()
+        for socket in self._datagrams:
+            socket.close()
         self.up_throttle.close()
         self.down_throttle.close()
         if self._tracker_client is not None:
@@ -300,6 +314,7 @@ class Session:
         self._refuse_known(info_hash)
         if info_hash in self._fetches:
             raise SwarmError(f"{link.name or info_hash}: its metadata is being fetched already")
+        dht = self._join_dht()
         fetch = self._fetches[info_hash] = MetadataFetch(
             link,
             self._peer_id,
@@ -308,9 +323,9 @@ class Session:
             rng=random.Random(self._rng.getrandbits(64)),
             client=_client_name(),
             listen_port=self._port,
-            dht_port=None,
+            dht_port=None if dht is None else dht.port,
             seek_peers=lambda: self._seek_peers(info_hash),
-            on_node=lambda endpoint: None,
+            on_node=self._node_found,
             save=lambda info: metadata_cache.save(self.settings.state_dir, info_hash, info),
             on_close=self._close_fetch,
         )
@@ -431,6 +446,8 @@ class Session:
         assert self._disk is not None
         metainfo = torrent.metainfo
         fetch = self._fetches.get(metainfo.info_hash)
+        # BEP 27: a private torrent's peers come from its trackers alone.
+        dht = None if metainfo.is_private else self._join_dht()
         runner = Runner(
             metainfo.info_hash,
             metainfo.geometry,
@@ -449,6 +466,8 @@ class Session:
             is_private=metainfo.is_private,
             info=metainfo.info_bytes,
             book=None if fetch is None else fetch.engine.book,
+            dht_port=None if dht is None else dht.port,
+            on_node=self._node_found,
         )
         await torrent.load_partials(runner.store)
         torrent.begin(runner, client=_client_name(), listen_port=self._port)
@@ -463,6 +482,45 @@ class Session:
         if (tiers or sources) and metainfo.info_hash not in self._discoveries:
             discovery = self._discover(metainfo.info_hash, tiers, sources, is_private=metainfo.is_private)
             torrent.sources = discovery.status
+
+    def _join_dht(self) -> Dht | None:
+        """Our part in the DHT, begun for the first torrent that may use it; None where there is none."""
+        if not self._is_dht_wanted or self._dht is not None:
+            return self._dht
+        from swarm.dht.settings import DhtSettings
+        from swarm.net.udp import open_sockets
+        from swarm.session.dht import Dht
+        from swarm.session.dht_memory import memory_path
+        from swarm.session.dht_source import DhtSource
+
+        settings = self.settings
+        try:
+            self._datagrams = open_sockets(bind_addresses(self._bind), self._port)
+        except SwarmError as error:
+            self._is_dht_wanted = False
+            # The torrent that it is for is not here yet.
+            asyncio.get_running_loop().call_soon(self._notice, "warning", f"dht: off: {error}")
+            return None
+        self._dht = Dht(
+            self._datagrams,
+            routers=settings.dht_routers,
+            settings=DhtSettings(is_read_only=settings.is_dht_read_only),
+            memory_path=memory_path(settings.state_dir),
+            on_notice=self._notice,
+        )
+        self._dht.start()
+        self._sources.append(DhtSource(self._dht))
+        return self._dht
+
+    def _node_found(self, endpoint: Endpoint) -> None:
+        if self._dht is not None:
+            self._dht.candidates_found((endpoint,))
+
+    def _notice(self, level: str, text: str) -> None:
+        """What concerns the whole session is said once: by its first torrent."""
+        for speaker in (*self._torrents.values(), *self._fetches.values()):
+            speaker.notice(level, text)
+            return
 
     def _discover(
         self,

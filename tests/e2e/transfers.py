@@ -66,6 +66,7 @@ def settings_of(
     close_timeout_s: float = 5.0,
     send_backlog_max_bytes: int = 16 << 20,
     connections_max: int = 200,
+    is_dht_enabled: bool = True,
 ) -> SessionSettings:
     return SessionSettings(
         state_dir=state_dir,
@@ -77,6 +78,7 @@ def settings_of(
         close_timeout_s=close_timeout_s,
         send_backlog_max_bytes=send_backlog_max_bytes,
         connections_max=connections_max,
+        is_dht_enabled=is_dht_enabled,
     )
 
 
