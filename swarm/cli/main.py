@@ -35,6 +35,7 @@ COMMANDS = {
     "magnet": "Print the magnet link of a .torrent.",
     "edit": "Change trackers, comment and the like; the info-hash stays.",
     "scrape": "Ask the trackers how many seeds and leechers there are.",
+    "dht": "Ask the distributed hash table, or give others a way into it.",
     "simulate": "Run a swarm in virtual time, and measure it.",
     "completions": "Print the completion script for a shell.",
 }

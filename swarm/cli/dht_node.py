@@ -1,0 +1,189 @@
+"""What the commands of `swarm dht` share: their options, and the node that asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from swarm.base.endpoint import Endpoint
+from swarm.base.errors import SettingsError, SwarmError
+from swarm.base.ids import InfoHash
+from swarm.cli import ending
+from swarm.cli.ending import Ending, Interrupted
+from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NO_PROGRESS, ExitWith
+from swarm.cli.options import HostPort, option
+from swarm.cli.output import Output
+
+if TYPE_CHECKING:
+    from swarm.dht.commands import LookupOutcome
+    from swarm.session.dht import Dht
+
+TIMEOUT_S = 30.0
+_OPTIONS = (
+    option("--bootstrap", "routers", type=HostPort(), multiple=True, metavar="HOST:PORT",
+           envvar="SWARM_DHT_BOOTSTRAP",
+           help="A node that leads into the DHT, instead of the public ones; repeat for more."),
+    option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N",
+           help="Our own UDP port (default: any free one)."),
+    option("--bind", metavar="ADDR|INTERFACE", help="Use only this address or interface."),
+    option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), default=TIMEOUT_S,
+           show_default=True, metavar="SECONDS", help="Give up after so long."),
+    option("--json", "is_json", is_flag=True, help="JSON lines on stdout, nothing else."),
+    option("-v", "--verbose", "verbosity", count=True, help="Say more."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """The shared options as given."""
+
+    routers: tuple[tuple[str, int], ...]
+    port: int
+    bind: str | None
+    timeout_s: float
+    is_json: bool
+    verbosity: int
+
+    def output(self) -> Output:
+        return Output(is_json=self.is_json, verbosity=self.verbosity)
+
+
+def node_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the shared options; it gets them as one argument `node`."""
+    names = [field.name for field in fields(NodeOptions)]
+
+    @functools.wraps(command)
+    def packed(**values: Any) -> None:
+        shared = NodeOptions(**{name: values.pop(name) for name in names})
+        command(node=shared, **values)
+
+    decorated: Callable[..., None] = packed
+    for decorate in reversed(_OPTIONS):
+        decorated = decorate(decorated)
+    return decorated
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    node: NodeOptions, *, is_alone: bool = False, is_serving: bool = False
+) -> AsyncIterator[Dht]:
+    """A node of the DHT for as long as the command runs.
+
+    Args:
+        is_alone: ask nobody the way in.
+        is_serving: stay and answer others (a bootstrap node), and remember the table. Otherwise we are not
+            worth remembering to anybody (BEP 43), and only read what a session remembers.
+    """
+    from swarm.dht.settings import DhtSettings
+    from swarm.net.udp import open_sockets
+    from swarm.session.dht import Dht
+    from swarm.session.dht_memory import memory_path
+    from swarm.session.listener import bind_addresses
+    from swarm.session.settings import default_dht_routers, default_state_dir
+
+    output = node.output()
+    sockets = open_sockets(bind_addresses(node.bind), node.port)
+    if node.port and sockets[0].port != node.port:
+        for socket in sockets:
+            socket.close()
+        raise SwarmError(f"UDP port {node.port} is in use; choose another with --port, or 0 for any")
+    # Whoever names nodes means their network, which may be another one than that of the last run.
+    is_remembering = is_serving or not (is_alone or node.routers)
+    say = {"warning": output.warning, "info": output.info}
+    dht = Dht(
+        sockets,
+        routers=() if is_alone else node.routers or default_dht_routers(),
+        settings=DhtSettings(is_read_only=not is_serving, answer_bytes_per_s=None if is_serving else 8192),
+        memory_path=memory_path(default_state_dir()) if is_remembering else None,
+        is_keeping=is_serving,
+        on_notice=lambda level, text: say.get(level, output.detail)(text),
+    )
+    try:
+        async with dht:
+            yield dht
+    finally:
+        for socket in sockets:
+            socket.close()
+
+
+def run(node: NodeOptions, work: Callable[[], Coroutine[Any, Any, int]], *, has_timeout: bool = True) -> None:
+    """Run a command's coroutine until it is done, interrupted, or out of time."""
+
+    async def main(end: Ending) -> int:
+        try:
+            async with asyncio.timeout(node.timeout_s if has_timeout else None):
+                return await end.unless(work())
+        except Interrupted:
+            return EXIT_INTERRUPTED
+        except TimeoutError:
+            node.output().error(f"no end within {node.timeout_s:g} s; --timeout allows more")
+            return EXIT_NO_PROGRESS
+
+    status = ending.run(main)
+    if status != EXIT_DONE:
+        raise ExitWith(status)
+
+
+async def endpoint_of(address: tuple[str, int]) -> Endpoint:
+    """The first address of a node given by name or number."""
+    from swarm.net.names import endpoints_of
+
+    reasons: list[str] = []
+    found = await endpoints_of([address], TIMEOUT_S, lambda name, reason: reasons.append(reason))
+    if not found:
+        raise SwarmError(f"{address[0]}: {reasons[0] if reasons else 'no address'}")
+    return found[0]
+
+
+def info_hash_of(source: str) -> InfoHash:
+    """The info-hash that SOURCE (itself one, a magnet link, a .torrent) is about; MetainfoError if none."""
+    if source[:7].lower() == "magnet:":
+        from swarm.metainfo import magnet
+
+        return magnet.parse(source).info_hash
+    if re.fullmatch(r"[0-9A-Za-z]{32}|[0-9A-Za-z]{40}", source):
+        return InfoHash.parse(source)
+    from swarm.cli.torrent_file import read_torrent
+
+    return read_torrent(source)[1].info_hash
+
+
+def target_of(text: str) -> bytes:
+    """The 20 bytes of a target in hex; SettingsError for anything else."""
+    try:
+        target = bytes.fromhex(text)
+    except ValueError:
+        target = b""
+    if len(target) != 20:
+        raise SettingsError(f"a target has 40 hex digits: {text[:60]!r}")
+    return target
+
+
+def outcome_fields(outcome: LookupOutcome) -> dict[str, int]:
+    """How a lookup went, for JSON."""
+    return {"queries": outcome.queries, "answers": outcome.answers, "hops": outcome.hops}
+
+
+def refusals(outcome: LookupOutcome) -> str:
+    """What those who refused said, each sort once, fit for a line."""
+    said = dict.fromkeys(f"{text} ({code})" for code, text in outcome.errors)
+    return "; ".join(list(said)[:3])
+
+
+def read_file(path: Path, bytes_max: int) -> bytes:
+    """A small file, one byte more than `bytes_max` at most; StorageError names it."""
+    from swarm.storage.faults import storage_error
+
+    try:
+        with open(path, "rb") as file:
+            return file.read(bytes_max + 1)
+    except OSError as error:
+        raise storage_error(error, path) from None
