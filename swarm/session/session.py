@@ -518,9 +518,9 @@ class Session:
 
     def _notice(self, level: str, text: str) -> None:
         """What concerns the whole session is said once: by its first torrent."""
-        for speaker in (*self._torrents.values(), *self._fetches.values()):
-            speaker.notice(level, text)
-            return
+        speakers: list[Torrent | MetadataFetch] = [*self._torrents.values(), *self._fetches.values()]
+        if speakers:
+            speakers[0].notice(level, text)
 
     def _discover(
         self,
