@@ -19,6 +19,7 @@ from swarm.cli.output import Output
 from swarm.cli.report import Report
 from swarm.cli.sources import Source, chosen_files, read_all
 from swarm.cli.transfer import (
+    LONELY,
     TransferOptions,
     begin_fetch,
     first_failure,
@@ -326,9 +327,7 @@ async def _warn_lonely(torrent: Torrent) -> None:
     """Say that nothing may ever come, unless everything is here already."""
     async for now in torrent.progress():
         if now.state == "downloading":
-            torrent.notice(
-                "warning", "no trackers, no DHT and no --peer: waiting for peers that find us themselves"
-            )
+            torrent.notice("warning", LONELY)
         if now.state != "checking":
             break
 

@@ -121,14 +121,19 @@ def transfer_options(command: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
+#: Said where nothing is known that could name a peer.
+LONELY = "no trackers, no DHT and no --peer: waiting for peers that find us themselves"
+
+
 def begin_fetch(session: Session, link: Magnet, transfer: TransferOptions) -> MetadataFetch:
     """Fetch what a magnet link stands for, from where the options allow."""
     fetch = session.fetch_metadata(
         link, peers=transfer.peers, trackers=transfer.trackers, use_trackers=not transfer.no_trackers
     )
     named = bool(transfer.peers or link.peers)
-    if not named and (transfer.no_trackers or not (transfer.trackers or link.trackers)):
-        fetch.notice("warning", "no trackers and no --peer: waiting for peers that find us themselves")
+    has_trackers = not transfer.no_trackers and bool(transfer.trackers or link.trackers)
+    if not (named or has_trackers or session.has_dht):
+        fetch.notice("warning", LONELY)
     return fetch
 
 

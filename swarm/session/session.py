@@ -106,6 +106,11 @@ class Session:
         return self._dht
 
     @property
+    def has_dht(self) -> bool:
+        """Whether the DHT may find peers for torrents that are not private."""
+        return self._is_dht_wanted and bool(self.settings.dht_routers)
+
+    @property
     def torrents(self) -> list[Torrent]:
         return list(self._torrents.values())
 
