@@ -175,8 +175,10 @@ class Drafts:
         return said
 
     def has_testimony_of(self, peer: int) -> bool:
-        """Did `peer` send to a draft that failed?"""
-        return any(testimony.peer == peer for testimony in self._testimonies)
+        """Did `peer` send to a draft that failed, or may yet fail?"""
+        return any(testimony.peer == peer for testimony in self._testimonies) or any(
+            peer in draft.senders.values() for draft in self
+        )
 
     def lost(self, peer: int) -> None:
         """`peer` is gone: what it alone was to give will not come."""

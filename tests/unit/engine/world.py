@@ -47,6 +47,7 @@ from swarm.engine.events import (
     PiecesHashed,
     WokenUp,
 )
+from swarm.engine.peer_book import PeerBook
 from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
 from swarm.wire.peer.messages import (
@@ -273,6 +274,8 @@ class World:
         total_bytes: int | None = None,
         is_private: bool = False,
         dht_port: int | None = None,
+        info: bytes = b"",
+        book: PeerBook | None = None,
     ) -> None:
         piece_length = blocks * BLOCK_BYTES
         self.geometry = Geometry(pieces * piece_length if total_bytes is None else total_bytes, piece_length)
@@ -295,6 +298,8 @@ class World:
             listen_port=6881,
             is_private=is_private,
             dht_port=dht_port,
+            info=info,
+            book=book,
         )
         self.has_quick_disk = has_quick_disk
         self.peers: dict[int, FakePeer] = {}
@@ -332,6 +337,7 @@ class World:
         endpoint: Endpoint | None = None,
         peer_id: PeerId | None = None,
         is_unchoking: bool = False,
+        is_greeted: bool = False,
     ) -> FakePeer:
         """Open a link; the peer then says which pieces it `have`s (drawn; None: it says nothing)."""
         self._next_number += 1
@@ -344,6 +350,7 @@ class World:
             has_fast=has_fast,
             has_extended=has_extended,
             has_dht=has_dht,
+            is_greeted=is_greeted,
         )
         peer = FakePeer(self, event)
         self.peers[number] = peer
