@@ -30,6 +30,8 @@ async def look_up(name: str) -> list[str]:
         OSError: it has none, or nobody could be asked.
     """
     loop = asyncio.get_running_loop()
+    # A thread gives back the turn that was taken for it.
+    turns = _lookups
     answer: asyncio.Future[list[str]] = loop.create_future()
 
     def settle(found: list[str], error: OSError | None) -> None:
@@ -52,17 +54,17 @@ async def look_up(name: str) -> list[str]:
         except UnicodeError:
             failure = socket.gaierror(socket.EAI_NONAME, "not a host name")
         finally:
-            _lookups.release()
+            turns.release()
         # The loop may have ended long ago.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, found, failure)
 
-    if not _lookups.acquire(blocking=False):
+    if not turns.acquire(blocking=False):
         raise socket.gaierror(socket.EAI_AGAIN, "too many names are being looked up")
     try:
         threading.Thread(target=work, name=f"look up {name[:40]}", daemon=True).start()
     except RuntimeError:
-        _lookups.release()
+        turns.release()
         raise socket.gaierror(socket.EAI_AGAIN, "no thread to look it up with") from None
     return await answer
 
