@@ -21,6 +21,7 @@ from swarm.dht.limits import Meter, RecentSources, SourceMeters
 from swarm.dht.queries import Queries
 from swarm.dht.searches import (
     AnnounceSearch,
+    Bootstrap,
     ItemSearch,
     Neighbours,
     PeerSearch,
@@ -155,7 +156,7 @@ class DhtNode:
 
     def bootstrap(self, operation: int, routers: Sequence[Endpoint], now: float) -> list[Command]:
         """Find our neighbours: look up our own id, from `routers` and the table."""
-        search = Search(operation, self._identity.own_id, self._neighbours)
+        search = Bootstrap(operation, self._identity.own_id, self._neighbours, self._upkeep)
         alike = [router for router in routers if router.is_v6 == self._is_v6]
         return self._begin(search, now, alike)
 
@@ -327,7 +328,7 @@ class DhtNode:
         own_id = self._identity.own_id
         if (len(address) == 18) == self._is_v6 and self._identity.vote(voter, address[:-2]):
             if own_id != self._identity.own_id:
-                self._table.renamed(self._identity.own_id, now)
+                self._table.renamed(self._identity.own_id)
             assert self._identity.external_host is not None
             self._outbox.append(IdentityChanged(self._identity.own_id, self._identity.external_host))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from swarm.base.endpoint import Endpoint, decode_compact_v4, decode_compact_v6
 from swarm.dht import scrape
@@ -150,6 +151,24 @@ def _is_believable(endpoint: Endpoint, source: Endpoint) -> bool:
     if not is_usable(packed):
         return False
     return not is_local(packed) or is_local(packed_address(source.host))
+
+
+class Hurrying(Protocol):
+    """What is to be done at once when we have come among the others."""
+
+    def hurry(self, now: float) -> None: ...
+
+
+class Bootstrap(Search):
+    """Finds our neighbours, and so makes us known to them; then the rest of the table is looked after."""
+
+    def __init__(self, operation: int, own_id: bytes, neighbours: Neighbours, upkeep: Hurrying) -> None:
+        super().__init__(operation, own_id, neighbours)
+        self._upkeep = upkeep
+
+    def arrived(self, now: float) -> None:
+        self._upkeep.hurry(now)
+        super().arrived(now)
 
 
 class PeerSearch(Search):

@@ -25,9 +25,23 @@ class Node:
         compact: its entry in `nodes` or `nodes6`.
         answered_at, heard_at: its last answer, its last sign of life.
         failure_count: questions in a row that it left unanswered.
+        group: addresses that one owner easily has many of, a /24 or a /64; empty for local ones.
+        owner: what may have one node only, an address or a /64; a local address may have many.
+        is_fit: its id fits its address (BEP 42).
     """
 
-    __slots__ = ("answered_at", "compact", "endpoint", "failure_count", "heard_at", "number", "packed")
+    __slots__ = (
+        "answered_at",
+        "compact",
+        "endpoint",
+        "failure_count",
+        "group",
+        "heard_at",
+        "is_fit",
+        "number",
+        "owner",
+        "packed",
+    )
 
     def __init__(self, node_id: bytes, endpoint: Endpoint, packed: bytes, now: float) -> None:
         self.number = int.from_bytes(node_id, "big")
@@ -37,6 +51,10 @@ class Node:
         self.answered_at = now
         self.heard_at = now
         self.failure_count = 0
+        is_exempt = is_local(packed)
+        self.group = b"" if is_exempt else packed[:3] if len(packed) == 4 else packed[:8]
+        self.owner = self.compact[20:] if is_exempt else packed if len(packed) == 4 else packed[:8]
+        self.is_fit = fits(node_id, packed)
 
     @property
     def node_id(self) -> bytes:
@@ -46,38 +64,37 @@ class Node:
     def contact(self) -> Contact:
         return Contact(self.compact[:20], self.endpoint)
 
-    @property
-    def group(self) -> bytes:
-        """Addresses that one owner easily has many of: a /24 or a /64."""
-        return self.packed[:3] if len(self.packed) == 4 else self.packed[:8]
-
-    @property
-    def owner(self) -> bytes:
-        """What may have one node only: an address, or a /64; a local address may have many."""
-        if is_local(self.packed):
-            return self.compact[20:]
-        return self.packed if len(self.packed) == 4 else self.packed[:8]
-
 
 class _Bucket:
-    __slots__ = ("nodes", "refreshed_at", "replacements")
+    __slots__ = ("nodes", "replacements")
 
-    def __init__(self, refreshed_at: float) -> None:
+    def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.replacements: list[Node] = []
-        self.refreshed_at = refreshed_at
 
 
 class RoutingTable:
     """Nodes by distance from `own_id`."""
 
-    __slots__ = ("_buckets", "_by_endpoint", "_number", "_owners", "_settings", "own_id")
+    __slots__ = (
+        "_asked_at",
+        "_buckets",
+        "_by_endpoint",
+        "_number",
+        "_owners",
+        "_range_count",
+        "_settings",
+        "own_id",
+    )
 
     def __init__(self, own_id: bytes, settings: DhtSettings) -> None:
         self.own_id = own_id
         self._number = int.from_bytes(own_id, "big")
         self._settings = settings
-        self._buckets = [_Bucket(float("-inf"))]
+        self._buckets = [_Bucket()]
+        #: When a lookup last went into each range; see `refresh_target`.
+        self._asked_at: dict[int, float] = {}
+        self._range_count = 1
         self._by_endpoint: dict[Endpoint, Node] = {}
         #: Whose place each owner's one node has.
         self._owners: dict[bytes, Node] = {}
@@ -107,7 +124,7 @@ class RoutingTable:
             # It started anew under another name, or it lies; in both cases the old name is over.
             self._remove(node)
         if node_id != self.own_id:
-            self._insert(Node(node_id, endpoint, packed_address(endpoint.host), now), now)
+            self._insert(Node(node_id, endpoint, packed_address(endpoint.host), now))
 
     def heard(self, node_id: bytes, endpoint: Endpoint, now: float) -> bool:
         """This node has asked us something. True if it is a stranger that there would be a place for."""
@@ -168,32 +185,45 @@ class RoutingTable:
         return doubtful[:count]
 
     def refresh_target(self, now: float, random_bits: int) -> bytes | None:
-        """An id in a bucket that was not asked in for long, None if there is none; then that bucket was.
+        """An id in a range that was not asked in for long, None if there is none; then that range was.
+
+        A range is all ids that share so many bits with ours and not the next; the last holds our
+        neighbours. Ranges are not buckets: however wide those are, a node must know its way in every range
+        (BEP 5 refreshes buckets, of which it has as many). One of which we know enough at first can wait.
 
         Args:
             random_bits: 160 of them.
         """
-        oldest = now - self._settings.good_s
-        for depth, bucket in enumerate(self._buckets):
-            if bucket.refreshed_at < oldest:
-                bucket.refreshed_at = now
+        counts = [0] * (_ID_BITS + 1)
+        for node in self:
+            counts[_ID_BITS - (node.number ^ self._number).bit_length()] += not node.failure_count
+        self._range_count = self._count_ranges(counts)
+        for depth in range(self._range_count - 1, -1, -1):
+            asked_at = self._asked_at.get(depth)
+            if asked_at is None and counts[depth] >= self._settings.closest_count:
+                self._asked_at[depth] = now
+            elif asked_at is None or now - asked_at >= self._settings.good_s:
+                self._asked_at[depth] = now
                 return self._id_in(depth, random_bits)
         return None
 
     def asked_for(self, target: bytes, now: float) -> None:
-        """A lookup for `target` begins: its bucket needs no refresh."""
-        self._buckets[self._depth_of(int.from_bytes(target, "big"))].refreshed_at = now
+        """A lookup for `target` begins: its range needs no refresh."""
+        depth = _ID_BITS - (int.from_bytes(target, "big") ^ self._number).bit_length()
+        self._asked_at[min(depth, self._range_count - 1)] = now
 
-    def renamed(self, own_id: bytes, now: float) -> None:
+    def renamed(self, own_id: bytes) -> None:
         """Sort all nodes anew around another id of ours."""
         nodes = sorted(self, key=lambda node: node.heard_at, reverse=True)
         self.own_id = own_id
         self._number = int.from_bytes(own_id, "big")
-        self._buckets = [_Bucket(float("-inf"))]
+        self._buckets = [_Bucket()]
+        self._asked_at.clear()
+        self._range_count = 1
         self._by_endpoint.clear()
         self._owners.clear()
         for node in nodes:
-            self._insert(node, now)
+            self._insert(node)
 
     def restore(self, contacts: Sequence[Contact], now: float) -> None:
         """Take a saved table: its nodes are questionable, good enough to begin with."""
@@ -201,7 +231,7 @@ class RoutingTable:
             if contact.node_id != self.own_id and contact.endpoint not in self._by_endpoint:
                 node = Node(contact.node_id, contact.endpoint, packed_address(contact.endpoint.host), now)
                 node.heard_at = node.answered_at = now - self._settings.good_s
-                self._insert(node, now)
+                self._insert(node)
 
     def counts(self, now: float) -> tuple[int, int]:
         """Good nodes, and others."""
@@ -209,13 +239,22 @@ class RoutingTable:
         return good, len(self) - good
 
     def _id_in(self, depth: int, random_bits: int) -> bytes:
-        """An id that shares `depth` bits with ours and, unless it is the last bucket's, not the next."""
+        """An id that shares `depth` bits with ours and, unless it is one of our neighbours, not the next."""
         low = _ID_BITS - depth
         number = self._number >> low << low | random_bits & (1 << low) - 1
-        if depth < len(self._buckets) - 1:
+        if depth < self._range_count - 1:
             flipped = 1 << (low - 1)
             number = number & ~flipped | ~self._number & flipped
         return number.to_bytes(20, "big")
+
+    def _count_ranges(self, counts: Sequence[int]) -> int:
+        """How many ranges there are up to and with the one in which our nearest K are."""
+        known = 0
+        for depth in range(_ID_BITS, 0, -1):
+            known += counts[depth]
+            if known >= self._settings.closest_count:
+                return depth + 1
+        return 1
 
     def _depth_of(self, number: int) -> int:
         return min(_ID_BITS - (number ^ self._number).bit_length(), len(self._buckets) - 1)
@@ -224,7 +263,7 @@ class RoutingTable:
         sizes = self._settings.bucket_sizes
         return sizes[depth] if depth < len(sizes) else self._settings.closest_count
 
-    def _insert(self, node: Node, now: float) -> None:
+    def _insert(self, node: Node) -> None:
         rival = self._owners.get(node.owner)
         if rival is not None:
             # One address, one node: who is there and answers stays.
@@ -234,21 +273,21 @@ class RoutingTable:
         while True:
             depth = self._depth_of(node.number)
             bucket = self._buckets[depth]
-            if any(other.number == node.number for other in bucket.nodes):
+            if node.number in [other.number for other in bucket.nodes]:
                 # Its id is taken: whoever had it first keeps it as long as it answers.
                 return
             if len(bucket.nodes) < self._size(depth):
                 if not self._admit(bucket, node):
                     self._keep_as_replacement(bucket, node)
                 return
-            if depth < len(self._buckets) - 1 or not self._split(now):
+            if depth < len(self._buckets) - 1 or not self._split():
                 break
         self._replace_or_keep(bucket, node)
 
     def _replace_or_keep(self, bucket: _Bucket, node: Node) -> None:
         """The bucket is full: the bad go first, then those whose id does not fit (BEP 42)."""
-        weakest = max(bucket.nodes, key=lambda other: (other.failure_count, not _is_fit(other)))
-        if weakest.failure_count or (not _is_fit(weakest) and _is_fit(node)):
+        weakest = max(bucket.nodes, key=lambda other: (other.failure_count, not other.is_fit))
+        if weakest.failure_count or (node.is_fit and not weakest.is_fit):
             self._remove(weakest)
             if self._admit(bucket, node):
                 return
@@ -263,10 +302,9 @@ class RoutingTable:
         """Add to a bucket with room, unless its neighbourhood has enough places there already."""
         if node.owner in self._owners:
             return False
-        if not is_local(node.packed):
-            group = node.group
-            if sum(1 for other in bucket.nodes if other.group == group) >= self._settings.neighbours_max:
-                return False
+        group = node.group
+        if group and sum([other.group == group for other in bucket.nodes]) >= self._settings.neighbours_max:
+            return False
         bucket.nodes.append(node)
         self._by_endpoint[node.endpoint] = node
         self._owners[node.owner] = node
@@ -277,13 +315,13 @@ class RoutingTable:
         del self._by_endpoint[node.endpoint]
         del self._owners[node.owner]
 
-    def _split(self, now: float) -> bool:
+    def _split(self) -> bool:
         """Make two of the last bucket; False at the end of the id."""
         depth = len(self._buckets) - 1
         if depth >= _ID_BITS - 1:
             return False
         bucket = self._buckets[depth]
-        nearer = _Bucket(bucket.refreshed_at)
+        nearer = _Bucket()
         self._buckets.append(nearer)
         for name in ("nodes", "replacements"):
             nodes = getattr(bucket, name)
@@ -293,7 +331,3 @@ class RoutingTable:
         for node in bucket.nodes[self._size(depth) :]:
             self._remove(node)
         return True
-
-
-def _is_fit(node: Node) -> bool:
-    return fits(node.node_id, node.packed)

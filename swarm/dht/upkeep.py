@@ -13,6 +13,8 @@ from swarm.wire.krpc import Failure, Ping, Response
 
 #: Ticks differ by so much of their span, so that nodes started together do not stay so.
 _JITTER = 0.2
+#: As long as ranges wait to be refreshed, the next one is looked for after this.
+_REFRESH_S = 1.0
 
 
 class Upkeep:
@@ -61,8 +63,13 @@ class Upkeep:
         if len(table) and (self._refresh is None or self._refresh.is_over):
             target = table.refresh_target(now, self._at.rng.getrandbits(160))
             if target is not None:
+                self.next_at = min(self.next_at, now + _REFRESH_S)
                 self._refresh = Search(None, target, self._at)
                 self._refresh.begin(now)
+
+    def hurry(self, now: float) -> None:
+        """We have just come among the others: look around at once."""
+        self.next_at = now
 
     def _ping(self, endpoint: Endpoint, node_id: bytes, now: float) -> None:
         self._asking.add(endpoint)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from swarm.base.endpoint import Endpoint
@@ -119,7 +119,8 @@ class DhtSimulation:
             packed = bytes((rng.randrange(1, 224), *rng.randbytes(3)))
             endpoint = Endpoint(".".join(map(str, packed)), _PORT)
             if not is_local(packed) and endpoint not in self._members:
-                self._members[endpoint] = self._member(endpoint, rng)
+                is_router = len(self._members) < scenario.router_count
+                self._members[endpoint] = self._member(endpoint, rng, is_router)
         for member in self._crowd(scenario.router_count, scenario.hostile_share, rng):
             member.hostility = rng.choice(list(Hostility))
 
@@ -144,12 +145,15 @@ class DhtSimulation:
         self._run(world.now + scenario.trial_s * scenario.trial_count + 60.0)
         return self._report(honest)
 
-    def _member(self, endpoint: Endpoint, rng: random.Random) -> _Member:
+    def _member(self, endpoint: Endpoint, rng: random.Random, is_router: bool) -> _Member:
         scenario = self.scenario
+        settings = scenario.settings
+        if is_router:
+            settings = replace(settings, answer_bytes_per_s=None)
         mind = DhtNode(
             id_for(packed_address(endpoint.host), rng),
             is_v6=False,
-            settings=scenario.settings,
+            settings=settings,
             rng=self.world.rng(f"node/{endpoint}"),
             now=0.0,
         )
