@@ -444,13 +444,12 @@ async def test_closed_session_leaves_no_task_thread_socket_or_file_open(tmp_path
     assert descriptors() == files
     assert disk_threads() == []
     assert sorted(os.listdir(tmp_path / "second")) == ["file.bin"]
-    state = set(os.listdir(tmp_path / "state"))
-    assert all(name.endswith(".resume") for name in state - {"dht.state"})
+    assert all(name.endswith(".resume") for name in os.listdir(tmp_path / "state"))
 
 
 async def test_idle_seeding_session_waits_for_nothing(tmp_path: Path) -> None:
     offer = offer_file(tmp_path / "seed", 300_000, 16 * KIB)
-    settings = settings_of(tmp_path / "state", resume_save_s=0.0, sync_s=0.0, is_dht_enabled=False)
+    settings = settings_of(tmp_path / "state", resume_save_s=0.0, sync_s=0.0)
     async with open_session(settings) as session:
         before = asyncio.all_tasks()
         torrent = await seed(session, offer)

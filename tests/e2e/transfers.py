@@ -66,8 +66,9 @@ def settings_of(
     close_timeout_s: float = 5.0,
     send_backlog_max_bytes: int = 16 << 20,
     connections_max: int = 200,
-    is_dht_enabled: bool = True,
+    is_dht_enabled: bool = False,
 ) -> SessionSettings:
+    """Without the DHT by default: these tests say who meets whom."""
     return SessionSettings(
         state_dir=state_dir,
         engine=engine or EngineSettings(),
