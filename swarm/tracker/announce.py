@@ -6,8 +6,9 @@ only; leechers get both, everybody as likely as any other; nobody gets himself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import NamedTuple
 
 from swarm.base.endpoint import COMPACT_V4_BYTES
@@ -71,14 +72,12 @@ class Answer(NamedTuple):
     v6: bytes
 
 
-class Visit(NamedTuple):
-    """An answer in its barest form; `near` are peers of the asker's address family, `far` of the other."""
+#: An answer in its barest form: interval in seconds, seeds, leechers, compact peers of the asker's address
+#: family and of the other.
+Visit = tuple[int, int, int, bytes, bytes]
 
-    interval_s: int
-    seeds: int
-    leechers: int
-    near: bytes
-    far: bytes
+#: Jitters drawn at the start; answers take one after the other.
+_JITTERS = 1024
 
 
 class Rules:
@@ -91,7 +90,9 @@ class Rules:
     def __init__(self, store: Store, rng: Randomness, settings: TrackerSettings | None = None) -> None:
         self.settings = settings or TrackerSettings()
         self._store = store
-        self._rng = rng
+        self._want_max = self.settings.num_want_max
+        self._has_lists = self.settings.allowed is not None or bool(self.settings.denied)
+        self._intervals = self._draw_intervals(rng)
 
     def announce(self, announce: Announce, now: float) -> Answer:
         """Take note of the peer and choose others for it.
@@ -99,10 +100,9 @@ class Rules:
         Raises:
             TrackerError: the torrent is not served here, or the store is full.
         """
-        visit = self.visit(*announce, now)
-        is_v4 = len(announce.peer) == COMPACT_V4_BYTES
-        v4, v6 = (visit.near, visit.far) if is_v4 else (visit.far, visit.near)
-        return Answer(visit.interval_s, self.min_interval_s, visit.seeds, visit.leechers, v4, v6)
+        interval_s, seeds, leechers, near, far = self.visit(*announce, int(now))
+        v4, v6 = (near, far) if len(announce.peer) == COMPACT_V4_BYTES else (far, near)
+        return Answer(interval_s, self.min_interval_s, seeds, leechers, v4, v6)
 
     def visit(
         self,
@@ -112,32 +112,31 @@ class Rules:
         left_bytes: int | None,
         event: Event | None,
         num_want: int | None,
-        now: float,
+        now: int,
         is_near_only: bool = False,
     ) -> Visit:
-        """`announce` for those in a hurry: the fields of `Announce` one by one.
+        """`announce` for those in a hurry: the fields of `Announce` one by one, whole seconds.
 
         Raises:
             TrackerError: as `announce`.
         """
-        settings = self.settings
-        if not self._is_listed(info_hash):
+        if self._has_lists and not self._is_listed(info_hash):
             raise TrackerError("this tracker does not serve that torrent")
         if event == "stopped":
             self._store.leave(info_hash, peer)
             counts = self._store.counts(info_hash) or _UNKNOWN
-            return Visit(self._interval_s(), counts.seeds, counts.leechers, b"", b"")
+            return next(self._intervals), counts.seeds, counts.leechers, b"", b""
         is_seed = left_bytes == 0
-        want = settings.num_want_default if num_want is None else num_want
-        if want > settings.num_want_max:
-            want = settings.num_want_max
+        want = self.settings.num_want_default if num_want is None else num_want
+        if want > self._want_max:
+            want = self._want_max
         was_seed, seeds, leechers, near, far = self._store.join(
             info_hash, peer, peer_id, is_seed, now, want, AS_THEY_COME, is_near_only
         )
         # A completed download is one that was not complete before, as far as we know.
         if event == "completed" and is_seed and not was_seed:
             self._store.count_download(info_hash)
-        return Visit(self._interval_s(), seeds, leechers, near, far)
+        return next(self._intervals), seeds, leechers, near, far
 
     def scrape(self, info_hashes: Iterable[bytes]) -> dict[bytes, ScrapeEntry]:
         """The numbers of those swarms that are known here and may be."""
@@ -166,7 +165,7 @@ class Rules:
             settings.allowed is None or info_hash in settings.allowed
         )
 
-    def _interval_s(self) -> int:
+    def _draw_intervals(self, rng: Randomness) -> Iterator[int]:
         settings = self.settings
-        swing = 1 + settings.interval_jitter * (2 * self._rng.random() - 1)
-        return max(1, round(settings.interval_s * swing))
+        swings = [1 + settings.interval_jitter * (2 * rng.random() - 1) for _ in range(_JITTERS)]
+        return cycle([max(1, round(settings.interval_s * swing)) for swing in swings])

@@ -27,7 +27,8 @@ BATCH_MAX = 128
 #: Room in the kernel for a burst; it may grant less (net.core.rmem_max).
 BUFFER_BYTES = 8 << 20
 
-_NAME_V4_BYTES, _NAME_V6_BYTES = 16, 28
+#: sockaddr_in and sockaddr_in6.
+NAME_V4_BYTES, NAME_V6_BYTES = 16, 28
 _MMSGHDR_BYTES, _IOVEC_BYTES = 64, 16
 #: Places in a mmsghdr, in 4- and 8-byte steps: msg_len; msg_name, msg_namelen, msg_iov, msg_iovlen.
 _LENGTH_AT, _HEADER_WORDS = 14, 8
@@ -87,7 +88,7 @@ def bind(host: str, port: int, family: socket.AddressFamily, *, is_shared: bool 
 
 def address_of(name: bytes) -> bytes:
     """The 4 or 16 bytes of the address in a name."""
-    return name[4:8] if len(name) == _NAME_V4_BYTES else name[8:24]
+    return name[4:8] if len(name) == NAME_V4_BYTES else name[8:24]
 
 
 def batches_of(bound: socket.socket) -> Datagrams:
@@ -158,7 +159,7 @@ class MmsgDatagrams:
     def __init__(self, bound: socket.socket, libc: Any) -> None:
         self._fd = bound.fileno()
         self._recvmmsg, self._sendmmsg = libc.recvmmsg, libc.sendmmsg
-        self._name_bytes = _NAME_V6_BYTES if bound.family == socket.AF_INET6 else _NAME_V4_BYTES
+        self._name_bytes = NAME_V6_BYTES if bound.family == socket.AF_INET6 else NAME_V4_BYTES
         self._in, self._out = _Messages(self._name_bytes), _Messages(self._name_bytes)
         self._slots, self._answers = _Block(BATCH_MAX * SLOT_BYTES), _Block(BATCH_MAX * SLOT_BYTES)
         self._lengths = self._in.headers.bytes.cast("I")[_LENGTH_AT :: _MMSGHDR_BYTES // 4]

@@ -127,42 +127,47 @@ class Row:
         Two runs in random places of that part closed to a ring: every peer is as likely as any other, at
         the price of two random numbers. Source: aquatic's tracker picks likewise.
         """
-        total = end - start
         width, addresses = self.width, self.addresses
-        is_among = start <= asker < end
-        others = total - is_among
-        if count >= others:
-            if not is_among:
-                return bytes(addresses[start * width : end * width])
-            return bytes(
-                addresses[start * width : asker * width] + addresses[(asker + 1) * width : end * width]
-            )
         # The others as a line that begins behind the asker and is closed to a ring without it.
-        base = asker + 1 - start if is_among else 0
+        base, others = start, end - start
+        if start <= asker < end:
+            base = asker + 1
+            others -= 1
+            if count >= others:
+                return b"".join(
+                    (addresses[start * width : asker * width], addresses[base * width : end * width])
+                )
+        elif count >= others:
+            return bytes(addresses[start * width : end * width])
         first = count // 2
-        at = int(rng.random() * others)
-        gap = int(rng.random() * (others - count + 1))
-        return self._run(start, total, base, others, at, first) + self._run(
-            start, total, base, others, (at + first + gap) % others, count - first
-        )
+        one = int(rng.random() * others)
+        other = one + first + int(rng.random() * (others - count + 1))
+        if other >= others:
+            other -= others
+        second = count - first
+        if base + one + first <= end and base + other + second <= end:
+            # Both lie before the seam, as most do in large swarms.
+            one = (base + one) * width
+            other = (base + other) * width
+            return b"".join((addresses[one : one + first * width], addresses[other : other + second * width]))
+        ring = (start, end, base, others)
+        return self._run(ring, one, first) + self._run(ring, other, second)
 
-    def _run(self, start: int, total: int, base: int, others: int, at: int, length: int) -> bytes:
-        """`length` peers of the ring from `at` on: in three pieces at most, where ring and row close."""
+    def _run(self, ring: tuple[int, int, int, int], at: int, length: int) -> bytes:
+        """`length` peers of the ring from `at` on; it closes where the asker is, the row where it ends."""
+        start, end, base, others = ring
         if at + length > others:
             seam = others - at
-            return self._run(start, total, base, others, at, seam) + self._run(
-                start, total, base, others, 0, length - seam
-            )
+            return self._run(ring, at, seam) + self._run(ring, 0, length - seam)
         width, addresses = self.width, self.addresses
         at += base
-        if at >= total:
-            at -= total
-        if at + length <= total:
-            return bytes(addresses[(start + at) * width : (start + at + length) * width])
-        return bytes(
-            addresses[(start + at) * width : (start + total) * width]
-            + addresses[start * width : (start + at + length - total) * width]
-        )
+        if at >= end:
+            at -= end - start
+        upto = at + length
+        if upto <= end:
+            return bytes(addresses[at * width : upto * width])
+        rest = start + upto - end
+        return bytes(addresses[at * width : end * width] + addresses[start * width : rest * width])
 
 
 class _Swarm:
@@ -223,7 +228,7 @@ class MemoryStore:
         peer: bytes,
         peer_id: bytes,
         is_seed: bool,
-        now: float,
+        now: int,
         want: int,
         seeds_wanted: int = AS_THEY_COME,
         is_near_only: bool = False,
@@ -239,14 +244,23 @@ class MemoryStore:
             row, other = swarm.six, swarm.four
             if row is None:
                 row = swarm.six = Row(COMPACT_V6_BYTES)
-        at = row.find(peer)
+        # `row.find`, written out: this is the tracker's hottest line.
+        places = row.places
+        if places is not None:
+            at = places.get(peer, -1)
+        else:
+            at = row.addresses.find(peer)
+            if at > 0:
+                at, rest = divmod(at, row.width)
+                if rest:
+                    at = row.find(peer)
         was_seed: bool | None
         if at < 0:
             was_seed = None
-            at = self._add(info_hash, row, peer, peer_id, is_seed, int(now))
+            at = self._add(info_hash, row, peer, peer_id, is_seed, now)
         else:
             was_seed = at < row.seed_count
-            row.seen_at[at] = int(now)
+            row.seen_at[at] = now
             if was_seed is not is_seed:
                 at = row.turn(at, is_seed)
         seeds = row.seed_count
@@ -266,7 +280,7 @@ class MemoryStore:
                     far = self._mixed(other, more, seeds_wanted, -1)
             seeds += other.seed_count
             total += len(other.seen_at)
-        return Joined(was_seed, seeds, total - seeds, near, far)
+        return was_seed, seeds, total - seeds, near, far
 
     def _add(self, info_hash: bytes, row: Row, peer: bytes, peer_id: bytes, is_seed: bool, now: int) -> int:
         if self.peer_count >= self._peers_max:
@@ -431,7 +445,7 @@ class MemoryStore:
                     addresses[at * width : (at + 1) * width],
                     peer_id,
                     at < seed_count,
-                    max(0.0, now - age),
+                    max(0, int(now) - age),
                     0,
                 )
         if kept.downloads:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from swarm.base.errors import TrackerError
 from swarm.tracker.announce import Rules
 from swarm.tracker.connection_ids import ConnectionIds
-from swarm.tracker.datagrams import Batch, Datagrams, address_of, batches_of
+from swarm.tracker.datagrams import NAME_V4_BYTES, Batch, Datagrams, address_of, batches_of
 from swarm.wire.tracker.announce import ScrapeEntry
 from swarm.wire.tracker.udp_server import (
     ANNOUNCE,
@@ -71,6 +71,9 @@ class UdpFrontend:
         self._rules = rules
         self._clock = clock
         self._ids = ids
+        # Found once, as they are asked for with every datagram.
+        self._remembered = ids.remembered
+        self._visit = rules.visit
 
     def answer(self, batch: Batch) -> tuple[list[bytes], list[bytes]]:
         """The answers to a batch, and the names that they go to."""
@@ -79,43 +82,45 @@ class UdpFrontend:
         names: list[bytes] = []
         answers: list[bytes] = []
         start = -SLOT_BYTES
+        announce, seconds = self._announce, int(now)
         for slot, length, name in zip(read_slots(batch.slots), batch.lengths, batch.names, strict=True):
             start += SLOT_BYTES
-            address = address_of(name)
             if slot[1] == ANNOUNCE and length >= ANNOUNCE_BYTES:
-                answer = self._announce(slot, address, now)
+                answers.append(announce(slot, name, seconds))
             elif slot[1] == CONNECT and length >= CONNECT_BYTES and slot[0] == CONNECT_MAGIC:
                 self.counts.connects += 1
-                answer = encode_connected(slot[2], self._ids.give(address))
+                answers.append(encode_connected(slot[2], self._ids.give(address_of(name))))
             elif slot[1] == SCRAPE and length >= SCRAPE_HEAD_BYTES + 20:
-                answer = self._scrape(slot, batch.slots[start : start + min(length, SLOT_BYTES)], address)
+                datagram = batch.slots[start : start + min(length, SLOT_BYTES)]
+                answers.append(self._scrape(slot, datagram, address_of(name)))
             else:
                 self.counts.ignored += 1
                 continue
             names.append(name)
-            answers.append(answer)
         return names, answers
 
-    def _announce(self, slot: Slot, address: bytes, now: float) -> bytes:
+    def _announce(self, slot: Slot, name: bytes, now: int) -> bytes:
         connection, _, transaction, info_hash, peer_id, left_bytes, event, num_want, port = slot
-        if not self._ids.is_good(connection, address):
+        if len(name) == NAME_V4_BYTES:
+            address, peers_max = name[4:8], PEERS_V4_MAX
+        else:
+            address, peers_max = address_of(name), PEERS_V6_MAX
+        if connection != self._remembered.get(address) and not self._ids.is_good(connection, address):
             return self._refused(transaction, _BAD_CONNECTION)
         self.counts.announces += 1
         if port == _NO_PORT:
             return self._refused(transaction, "port must be from 1 to 65535")
         if event >= len(EVENTS):
             return self._refused(transaction, "event is none of none, completed, started, stopped")
-        is_v4 = len(address) == 4
-        peers_max = PEERS_V4_MAX if is_v4 else PEERS_V6_MAX
         # BEP 15: -1 is "as you like".
-        wanted = min(num_want, peers_max) if num_want >= 0 else None
+        wanted = None if num_want < 0 else num_want if num_want < peers_max else peers_max
         try:
-            visit = self._rules.visit(
+            interval_s, seeds, leechers, near, _ = self._visit(
                 info_hash, address + port, peer_id, left_bytes, EVENTS[event], wanted, now, True
             )
         except TrackerError as error:
             return self._refused(transaction, error.reason)
-        return encode_announced(transaction, visit.interval_s, visit.leechers, visit.seeds, visit.near)
+        return encode_announced(ANNOUNCE, transaction, interval_s, leechers, seeds) + near
 
     def _scrape(self, slot: Slot, datagram: memoryview, address: bytes) -> bytes:
         if not self._ids.is_good(slot[0], address):

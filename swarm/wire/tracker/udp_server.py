@@ -39,7 +39,6 @@ EVENTS: tuple[Event | None, ...] = (None, "completed", "started", "stopped", Non
 Slot = tuple[bytes, int, bytes, bytes, bytes, int, int, int, bytes]
 
 _SLOT = struct.Struct(f">8sI4s20s20s8xQ8xI4x4xi2s{SLOT_BYTES - ANNOUNCE_BYTES}x")
-_ANNOUNCED = struct.Struct(">I4sIII")
 _COUNTS = struct.Struct(">III")
 _COUNT_MAX = (1 << 32) - 1
 _CONNECTED, _SCRAPED, _FAILED = (number.to_bytes(4, "big") for number in (CONNECT, SCRAPE, ERROR))
@@ -85,9 +84,9 @@ def encode_connected(transaction: bytes, connection: bytes) -> bytes:
     return _CONNECTED + transaction + connection
 
 
-def encode_announced(transaction: bytes, interval_s: int, leechers: int, seeds: int, peers: bytes) -> bytes:
-    """An answer to an announce; `peers` as the asker's own family has them, 6 or 18 bytes each."""
-    return _ANNOUNCED.pack(ANNOUNCE, transaction, interval_s, leechers, seeds) + peers
+#: (ANNOUNCE, transaction id, interval in seconds, leechers, seeds) -> the head of an answer to an announce;
+#: behind it come peers as the asker's own family has them, 6 or 18 bytes each.
+encode_announced = struct.Struct(">I4sIII").pack
 
 
 def encode_scraped(transaction: bytes, entries: Iterable[ScrapeEntry]) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
-from swarm.tracker.store import AS_THEY_COME, Joined, Store
+from swarm.tracker.store import AS_THEY_COME, Store
 from swarm.wire.tracker.announce import ScrapeEntry
 
 LIFE_S = 100.0
@@ -21,6 +22,16 @@ def peer(number: int, width: int = 6) -> bytes:
 def split(addresses: bytes, width: int = 6) -> list[bytes]:
     assert len(addresses) % width == 0
     return [addresses[at : at + width] for at in range(0, len(addresses), width)]
+
+
+class Told(NamedTuple):
+    """`Joined` with names."""
+
+    was_seed: bool | None
+    seeds: int
+    leechers: int
+    near: bytes
+    far: bytes
 
 
 class StoreCases:
@@ -37,15 +48,15 @@ class StoreCases:
         *,
         width: int = 6,
         is_seed: bool = False,
-        now: float = 0.0,
+        now: int = 0,
         want: int = 50,
         seeds_wanted: int = AS_THEY_COME,
         is_near_only: bool = False,
         torrent: bytes = TORRENT,
-    ) -> Joined:
+    ) -> Told:
         peer_id = bytes([number % 256]) * 20
-        return store.join(
-            torrent, peer(number, width), peer_id, is_seed, now, want, seeds_wanted, is_near_only
+        return Told(
+            *store.join(torrent, peer(number, width), peer_id, is_seed, now, want, seeds_wanted, is_near_only)
         )
 
     def test_tells_what_a_peer_was(self, store: Store) -> None:
@@ -134,15 +145,15 @@ class StoreCases:
 
     def test_the_overdue_go_and_the_others_stay(self, store: Store) -> None:
         for number in range(1, 31):
-            self.join(store, number, is_seed=number % 3 == 0, now=float(number))
+            self.join(store, number, is_seed=number % 3 == 0, now=number)
         store.expire(LIFE_S + 20.5)
         assert store.counts(TORRENT) == ScrapeEntry(4, 6, 0)
-        found = split(self.join(store, 99, now=LIFE_S + 20.5).near)
+        found = split(self.join(store, 99, now=121).near)
         assert sorted(found) == [peer(number) for number in range(21, 31)]
 
     def test_an_announce_renews(self, store: Store) -> None:
         self.join(store, 1)
         self.join(store, 2)
-        self.join(store, 1, now=LIFE_S)
+        self.join(store, 1, now=100)
         store.expire(LIFE_S + 5)
-        assert split(self.join(store, 3, now=LIFE_S + 5).near) == [peer(1)]
+        assert split(self.join(store, 3, now=105).near) == [peer(1)]

@@ -21,7 +21,7 @@ def memory_store(**limits: int) -> MemoryStore:
     return MemoryStore(LIFE_S, random.Random(5), **limits)
 
 
-def put(store: MemoryStore, torrent: int, number: int, now: float = 0.0, is_seed: bool = False) -> None:
+def put(store: MemoryStore, torrent: int, number: int, now: int = 0, is_seed: bool = False) -> None:
     store.join(bytes([torrent]) * 20, peer(number), b"i" * 20, is_seed, now, 0)
 
 
@@ -41,15 +41,15 @@ class TestSizes:
             store.leave(bytes(20), peer(number))
             store.leave(bytes(20), peer(number))
         assert store.peer_count == 10
-        left = split(store.join(bytes(20), peer(9999), b"i" * 20, False, 0, 50).near)
+        left = split(store.join(bytes(20), peer(9999), b"i" * 20, False, 0, 50)[3])
         assert sorted(left) == [peer(number) for number in range(4 * INDEX_ABOVE - 10, 4 * INDEX_ABOVE)]
 
     def test_an_address_is_not_found_across_the_border_of_two(self) -> None:
         store = memory_store()
         for address in (b"\1\1\1\1\1\2", b"\1\1\1\1\1\1"):
             store.join(TORRENT, address, b"i" * 20, False, 0, 0)
-        assert store.join(TORRENT, b"\1\2\1\1\1\1", b"i" * 20, False, 0, 0).was_seed is None
-        assert store.join(TORRENT, b"\1\1\1\1\1\1", b"i" * 20, False, 0, 0).was_seed is False
+        assert store.join(TORRENT, b"\1\2\1\1\1\1", b"i" * 20, False, 0, 0)[0] is None
+        assert store.join(TORRENT, b"\1\1\1\1\1\1", b"i" * 20, False, 0, 0)[0] is False
 
     def test_expiry_goes_in_steps_and_gets_everybody(self) -> None:
         store = memory_store()
@@ -77,7 +77,7 @@ class TestKeeping:
     def test_another_store_takes_it_up(self) -> None:
         store = memory_store()
         for number in range(100):
-            put(store, number % 3, number, now=float(number), is_seed=number % 4 == 0)
+            put(store, number % 3, number, now=number, is_seed=number % 4 == 0)
             store.join(bytes(20), peer(number, 18), b"j" * 20, False, 50, 0)
         store.count_download(bytes(20))
         put(store, 9, 1)
@@ -126,7 +126,7 @@ class TestLimits:
             put(store, 1, 3)
         put(store, 0, 2, now=50)
         # Also from leecher to seed.
-        assert store.join(bytes(20), peer(2), b"i" * 20, True, 60, 0).was_seed is False
+        assert store.join(bytes(20), peer(2), b"i" * 20, True, 60, 0)[0] is False
         assert store.peer_count == 3
         # The torrent that got no peer does not stay.
         store.expire(LIFE_S + 1)
@@ -160,12 +160,14 @@ class StoreMachine(RuleBasedStateMachine):
     ) -> None:
         key = (torrent, peer(number, width))
         before = self.model.get(key)
-        joined = self.store.join(torrent, key[1], b"i" * 20, is_seed, self.now, want, seeds_wanted)
-        assert joined.was_seed == (before[0] if before is not None else None)
+        was_seed, _, _, near, far = self.store.join(
+            torrent, key[1], b"i" * 20, is_seed, self.now, want, seeds_wanted
+        )
+        assert was_seed == (before[0] if before is not None else None)
         self.model[key] = (is_seed, self.now)
         for found, of_width, most in (
-            (joined.near, width, want),
-            (joined.far, 24 - width, want - len(joined.near) // width),
+            (near, width, want),
+            (far, 24 - width, want - len(near) // width),
         ):
             others = {
                 other
