@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Coroutine
@@ -32,6 +33,8 @@ SUMMARY_S = 30.0
         help="Serve only the info-hashes in FILE, one a line in hex.")  # fmt: skip
 @option("--deny", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
         help="Never serve the info-hashes in FILE.")  # fmt: skip
+@option("--state", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+        help="Keep what is known in FILE from one run to the next.")  # fmt: skip
 @option("--json", "is_json", is_flag=True, help="Print JSON lines.")
 @option("--quiet", "is_quiet", is_flag=True, help="Print nothing but warnings and errors.")
 @click.option("-v", "--verbose", "verbosity", count=True, help="Also print a summary every 30 seconds.")
@@ -41,6 +44,7 @@ def command(
     interval: int,
     allow: Path | None,
     deny: Path | None,
+    state: Path | None,
     is_json: bool,
     is_quiet: bool,
     verbosity: int,
@@ -57,7 +61,10 @@ def command(
         allowed=_info_hashes(allow) if allow is not None else None,
         denied=_info_hashes(deny) if deny is not None else frozenset(),
     )
-    ended_by = _run(_serve(listen, udp or listen, settings, output))
+    # A full collection over millions of swarms would stop everybody for a second; what an announce leaves
+    # behind is young, and nothing of ours stays in circles.
+    gc.set_threshold(10_000, 20, 1_000_000)
+    ended_by = _run(_serve(listen, udp or listen, state, settings, output))
     if ended_by == signal.SIGINT:
         from swarm.cli.main import EXIT_INTERRUPTED, ExitWith
 
@@ -75,7 +82,7 @@ def _run(main: Coroutine[Any, Any, signal.Signals]) -> signal.Signals:
 
 
 async def _serve(
-    listen: tuple[str, int], udp: tuple[str, int], settings: Any, output: Output
+    listen: tuple[str, int], udp: tuple[str, int], state: Path | None, settings: Any, output: Output
 ) -> signal.Signals:
     """Serve until a signal asks to end; returns which."""
     from swarm.tracker.server import TrackerServer
@@ -89,7 +96,7 @@ async def _serve(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end, number)
-    async with TrackerServer(*listen, udp=udp, settings=settings) as server:
+    async with TrackerServer(*listen, udp=udp, state=state, settings=settings) as server:
         _say_where(server, listen[0], output)
         summaries = asyncio.create_task(_summaries(server, output)) if output.verbosity else None
         try:

@@ -22,15 +22,15 @@ PEERS_MAX = 10_000_000
 #: Peers of one family from which on they are found through a dictionary: below, searching some hundred
 #: bytes costs no more, and a dictionary takes 150 bytes a peer.
 INDEX_ABOVE = 64
-#: Work of one call of `expire`, some milliseconds: a swarm looked at is one, so are each 100 peers looked at
-#: and each 4 peers forgotten.
-EXPIRE_WORK = 2_000
+#: Work of one call of `expire`, a few milliseconds: a swarm looked at is one, so are 50 peers looked at and
+#: a peer forgotten.
+EXPIRE_WORK = 1_500
 #: Peers of one row looked at in one go.
-_LOOK_AT = 4_000
+_LOOK_AT = 1_000
 #: Swarms are kept in so many dictionaries: one of a million would stop everybody while it grows.
 _SHARDS = 256
 
-_PEER_ID_BYTES = 20
+PEER_ID_BYTES = 20
 _FULL_RETRY_S = 600.0
 
 
@@ -103,7 +103,7 @@ class Row:
             if last <= INDEX_ABOVE // 2:
                 self.places = None
         del self.addresses[last * self.width :]
-        del self.peer_ids[last * _PEER_ID_BYTES :]
+        del self.peer_ids[last * PEER_ID_BYTES :]
         self.seen_at.pop()
 
     def _peer(self, at: int) -> bytes:
@@ -112,7 +112,7 @@ class Row:
     def _swap(self, one: int, other: int) -> None:
         if one == other:
             return
-        for row, width in ((self.addresses, self.width), (self.peer_ids, _PEER_ID_BYTES)):
+        for row, width in ((self.addresses, self.width), (self.peer_ids, PEER_ID_BYTES)):
             i, j = one * width, other * width
             row[i : i + width], row[j : j + width] = row[j : j + width], row[i : i + width]
         seen_at = self.seen_at
@@ -356,9 +356,9 @@ class MemoryStore:
         for peer in peers:
             row = swarm.four if len(peer) == COMPACT_V4_BYTES else swarm.six
             at = row.find(peer) if row is not None else -1
-            start = at * _PEER_ID_BYTES
+            start = at * PEER_ID_BYTES
             found.append(
-                bytes(row.peer_ids[start : start + _PEER_ID_BYTES]) if row is not None and at >= 0 else None
+                bytes(row.peer_ids[start : start + PEER_ID_BYTES]) if row is not None and at >= 0 else None
             )
         return found
 
@@ -405,7 +405,7 @@ class MemoryStore:
                 count = self._forget_some(row, start, look)
                 if is_small:
                     row.oldest_at = min(row.seen_at, default=0)
-                yield len(look) // 100 + count // 4, count
+                yield len(look) // 50 + count, count
                 end = min(start, len(row))
         if self._shards[info_hash[0]].get(info_hash) is swarm:
             self._tidy(info_hash, swarm)
@@ -439,7 +439,7 @@ class MemoryStore:
         """
         for width, seed_count, addresses, peer_ids, ages in kept.rows:
             for at, age in enumerate(ages):
-                peer_id = peer_ids[at * _PEER_ID_BYTES : (at + 1) * _PEER_ID_BYTES]
+                peer_id = peer_ids[at * PEER_ID_BYTES : (at + 1) * PEER_ID_BYTES]
                 self.join(
                     kept.info_hash,
                     addresses[at * width : (at + 1) * width],

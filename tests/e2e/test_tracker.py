@@ -89,6 +89,17 @@ def test_interval_is_what_peers_are_told() -> None:
     assert 90 <= response.interval_s <= 110 and response.min_interval_s == 60
 
 
+def test_what_is_known_outlives_the_process(tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    with running("--state", state) as (process, first):
+        get(f"{first['http']}?{QUERY}6881")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    with running("--state", state) as (_, first):
+        response = decode_announce(get(f"{first['http']}?{QUERY.replace('left=0', 'left=1')}6882"))
+    assert [str(peer) for peer in response.peers] == ["127.0.0.1:6881"]
+
+
 def test_a_port_in_use_is_one_line_and_status_1() -> None:
     with running() as (_, first):
         done = run("tracker", "--http", f"127.0.0.1:{first['port']}")

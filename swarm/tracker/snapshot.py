@@ -1,0 +1,147 @@
+"""What a tracker in memory knows, in a file between two runs.
+
+A header, swarms one after the other, and a checksum over everything: a file that is cut off or damaged is
+found out before any of it is believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import tempfile
+import zlib
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES
+from swarm.base.errors import StorageError, TrackerError
+from swarm.tracker.memory_store import PEER_ID_BYTES, Kept, MemoryStore
+
+_MAGIC = b"swarm tracker 1\n"
+#: When it was written, in seconds since 1970: ages go on while nobody runs.
+_HEADER = struct.Struct("<q")
+_SWARM = struct.Struct("<20sQB")
+_ROW = struct.Struct("<BII")
+_CRC = struct.Struct("<I")
+#: Peers of one row that are believed: more than any store takes.
+_ROW_MAX = 50_000_000
+_READ_BYTES = 1 << 20
+
+
+def save(store: MemoryStore, path: Path, now: float, wall_now: float) -> None:
+    """Write everything to `path`, whole or not at all.
+
+    Args:
+        now: of the store's clock. wall_now: seconds since 1970.
+
+    Raises:
+        StorageError: it could not be written; what was there is still there.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb", buffering=_READ_BYTES) as file:
+                _write(store, file, now, wall_now)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+    except OSError as error:
+        raise StorageError(f"could not be saved: {error.strerror or error}", path=str(path)) from None
+
+
+def _write(store: MemoryStore, file: BinaryIO, now: float, wall_now: float) -> None:
+    crc = 0
+    for part in _parts(store, now, wall_now):
+        crc = zlib.crc32(part, crc)
+        file.write(part)
+    file.write(_CRC.pack(crc))
+
+
+def _parts(store: MemoryStore, now: float, wall_now: float) -> Iterator[bytes]:
+    yield _MAGIC + _HEADER.pack(int(wall_now))
+    for kept in store.keep(now):
+        parts = [_SWARM.pack(kept.info_hash, kept.downloads, len(kept.rows))]
+        for width, seed_count, addresses, peer_ids, ages in kept.rows:
+            parts += [
+                _ROW.pack(width, len(ages), seed_count),
+                addresses,
+                peer_ids,
+                array("I", ages).tobytes(),
+            ]
+        yield b"".join(parts)
+
+
+def load(store: MemoryStore, path: Path, now: float, wall_now: float) -> bool:
+    """Take in what `save` wrote, if there is anything; returns whether there was.
+
+    Swarms beyond the store's limits are left out, quietly: they would not have been taken either.
+
+    Raises:
+        StorageError: the file cannot be read, or is none of ours, or is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            _check(file, path)
+            file.seek(len(_MAGIC))
+            (written_at,) = _HEADER.unpack(file.read(_HEADER.size))
+            # A clock set back must not make anybody younger than just seen.
+            elapsed = max(0, int(wall_now) - written_at)
+            end = path.stat().st_size - _CRC.size
+            while file.tell() < end:
+                _take(store, _read_swarm(file, elapsed), now)
+    except FileNotFoundError:
+        return False
+    except (OSError, EOFError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is damaged"
+        raise StorageError(why or str(error), path=str(path)) from None
+    return True
+
+
+def _take(store: MemoryStore, kept: Kept, now: float) -> None:
+    with contextlib.suppress(TrackerError):
+        store.restore(kept, now)
+
+
+def _check(file: BinaryIO, path: Path) -> None:
+    """ValueError unless the file is whole and ours."""
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise ValueError("no snapshot")
+    crc = zlib.crc32(_MAGIC)
+    left = path.stat().st_size - len(_MAGIC) - _CRC.size
+    if left < _HEADER.size:
+        raise ValueError("too short")
+    while left:
+        part = file.read(min(left, _READ_BYTES))
+        if not part:
+            raise EOFError
+        crc = zlib.crc32(part, crc)
+        left -= len(part)
+    if file.read() != _CRC.pack(crc):
+        raise ValueError("checksum")
+
+
+def _read_swarm(file: BinaryIO, elapsed: int) -> Kept:
+    info_hash, downloads, row_count = _SWARM.unpack(_exactly(file, _SWARM.size))
+    rows = []
+    for _ in range(row_count):
+        width, count, seed_count = _ROW.unpack(_exactly(file, _ROW.size))
+        if width not in (COMPACT_V4_BYTES, COMPACT_V6_BYTES) or not seed_count <= count <= _ROW_MAX:
+            raise ValueError("no row")
+        addresses, peer_ids = _exactly(file, count * width), _exactly(file, count * PEER_ID_BYTES)
+        ages = array("I", _exactly(file, count * 4))
+        rows.append((width, seed_count, addresses, peer_ids, [age + elapsed for age in ages]))
+    return Kept(info_hash, downloads, rows)
+
+
+def _exactly(file: BinaryIO, count: int) -> bytes:
+    found = file.read(count)
+    if len(found) != count:
+        raise EOFError
+    return found

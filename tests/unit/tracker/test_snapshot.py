@@ -1,0 +1,100 @@
+"""A tracker's memory in a file and back."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swarm.base.errors import StorageError
+from swarm.tracker.memory_store import MemoryStore
+from swarm.tracker.snapshot import load, save
+from swarm.wire.tracker.announce import ScrapeEntry
+from tests.unit.tracker.store_cases import LIFE_S, TORRENT, peer
+
+
+def made(**limits: int) -> MemoryStore:
+    return MemoryStore(LIFE_S, random.Random(1), **limits)
+
+
+def filled() -> MemoryStore:
+    store = made()
+    for number in range(10):
+        store.join(TORRENT, peer(number), bytes([number]) * 20, number < 3, number, 0)
+        store.join(bytes([number]) * 20, peer(1, 18), b"i" * 20, False, number, 0)
+    store.count_download(TORRENT)
+    return store
+
+
+def test_everything_comes_back(tmp_path: Path) -> None:
+    save(filled(), tmp_path / "state", 10, 1e9)
+    store = made()
+    assert load(store, tmp_path / "state", 5000, 1e9)
+    assert (store.peer_count, store.swarm_count) == (20, 11)
+    assert store.counts(TORRENT) == ScrapeEntry(3, 7, 1)
+    assert store.peer_ids(TORRENT, [peer(4)]) == [b"\4" * 20]
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_the_time_between_counts(tmp_path: Path) -> None:
+    save(filled(), tmp_path / "state", 10, 1e9)
+    store = made()
+    load(store, tmp_path / "state", 5000, 1e9 + LIFE_S - 4)
+    store.expire_all(5000)
+    # Those seen at 6 and later are 4 + 96 seconds old or younger.
+    assert store.counts(TORRENT) == ScrapeEntry(0, 4, 1)
+
+
+def test_a_clock_set_back_makes_nobody_younger(tmp_path: Path) -> None:
+    save(filled(), tmp_path / "state", 100, 1e9)
+    store = made()
+    load(store, tmp_path / "state", 5000, 0)
+    assert store.expire_all(5000 + 8) == 16
+
+
+def test_no_file_is_no_error(tmp_path: Path) -> None:
+    assert not load(made(), tmp_path / "none", 0, 0)
+
+
+def test_what_does_not_fit_is_left_out(tmp_path: Path) -> None:
+    save(filled(), tmp_path / "state", 10, 1e9)
+    store = made(peers_max=4)
+    assert load(store, tmp_path / "state", 5000, 1e9)
+    assert store.peer_count == 4
+
+
+def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="could not be saved"):
+        save(made(), tmp_path / "none" / "state", 0, 0)
+    with pytest.raises(StorageError):
+        load(made(), tmp_path, 0, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_damaged_file_is_found_out_before_any_of_it_is_believed(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    save(filled(), path, 10, 1e9)
+    raw = bytearray(path.read_bytes())
+    if data.draw(st.booleans()):
+        raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    else:
+        del raw[data.draw(st.integers(0, len(raw) - 1)) :]
+    path.write_bytes(raw)
+    store = made()
+    with pytest.raises(StorageError, match="damaged"):
+        load(store, path, 0, 0)
+    assert store.peer_count == 0
+
+
+@given(st.binary(max_size=200))
+def test_any_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any"
+    path.write_bytes(b"swarm tracker 1\n" + raw)
+    with pytest.raises(StorageError):
+        load(made(), path, 0, 0)

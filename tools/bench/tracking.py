@@ -1,0 +1,140 @@
+"""What `tools/bench/tracker` does: announces against trackers on one core, and the store's memory."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from tools.bench import udp_load
+from tools.bench.clients.process import Process
+from tools.bench.clients.trackers import Opentracker, SwarmTracker, Tracker
+
+_WARM_UP_S = 1.0
+_TRACKERS = ("opentracker", "swarm")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of one tracker. `user_us` and `system_us` are its CPU microseconds an announce."""
+
+    tracker: str
+    protocol: str
+    announces_per_s: float
+    user_us: float
+    system_us: float
+    p50_ms: float
+    p99_ms: float
+    lost: int
+    refused: int
+    load: float
+
+    @property
+    def cpu_us(self) -> float:
+        return self.user_us + self.system_us
+
+
+@contextlib.contextmanager
+def _running(name: str, info_hashes: list[bytes], scratch: Path) -> Iterator[tuple[Tracker, int]]:
+    """A tracker pinned to core 0, and its process id."""
+    tracker: Tracker = Opentracker(scratch) if name == "opentracker" else SwarmTracker()
+    missing = tracker.missing()
+    if missing:
+        sys.exit(missing)
+    with tracker:
+        tracker.start(info_hashes)
+        process = tracker._process
+        assert isinstance(process, Process)
+        # Threads too: opentracker has several.
+        for thread in os.listdir(f"/proc/{process.pid}/task"):
+            os.sched_setaffinity(int(thread), {0})
+        yield tracker, process.pid
+
+
+def udp(name: str, seconds: float, rate: float | None, torrents: int, peers: int) -> Row:
+    """One run of UDP announces."""
+    rng = random.Random(3)
+    info_hashes = [rng.randbytes(20) for _ in range(torrents)]
+    packets = udp_load.announces(info_hashes, peers)
+    scratch = Path(tempfile.mkdtemp(prefix="tracker-bench-"))
+    try:
+        with _running(name, info_hashes, scratch) as (tracker, pid):
+            # opentracker reads its list in a thread; until then it refuses.
+            while udp_load.run(tracker.port, packets[:1000], 0.1, sockets=1).refused:
+                time.sleep(0.2)
+            udp_load.run(tracker.port, packets, _WARM_UP_S, rate=rate)
+            process = psutil.Process(pid)
+            before = process.cpu_times()
+            load = udp_load.run(tracker.port, packets, seconds, rate=rate)
+            after = process.cpu_times()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Row(
+        tracker=name,
+        protocol="udp",
+        announces_per_s=round(load.per_s),
+        user_us=round(1e6 * (after.user - before.user) / load.answered, 2),
+        system_us=round(1e6 * (after.system - before.system) / load.answered, 2),
+        p50_ms=round(load.p50_ms, 2),
+        p99_ms=round(load.p99_ms, 2),
+        lost=load.lost,
+        refused=load.refused,
+        load=round(os.getloadavg()[0], 1),
+    )
+
+
+def _memory(filled: str, swarms: int, peers: int) -> None:
+    # A process of its own: what others left in the allocator's hands is not counted.
+    code = (
+        "import json; from dataclasses import asdict; from tools.bench.tracker_memory import measure; "
+        f"print(json.dumps(asdict(measure({filled!r}, {swarms}, {peers}))))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+def main() -> None:
+    """Print a JSON object for each run, then medians and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--memory", action="store_true", help="the store's memory and pauses instead")
+    parser.add_argument("--swarms", type=int, default=1_000_000, help="for --memory")
+    parser.add_argument("--peers", type=int, default=None, help="default 10,000,000; for announces 100,000")
+    parser.add_argument("--torrents", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rate", type=float, help="announces a second; default as many as are answered")
+    parser.add_argument("--runs", type=int, default=3, help="pairs, one after the other")
+    arguments = parser.parse_args()
+    if arguments.memory:
+        for filled in ("even", "skewed"):
+            _memory(filled, arguments.swarms, arguments.peers or 10_000_000)
+        return
+    cores = os.cpu_count() or 1
+    os.sched_setaffinity(0, {min(1, cores - 1)})
+    rows: dict[str, list[Row]] = {name: [] for name in _TRACKERS}
+    for _ in range(arguments.runs):
+        for name in _TRACKERS:
+            row = udp(name, arguments.seconds, arguments.rate, arguments.torrents, arguments.peers or 100_000)
+            rows[name].append(row)
+            print(json.dumps({**asdict(row), "cpu_us": round(row.cpu_us, 2)}), flush=True)
+    for key in ("announces_per_s", "cpu_us", "p50_ms", "p99_ms"):
+        medians = {
+            name: statistics.median(getattr(row, key) for row in found) for name, found in rows.items()
+        }
+        ratio = statistics.median(
+            getattr(ours, key) / max(getattr(theirs, key), 1e-9)
+            for ours, theirs in zip(rows["swarm"], rows["opentracker"], strict=True)
+        )
+        print(json.dumps({"median": key, **medians, "ratio of pairs": round(ratio, 2)}))
