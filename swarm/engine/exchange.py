@@ -1,4 +1,4 @@
-"""The peer exchange desk (BEP 11): what we tell peers of each other, and whom of theirs we believe in."""
+"""The peer exchange desk (BEP 11): what we tell peers of each other, and what they tell us."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from swarm.base.endpoint import Endpoint
-from swarm.base.errors import PeerError
-from swarm.engine.allowance import Allowance
+from swarm.engine.hearsay import Hearsay, is_in_sight
 from swarm.engine.peer import Peer
 from swarm.engine.peer_book import PeerBook
 from swarm.engine.settings import EngineSettings
@@ -16,28 +15,13 @@ from swarm.wire.peer.pex import (
     Contact,
     ContactFlags,
     PeerExchange,
-    decode_peer_exchange,
     encode_peer_exchange,
 )
 
-#: Sources whose record is kept, and addresses a source that can be relayed to; the oldest give way.
-TELLERS_MAX = 500
+#: Addresses to which one peer can relay us; the oldest give way.
 RELAYED_MAX = 200
-#: Hosts remembered that one source has told of.
-HOSTS_MAX = 500
 
 Send = Callable[[Peer, Sequence[Message]], None]
-
-
-def is_in_sight(contact: Endpoint, viewer: Endpoint) -> bool:
-    """Whether an address of `contact` can mean anything to `viewer`, or from it to us.
-
-    A private address leads a stranger nowhere, or to a machine that is none of his; only who is on
-    such a network himself, or on this machine, may be told of its addresses or tell us of them.
-    """
-    if contact.is_loopback:
-        return viewer.is_loopback
-    return viewer.is_local or not contact.is_local
 
 
 @dataclass(slots=True)
@@ -45,25 +29,13 @@ class _Side:
     """One peer, as we exchange with it."""
 
     peer: Peer
-    allowance: Allowance
     #: The earliest instant of the next message to it.
     next_at: float
     told: dict[Endpoint, None] = field(default_factory=dict)
     #: It may know all there is to know.
     is_current: bool = False
-    abuses: int = 0
     #: Whom it can bring us together with (BEP 55), newest last.
     relayed: dict[Endpoint, None] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Teller:
-    """How true it was what one host told us; it outlives the link, so that to come again clears nobody."""
-
-    untried: int = 0
-    reached: int = 0
-    failed: int = 0
-    hosts: dict[str, None] = field(default_factory=dict)
 
 
 class Exchange:
@@ -74,15 +46,12 @@ class Exchange:
     """
 
     def __init__(self, book: PeerBook, settings: EngineSettings, send: Send, *, is_on: bool) -> None:
-        self._book = book
+        self._hearsay = Hearsay(book, settings)
         self._settings = settings
         self._send = send
         self._is_on = is_on
         self._roster: dict[Endpoint, Peer] = {}
         self._sides: dict[int, _Side] = {}
-        self._tellers: dict[str, _Teller] = {}
-        #: Addresses in the book that were not tried yet -> the host that told us.
-        self._told_by: dict[Endpoint, str] = {}
         #: When `tell` has something to say; None for not before something changes.
         self.next_at: float | None = None
 
@@ -99,6 +68,7 @@ class Exchange:
             self._changed(now)
 
     def lost(self, peer: Peer, now: float) -> None:
+        self._hearsay.lost(peer.number)
         if self._sides.pop(peer.number, None) is not None:
             self._plan()
         if peer.listens_at is not None and self._roster.get(peer.listens_at) is peer:
@@ -108,8 +78,7 @@ class Exchange:
     def _side(self, peer: Peer, now: float) -> _Side:
         side = self._sides.get(peer.number)
         if side is None:
-            allowance = Allowance(self._settings.pex_burst, self._settings.pex_refill_s, now)
-            side = _Side(peer, allowance, now + self._settings.pex_settle_s)
+            side = _Side(peer, now + self._settings.pex_settle_s)
             self._sides[peer.number] = side
             self._plan()
         return side
@@ -170,72 +139,22 @@ class Exchange:
         """
         if not self._is_on:
             return 0
-        side = self._side(peer, now)
-        if not side.allowance.take(now):
-            self._abused(side)
-            return 0
-        try:
-            heard = decode_peer_exchange(payload)
-        except PeerError:
-            self._abused(side)
-            return 0
-        if heard.is_cut:
-            self._abused(side)
+        heard, fresh_count = self._hearsay.received(peer.number, peer.endpoint, payload, now)
+        relayed = self._side(peer, now).relayed
         for endpoint in heard.dropped:
-            side.relayed.pop(endpoint, None)
-        return sum(self._believe(side, contact, now) for contact in heard.added)
-
-    def _abused(self, side: _Side) -> None:
-        side.abuses += 1
-        if side.abuses > self._settings.pex_abuses_max:
-            raise PeerError("it floods us with peer exchange")
-
-    def _believe(self, side: _Side, contact: Contact, now: float) -> bool:
-        """Take one address up; whether it is new."""
-        endpoint = contact.endpoint
-        if not endpoint.is_dialable or not is_in_sight(endpoint, side.peer.endpoint):
-            return False
-        if contact.flags & ContactFlags.HOLEPUNCH and side.peer.extensions.get("ut_holepunch"):
-            side.relayed.pop(endpoint, None)
-            side.relayed[endpoint] = None
-            if len(side.relayed) > RELAYED_MAX:
-                del side.relayed[next(iter(side.relayed))]
-        if endpoint in self._roster or endpoint in self._told_by:
-            return False
-        host = side.peer.endpoint.host
-        teller = self._tellers.get(host)
-        if teller is None:
-            teller = self._tellers[host] = _Teller()
-            if len(self._tellers) > TELLERS_MAX:
-                del self._tellers[next(iter(self._tellers))]
-        if teller.untried >= self._settings.pex_untried_max:
-            return False
-        if not teller.reached and teller.failed >= self._settings.pex_failures_max:
-            return False
-        # BEP 11: "Duplicate IP addresses (e.g. with different ports) should be ignored." On one machine
-        # clients do differ by nothing else.
-        if endpoint.host in teller.hosts and not endpoint.is_loopback:
-            return False
-        is_seed = bool(contact.flags & ContactFlags.UPLOAD_ONLY)
-        if not self._book.found([endpoint], "pex", now, is_seed=is_seed):
-            return False
-        teller.hosts[endpoint.host] = None
-        if len(teller.hosts) > HOSTS_MAX:
-            del teller.hosts[next(iter(teller.hosts))]
-        teller.untried += 1
-        self._told_by[endpoint] = host
-        return True
+            relayed.pop(endpoint, None)
+        if peer.extensions.get("ut_holepunch"):
+            for contact in heard.added:
+                if contact.flags & ContactFlags.HOLEPUNCH:
+                    relayed.pop(contact.endpoint, None)
+                    relayed[contact.endpoint] = None
+                    if len(relayed) > RELAYED_MAX:
+                        del relayed[next(iter(relayed))]
+        return fresh_count
 
     def tried(self, endpoint: Endpoint, *, is_reached: bool) -> None:
         """An address was dialled: whoever told us of it gains or loses by it."""
-        teller = self._tellers.get(self._told_by.pop(endpoint, ""))
-        if teller is None:
-            return
-        teller.untried -= 1
-        if is_reached:
-            teller.reached += 1
-        else:
-            teller.failed += 1
+        self._hearsay.tried(endpoint, is_reached=is_reached)
 
     def relays(self, endpoint: Endpoint) -> list[Peer]:
         """The connected peers that told us of `endpoint`, and that both of them can holepunch (BEP 55)."""

@@ -27,6 +27,7 @@ from swarm.engine.events import (
     WokenUp,
 )
 from swarm.engine.greeting import Greeting
+from swarm.engine.hearsay import Hearsay
 from swarm.engine.metadata_uploads import MetadataUploads
 from swarm.engine.peer_book import PeerBook
 from swarm.engine.settings import EngineSettings
@@ -148,6 +149,7 @@ class MetadataEngine:
             dht_port=dht_port,
             is_private=False,
         )
+        self._hearsay = Hearsay(self.book, settings)
         self._uploads = MetadataUploads(b"", settings)
         self._drafts = Drafts(settings)
         self._peers: dict[int, _Peer] = {}
@@ -159,6 +161,7 @@ class MetadataEngine:
         self._extensions: dict[int, Callable[[_Peer, bytes, float], None]] = {
             HANDSHAKE_ID: self._on_handshake,
             LOCAL_IDS["ut_metadata"]: self._on_metadata,
+            LOCAL_IDS["ut_pex"]: self._on_peer_exchange,
         }
 
     # -- the door -------------------------------------------------------------------------------
@@ -180,6 +183,7 @@ class MetadataEngine:
                     self._dial(now)
             case DialFailed():
                 self.book.dial_failed(event.endpoint, now)
+                self._hearsay.tried(event.endpoint, is_reached=False)
             case WokenUp():
                 self._woken(now)
             case _:
@@ -219,6 +223,8 @@ class MetadataEngine:
     # -- peers come and go ----------------------------------------------------------------------
 
     def _peer_connected(self, event: PeerConnected, now: float) -> None:
+        if event.is_outgoing:
+            self._hearsay.tried(event.endpoint, is_reached=True)
         for peer in crossed_links(self._peers.values(), event, self.book, self._settings, now):
             self._drop(peer, "it is connected already", now)
         refusal = self.book.refusal(
@@ -255,6 +261,7 @@ class MetadataEngine:
         if not self._drafts.has_testimony_of(peer.number):
             del self._met[peer.number]
         self._uploads.lost(peer.number)
+        self._hearsay.lost(peer.number)
         self.book.lost(peer.endpoint, now, is_outgoing=peer.is_outgoing, is_seed=False, is_welcome=is_welcome)
         self._fill_all(now)
         self._dial(now)
@@ -301,6 +308,13 @@ class MetadataEngine:
         if peer.total_bytes is not None and peer.total_bytes != claimed:
             raise PeerError("it changed its word on the size of the metadata")
         peer.total_bytes = claimed
+
+    def _on_peer_exchange(self, peer: _Peer, payload: bytes, now: float) -> None:
+        # Whom it names may have the metadata; should the torrent turn out to be private, they are forgotten.
+        if self._settings.is_exchanging:
+            _, fresh_count = self._hearsay.received(peer.number, peer.endpoint, payload, now)
+            if fresh_count:
+                self._dial(now)
 
     def _on_metadata(self, peer: _Peer, payload: bytes, now: float) -> None:
         message = decode_metadata(payload)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import PeerError
 from swarm.engine.allowance import Allowance
-from swarm.engine.exchange import Exchange, is_in_sight
+from swarm.engine.exchange import Exchange
+from swarm.engine.hearsay import is_in_sight
 from swarm.engine.peer import Peer
 from swarm.engine.peer_book import PeerBook
 from swarm.engine.priority import OwnAddress

@@ -6,7 +6,7 @@ import pytest
 
 from swarm.base.endpoint import Endpoint
 from swarm.engine.events import DialFailed
-from swarm.engine.exchange import is_in_sight
+from swarm.engine.hearsay import is_in_sight
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.extended import LOCAL_IDS, ExtendedHandshake, encode_extended_handshake
 from swarm.wire.peer.messages import Extended, KeepAlive
