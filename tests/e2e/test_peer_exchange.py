@@ -39,7 +39,9 @@ async def idle(session: Session, offer: Offer, folder: Path, *ports: int) -> Tor
 
 async def test_those_who_know_one_soon_know_each_other(tmp_path: Path) -> None:
     offer = offer_file(tmp_path / "seed", 600_000, 16 * KIB)
-    settings = settings_of(tmp_path / "state", engine=EngineSettings(pex_settle_s=SETTLE_S))
+    settings = settings_of(
+        tmp_path / "state", engine=EngineSettings(pex_settle_s=SETTLE_S), is_dht_enabled=False
+    )
     async with AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(open_session(settings)) for _ in range(4)]
         middle, *others = sessions
@@ -51,7 +53,7 @@ async def test_those_who_know_one_soon_know_each_other(tmp_path: Path) -> None:
 
 async def test_content_comes_from_a_seed_that_only_another_peer_has_named(tmp_path: Path) -> None:
     offer = offer_file(tmp_path / "seed", 600_000, 16 * KIB)
-    settings = settings_of(tmp_path / "state")
+    settings = settings_of(tmp_path / "state", is_dht_enabled=False)
     async with open_session(settings) as seeder, open_session(settings) as leecher:
         await seed(seeder, offer)
 
@@ -80,7 +82,7 @@ async def test_private_or_switched_off_nobody_learns_of_anybody(tmp_path: Path, 
     offer = private(plain) if reason == "private" else plain
     assert Metainfo.parse(offer.raw).is_private is (reason == "private")
     engine = EngineSettings(pex_settle_s=SETTLE_S, is_exchanging=reason == "private")
-    settings = settings_of(tmp_path / "state", engine=engine)
+    settings = settings_of(tmp_path / "state", engine=engine, is_dht_enabled=False)
     async with AsyncExitStack() as stack:
         middle, one, two = [await stack.enter_async_context(open_session(settings)) for _ in range(3)]
         dials = [

@@ -84,7 +84,9 @@ async def ours(
     offer: Offer, folder: Path, *ports: int, is_exchanging: bool = True
 ) -> AsyncIterator[tuple[Session, Torrent]]:
     """A leecher of ours that knows these peers."""
-    settings = settings_of(folder / "state", engine=EngineSettings(is_exchanging=is_exchanging))
+    settings = settings_of(
+        folder / "state", engine=EngineSettings(is_exchanging=is_exchanging), is_dht_enabled=False
+    )
     async with open_session(settings) as session:
         peers = [(HOST, port) for port in ports]
         torrent = await session.add(offer.raw, save_to=folder / "content", peers=peers)

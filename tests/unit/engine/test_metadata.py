@@ -8,7 +8,7 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
 from swarm.engine.events import CandidatesFound, DialFailed
 from swarm.engine.settings import EngineSettings
-from swarm.wire.peer.extended import HANDSHAKE_ID, decode_extended_handshake
+from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS, decode_extended_handshake
 from swarm.wire.peer.messages import BitfieldMessage, Extended, Have, HaveNone, KeepAlive
 from swarm.wire.peer.metadata import (
     METADATA_BYTES_MAX,
@@ -16,6 +16,7 @@ from swarm.wire.peer.metadata import (
     MetadataReject,
     MetadataRequest,
 )
+from swarm.wire.peer.pex import Contact, PeerExchange, encode_peer_exchange
 from tests.unit.engine.metadata_world import KIB16, OWN_ID, MetadataWorld, info_of, liar
 from tests.unit.engine.world import World
 
@@ -327,3 +328,26 @@ class TestHandOver:
         assert peer.drop_reason == "the torrent is private, and no tracker named it"
         after.pass_time(100)
         assert set(after.dialled) == {tracked}
+
+
+class TestPeerExchange:
+    def tell_of(self, world: MetadataWorld, *addresses: Endpoint) -> None:
+        payload = encode_peer_exchange(PeerExchange([Contact(address) for address in addresses]))
+        world.connect(world.right, is_introduced=False).says(Extended(LOCAL_IDS["ut_pex"], payload))
+
+    def test_peers_that_peers_name_are_dialled(self) -> None:
+        world = MetadataWorld(info_of(10))
+        self.tell_of(world, ADDRESS, Endpoint("224.0.0.1", 1))
+        assert world.dialled == [ADDRESS]
+
+    def test_not_where_it_is_switched_off(self) -> None:
+        world = MetadataWorld(info_of(10), settings=EngineSettings(is_exchanging=False))
+        self.tell_of(world, ADDRESS)
+        assert world.dialled == []
+
+    def test_flood_drops_the_peer(self) -> None:
+        world = MetadataWorld(info_of(10))
+        peer = world.connect(world.right, is_introduced=False)
+        for _ in range(world.settings.pex_abuses_max + 1):
+            peer.says(Extended(LOCAL_IDS["ut_pex"], b"nonsense"))
+        assert peer.drop_reason == "it floods us with peer exchange"

@@ -228,3 +228,103 @@ class TestBanning:
         book.ban(ONE, OTHER_ID, "it lied")
         book.lost(ONE, book.now, is_outgoing=True, is_seed=False, is_welcome=True)
         assert book.candidate_count == 0
+
+
+class TestShortLinks:
+    def close_at_once(self, book: Book, times: int) -> list[float]:
+        """It accepts each link and closes it; returns how long each new try was waited for."""
+        waits = []
+        for _ in range(times):
+            book.connected(ONE, is_outgoing=True)
+            book.lost(ONE, book.now, is_outgoing=True, is_seed=False, is_welcome=True, was_short=True)
+            waited_s = book.wait_to_dial()
+            if waited_s is None:
+                break
+            waits.append(waited_s)
+        return waits
+
+    def test_who_closes_at_once_is_tried_later_and_later_and_given_up(self) -> None:
+        book = Book()
+        book.learn(ONE)
+        book.dial()
+        waits = self.close_at_once(book, 10)
+        assert len(waits) == 5
+        assert all(later > 1.5 * earlier for earlier, later in pairwise(waits))
+
+    def test_user_s_choice_is_tried_for_ever(self) -> None:
+        book = Book()
+        book.learn(ONE, source="user")
+        book.dial()
+        assert len(self.close_at_once(book, 50)) == 50
+
+
+class TestIdentified:
+    def test_where_a_connected_peer_listens_is_not_dialled(self) -> None:
+        book = Book()
+        book.learn(ONE)
+        book.identified(ONE)
+        assert book.dial() == [] and book.learn(ONE) == 0 and book.next_at() is None
+
+    def test_what_was_known_before_is_known_again_when_it_goes(self) -> None:
+        book = Book()
+        book.learn(ONE)
+        book.identified(ONE)
+        book.lost(ONE, book.now, is_outgoing=False, is_seed=False, is_welcome=True)
+        assert book.wait_to_dial() is not None
+
+    def test_what_only_the_peer_itself_said_is_forgotten_with_it(self) -> None:
+        book = Book()
+        book.identified(ONE)
+        book.lost(ONE, book.now, is_outgoing=False, is_seed=False, is_welcome=True)
+        assert book.candidate_count == 0 and book.learn(ONE) == 1
+
+
+class TestPriority:
+    def test_of_equals_the_higher_priority_is_dialled_first(self) -> None:
+        book = Book(dial_burst=3)
+        book.rank_by(lambda endpoint: int(endpoint.host.rpartition(".")[2]))
+        book.learn(*addresses(20))
+        assert [endpoint.host for endpoint in book.dial()] == ["10.0.0.19", "10.0.0.18", "10.0.0.17"]
+
+    def test_failures_count_more_than_priority(self) -> None:
+        book = Book(dial_burst=1)
+        book.rank_by(lambda endpoint: int(endpoint.host == ONE.host))
+        book.learn(ONE, Endpoint("10.0.0.2", 1))
+        assert book.dial() == [ONE]
+        book.dial_failed(ONE, book.now)
+        book.now += 1000
+        assert book.dial() == [Endpoint("10.0.0.2", 1)]
+
+    def test_another_address_of_ours_makes_another_order(self) -> None:
+        book = Book(dial_burst=1)
+        first, last, middle = addresses(3)
+        wanted = first
+        book.rank_by(lambda endpoint: int(endpoint == wanted))
+        book.learn(first, last, middle)
+        assert book.dial() == [first]
+        wanted = last
+        book.own_address_changed()
+        book.now += 1000
+        assert book.dial() == [last]
+
+
+class TestPunching:
+    def test_waiting_candidate_is_dialled_out_of_turn(self) -> None:
+        book = Book()
+        book.learn(ONE)
+        book.dial()
+        book.dial_failed(ONE, book.now)
+        assert book.dial() == [] and book.punch(ONE, book.now)
+        assert book.dialling_count == 1 and not book.punch(ONE, book.now)
+
+    def test_half_open_links_are_bounded(self) -> None:
+        book = Book(half_open_max=2)
+        assert [book.punch(endpoint, book.now) for endpoint in addresses(3)] == [True, True, False]
+
+    def test_banned_and_private_say_no(self) -> None:
+        book = Book()
+        book.ban(ONE, None, "it lied")
+        assert not book.punch(ONE, book.now)
+        book = Book()
+        book.become_private()
+        assert not book.punch(ONE, book.now)

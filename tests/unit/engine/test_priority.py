@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from swarm.base.endpoint import Endpoint, parse_host_port
+from swarm.engine.events import CandidatesFound, OwnAddressSeen
 from swarm.engine.priority import VOTERS_MAX, OwnAddress, crc32c, peer_priority
+from swarm.engine.settings import EngineSettings
+from swarm.wire.peer.messages import BitfieldMessage, Unchoke
+from tests.unit.engine.world import FakePeer, World
 
 ALL_ONES = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
 
@@ -76,3 +80,60 @@ class TestOwnAddress:
         for number in range(10 * VOTERS_MAX):
             own.seen("8.8.8.8", f"1.1.{number >> 8}.{number & 255}")
         assert len(own._votes) == VOTERS_MAX
+
+
+class TestFullTorrent:
+    """With all places taken a newcomer may have that of an idle peer of lower priority (BEP 40)."""
+
+    OWN = "30.30.30.30"
+
+    def full(self, *, is_own_known: bool = True) -> tuple[World, list[FakePeer]]:
+        """Three peers, of ascending priority."""
+        world = World(settings=EngineSettings(connections_max=3))
+        if is_own_known:
+            world.tell(OwnAddressSeen(self.OWN, "tracker example.org"))
+        return world, [world.connect(endpoint=endpoint) for endpoint in self.ranked()[1:4]]
+
+    def ranked(self) -> list[Endpoint]:
+        own = Endpoint(self.OWN, 6881)
+        return sorted(
+            (Endpoint(f"40.{number}.1.1", 6881) for number in range(5)),
+            key=lambda endpoint: peer_priority(own, endpoint),
+        )
+
+    def test_lowest_yields_to_a_higher_one(self) -> None:
+        world, peers = self.full()
+        world.pass_time(40)
+        newcomer = world.connect(endpoint=self.ranked()[4])
+        assert newcomer.drop_reason is None
+        assert [peer.drop_reason is not None for peer in peers] == [True, False, False]
+        assert peers[0].drop_reason == "its place is for a peer of higher priority"
+
+    def test_lower_one_is_turned_away(self) -> None:
+        world, peers = self.full()
+        world.pass_time(40)
+        assert world.connect(endpoint=self.ranked()[0]).drop_reason == "there are enough connections"
+        assert all(peer.drop_reason is None for peer in peers)
+
+    def test_nobody_yields_in_the_first_half_minute_or_while_our_address_is_unknown(self) -> None:
+        world, _ = self.full()
+        world.pass_time(20)
+        assert world.connect(endpoint=self.ranked()[4]).drop_reason is not None
+        world, _ = self.full(is_own_known=False)
+        world.pass_time(40)
+        assert world.connect(endpoint=self.ranked()[4]).drop_reason is not None
+
+    def test_who_gives_or_takes_keeps_its_place(self) -> None:
+        world, peers = self.full()
+        world.pass_time(40)
+        peers[0].says(BitfieldMessage(b"\xf0"), Unchoke())
+        assert peers[0].asked
+        assert world.connect(endpoint=self.ranked()[4]).drop_reason is None
+        assert [peer.drop_reason is not None for peer in peers] == [False, True, False]
+
+    def test_place_is_not_given_twice(self) -> None:
+        world, _ = self.full()
+        world.pass_time(40)
+        world.tell(CandidatesFound([Endpoint("50.1.1.1", 1)], "tracker"))
+        world.connect(endpoint=self.ranked()[4])
+        assert world.dialled == [] and len(world.peers) == 3
