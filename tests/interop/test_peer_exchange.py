@@ -126,7 +126,9 @@ async def test_we_learn_a_peer_from_libtorrent(tmp_path: Path) -> None:
 async def test_libtorrent_brings_two_of_its_peers_together(tmp_path: Path) -> None:
     """Two raw peers of one libtorrent: one asks to meet the other, and both are told to connect (BEP 55)."""
     offer = offer_file(tmp_path / "seed", 200_000, 16 * 1024)
-    with libtorrent(offer, tmp_path / "lt") as (_, port):
+    with libtorrent(offer, tmp_path / "lt") as (handle, port):
+        # While it checks its files it lets nobody in.
+        await until(lambda: str(handle.status().state) == "downloading")
         async with dialled(port, offer.metainfo) as one, dialled(port, offer.metainfo) as two:
             relay_ids = [
                 await greet(line, bytes((0x2D, *b"XX0001-holepunch-", 0x30 + number, 0x30)))
