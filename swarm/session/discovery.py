@@ -39,6 +39,7 @@ class Discovery:
         is_private: BEP 27; None where nobody knows yet, which is a magnet without metadata. Peers are
             kept then, so that `hand_over` can pass them on again.
         clock: monotonic seconds.
+        on_own_address: gets our address as a tracker sees it (BEP 24), and which ("tracker HOST").
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Discovery:
         sources: Sequence[PeerSource] = (),
         is_private: bool | None = False,
         clock: Callable[[], float] = time.monotonic,
+        on_own_address: Callable[[str, str], None] | None = None,
     ) -> None:
         self._totals = totals
         self._on_peers = on_peers
@@ -76,6 +78,7 @@ class Discovery:
             client=tracker_client,
             rng=rng,
             clock=clock,
+            on_own_address=on_own_address,
         )
         membership = Membership(info_hash, port, self._is_seed, partial(self._found, is_tracker=False))
         self._sourced = [

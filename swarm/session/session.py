@@ -17,6 +17,7 @@ from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import MetainfoError, SettingsError, StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
+from swarm.engine.events import OwnAddressSeen
 from swarm.metainfo import magnet as magnets
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import MAX_METAINFO_BYTES, Metainfo
@@ -557,9 +558,15 @@ class Session:
             rng=random.Random(self._rng.getrandbits(64)),
             sources=sources,
             is_private=is_private,
+            on_own_address=lambda host, source: self._own_address_seen(info_hash, host, source),
         )
         discovery.start()
         return discovery
+
+    def _own_address_seen(self, info_hash: InfoHash, host: str, source: str) -> None:
+        runner = self._runners.get(info_hash)
+        if runner is not None:
+            runner.tell(OwnAddressSeen(host, source))
 
     def _totals(self, info_hash: InfoHash) -> Totals:
         """What trackers are told; of a magnet link that something is left, nobody knows how much."""

@@ -38,6 +38,7 @@ class TrackerAnnounces:
         on_peers: gets the peers of an answer, and where they come from ("tracker HOST").
         on_notice: gets ("info" | "warning", one line fit for a user) when a tracker's state changes.
         clock: monotonic seconds.
+        on_own_address: gets our address as a tracker sees it (BEP 24), and which ("tracker HOST").
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class TrackerAnnounces:
         client: AnnounceClient,
         rng: random.Random,
         clock: Callable[[], float] = time.monotonic,
+        on_own_address: Callable[[str, str], None] | None = None,
     ) -> None:
+        self._on_own_address = on_own_address
         self._info_hash = info_hash
         self._peer_id = peer_id
         self._port = port
@@ -143,6 +146,8 @@ class TrackerAnnounces:
         else:
             self._say("info", due.url, "working")
         source = f"tracker {tracker_name(due.url)}"
+        if response.external_ip is not None and self._on_own_address is not None:
+            self._on_own_address(response.external_ip, source)
         if response.peers:
             self._on_peers(response.peers, source)
         if response.named_peers:

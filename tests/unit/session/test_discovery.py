@@ -71,6 +71,7 @@ class World:
         self.left_bytes = left_bytes
         self.peers: list[tuple[tuple[Endpoint, ...], str]] = []
         self.notices: list[tuple[str, str]] = []
+        self.own_addresses: list[tuple[str, str]] = []
         self.has_peers = asyncio.Event()
         self.discovery = Discovery(
             InfoHash(b"t" * 20),
@@ -85,11 +86,21 @@ class World:
             sources=sources,
             is_private=is_private,
             clock=lambda: self.now,
+            on_own_address=lambda host, source: self.own_addresses.append((host, source)),
         )
 
     def on_peers(self, peers: Sequence[Endpoint], source: str) -> None:
         self.peers.append((tuple(peers), source))
         self.has_peers.set()
+
+
+async def test_our_address_as_a_tracker_sees_it_is_passed_on() -> None:
+    client = FakeClient(AnnounceResponse(peers=(PEER,), external_ip="20.1.1.1"))
+    world = World(client, [["http://t.example:6969/announce"]])
+    world.discovery.start()
+    await world.has_peers.wait()
+    await world.discovery.stop()
+    assert world.own_addresses == [("20.1.1.1", "tracker t.example:6969")]
 
 
 async def test_peers_of_an_answer_are_passed_on_with_their_source() -> None:
