@@ -329,6 +329,7 @@ class DhtNode:
         if (len(address) == 18) == self._is_v6 and self._identity.vote(voter, address[:-2]):
             if own_id != self._identity.own_id:
                 self._table.renamed(self._identity.own_id)
+                self._upkeep.hurry(now)
             assert self._identity.external_host is not None
             self._outbox.append(IdentityChanged(self._identity.own_id, self._identity.external_host))
 
