@@ -197,6 +197,9 @@ class Lookup:
         """It did not answer, refused, or is not who it was said to be."""
         self._stop_waiting(candidate)
         candidate.state = State.FAILED
+        # Its address stays known and is not asked again; its place is for others, or ghosts would fill the list.
+        if candidate in self._candidates:
+            self._candidates.remove(candidate)
         if candidate.named_by is not None:
             candidate.named_by.lie_count += 1
 
@@ -224,13 +227,14 @@ class Lookup:
             self._waiting_count -= 1
 
     def _drop_beyond(self, distance: int) -> bool:
-        """Forget the furthest of those not asked yet, if it is further than `distance`."""
+        """Forget the furthest that we do not wait for, if it is further than `distance`."""
         for at in range(len(self._candidates) - 1, -1, -1):
             candidate = self._candidates[at]
             if candidate.distance <= distance:
                 return False
-            if candidate.state is State.FRESH:
+            if candidate.state in (State.FRESH, State.ANSWERED):
                 del self._candidates[at]
-                self._known.discard(candidate.endpoint)
+                if candidate.state is State.FRESH:
+                    self._known.discard(candidate.endpoint)
                 return True
         return False

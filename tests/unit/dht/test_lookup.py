@@ -145,6 +145,19 @@ def test_flood_of_names_is_bounded_in_memory_and_questions() -> None:
     assert len(search._candidates) <= DhtSettings().candidates_max
 
 
+def test_ghosts_do_not_fill_the_list_for_good() -> None:
+    search = lookup()
+    search.offer(contact(distance) for distance in range(1, 200))
+    for _ in range(60):
+        for ghost in ask_all(search):
+            search.failed(ghost)
+    search.offer(contact_at((1 << 100) + n) for n in range(8))
+    while not search.is_over:
+        for candidate in ask_all(search):
+            search.answered(candidate, candidate.node_id)
+    assert len(search.closest()) == 8
+
+
 def contact_at(distance: int) -> Contact:
     raw = distance.to_bytes(20, "big")
     return Contact(raw, Endpoint(f"10.{raw[17]}.{raw[18]}.{raw[19]}", 1))
