@@ -197,7 +197,7 @@ class Lookup:
         """It did not answer, refused, or is not who it was said to be."""
         self._stop_waiting(candidate)
         candidate.state = State.FAILED
-        # Its address stays known and is not asked again; its place is for others, or ghosts would fill the list.
+        # Its address stays known and is not asked again; its place is for others: ghosts are many.
         if candidate in self._candidates:
             self._candidates.remove(candidate)
         if candidate.named_by is not None:

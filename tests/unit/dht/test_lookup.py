@@ -151,7 +151,7 @@ def test_ghosts_do_not_fill_the_list_for_good() -> None:
     for _ in range(60):
         for ghost in ask_all(search):
             search.failed(ghost)
-    search.offer(contact_at((1 << 100) + n) for n in range(8))
+    search.offer(contact_at((1 << 100) + (9 << 16) + n) for n in range(8))
     while not search.is_over:
         for candidate in ask_all(search):
             search.answered(candidate, candidate.node_id)
