@@ -206,7 +206,13 @@ def _write_torrents(raw: bytes, torrent: Metainfo, _link: Magnet | None, wish: _
     import os
 
     from swarm.cli.torrent_file import check_writable, output_path, write_torrent
+    from swarm.storage.faults import storage_error
 
+    # DIR is a folder here as in a download, and made if it is missing.
+    try:
+        os.makedirs(wish.folder, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, wish.folder) from None
     path = output_path(wish.folder, torrent.name)
     if os.path.isfile(path):
         with open(path, "rb") as file:

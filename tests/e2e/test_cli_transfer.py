@@ -198,7 +198,6 @@ def test_a_reader_that_goes_away_ends_it_without_a_traceback(commands: Commands,
 
 def test_metadata_only_writes_the_torrent(commands: Commands, content: Path) -> None:
     torrent = make_torrent(content)
-    (commands.folder / "here").mkdir()
     for _ in range(2):
         done = commands.run("leech", torrent, "--metadata-only", "-o", "here")
         assert done.returncode == 0, done.stderr
