@@ -29,7 +29,7 @@ class Candidate:
     next_at: float = 0.0
     failures: int = 0
     is_seed: bool = False
-    #: By BEP 40; None while it was not needed, or our address is not known.
+    #: By BEP 40, 0 while our address is not known; None while it was not needed.
     priority: int | None = None
 
 
@@ -139,13 +139,14 @@ class PeerBook:
 
     def _rank(self, candidate: Candidate) -> tuple[int, int]:
         if candidate.priority is None:
-            candidate.priority = self._priority(candidate.endpoint)
-        return candidate.failures, -(candidate.priority or 0)
+            candidate.priority = self._priority(candidate.endpoint) or 0
+        return candidate.failures, -candidate.priority
 
     def own_address_changed(self) -> None:
         """All priorities are others now."""
-        for candidate in self._candidates.values():
-            candidate.priority = None
+        for known in (self._candidates, self._dialling, self._connected):
+            for candidate in known.values():
+                candidate.priority = None
 
     def next_dial_at(self, connected_count: int, *, skip_seeds: bool, now: float) -> float | None:
         """When `take` may have something to say again; None where nothing waits.
