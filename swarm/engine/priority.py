@@ -100,7 +100,7 @@ class OwnAddress:
 
     def priority(self, other: Endpoint) -> int | None:
         """Ours with `other`; None while our address is unknown."""
-        own = self.seen_from(other)
+        own = self.seen_from(other) if self._chosen else None
         try:
             return None if own is None else peer_priority(own, other)
         except ValueError:
