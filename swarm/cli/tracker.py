@@ -5,70 +5,147 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import signal
 import socket
+import ssl
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import click
 
-from swarm.base.errors import MetainfoError, SettingsError, SwarmError
-from swarm.base.ids import InfoHash
+from swarm.base.endpoint import Endpoint
+from swarm.base.errors import SettingsError, SwarmError
 from swarm.cli.options import HostPort, option
 from swarm.cli.output import Output
 
 #: Between two summaries with -v.
 SUMMARY_S = 30.0
+#: Between two looks whether a list has changed.
+LOOK_S = 1.0
+
+_FILE: Any = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command("tracker")
 @option("--http", "listen", type=HostPort(), default="0.0.0.0:6969", show_default=True, metavar="HOST:PORT",
         help="Where to listen; port 0 takes any free one.")  # fmt: skip
-@option("--udp", "udp", type=HostPort(), metavar="HOST:PORT",
+@option("--udp", type=HostPort(), metavar="HOST:PORT",
         help="Where to listen for UDP.  [default: the same as --http]")  # fmt: skip
+@option("--https", type=HostPort(), metavar="HOST:PORT", help="Where to listen with TLS as well.")
+@option("--cert", type=_FILE, metavar="FILE", help="Certificate for --https, with its chain, as PEM.")
+@option("--key", type=_FILE, metavar="FILE", help="Its key.  [default: in the same file]")
+@option("--proxy", "proxies", multiple=True, metavar="NETWORK",
+        help="Believe this proxy's X-Forwarded-For. May be repeated.")  # fmt: skip
 @option("--interval", type=click.IntRange(1, 86_400), default=900, show_default=True, metavar="SECONDS",
         help="How often peers should announce.")  # fmt: skip
-@option("--allow", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-        help="Serve only the info-hashes in FILE, one a line in hex.")  # fmt: skip
-@option("--deny", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-        help="Never serve the info-hashes in FILE.")  # fmt: skip
-@option("--state", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-        help="Keep what is known in FILE from one run to the next.")  # fmt: skip
+@option("--allow", type=_FILE, metavar="FILE",
+        help="Serve only the info-hashes in FILE, one a line in hex; reread on change.")  # fmt: skip
+@option("--deny", type=_FILE, metavar="FILE",
+        help="Never serve the info-hashes in FILE; reread on change.")  # fmt: skip
+@option("--passkeys", type=_FILE, metavar="FILE",
+        help="Serve only who announces to /PASSKEY/announce with a PASSKEY of FILE, one a line; reread "
+        "on change.")  # fmt: skip
+@option("--per-address", type=click.IntRange(0), default=0, metavar="N",
+        help="Announces a minute from one address (IPv6: from one /64); 0 for any number.")  # fmt: skip
+@option("--stats", type=HostPort(), metavar="HOST:PORT",
+        help="Where to show a page, /metrics for Prometheus, /health and /ready.")  # fmt: skip
+@option("--admin", type=HostPort(), metavar="HOST:PORT",
+        help="Where to take orders (JSON over HTTP); must be a loopback address.")  # fmt: skip
+@option("--admin-token", metavar="TOKEN",
+        help="What those who give orders must show; better as SWARM_ADMIN_TOKEN.")  # fmt: skip
+@option("--state", type=_FILE, metavar="FILE", help="Keep what is known in FILE from one run to the next.")
 @option("--json", "is_json", is_flag=True, help="Print JSON lines.")
 @option("--quiet", "is_quiet", is_flag=True, help="Print nothing but warnings and errors.")
 @click.option("-v", "--verbose", "verbosity", count=True, help="Also print a summary every 30 seconds.")
-def command(
-    listen: tuple[str, int],
-    udp: tuple[str, int] | None,
-    interval: int,
-    allow: Path | None,
-    deny: Path | None,
-    state: Path | None,
-    is_json: bool,
-    is_quiet: bool,
-    verbosity: int,
-) -> None:
+def command(is_json: bool, is_quiet: bool, verbosity: int, **chosen: Any) -> None:
     """Run a tracker: it lists the members of each swarm, so that they find each other.
 
-    Put the announce URL that it prints into torrents, e.g. with mktorrent -a.
+    Put the announce URL that it prints into torrents, e.g. with mktorrent -a. One process uses one core;
+    it keeps swarms in its own memory.
     """
-    from swarm.tracker.announce import TrackerSettings
-
     output = Output(is_json=is_json, is_quiet=is_quiet, verbosity=verbosity)
-    settings = TrackerSettings(
-        interval_s=interval,
-        allowed=_info_hashes(allow) if allow is not None else None,
-        denied=_info_hashes(deny) if deny is not None else frozenset(),
-    )
+    server, lists = _server(**chosen)
     # A full collection over millions of swarms would stop everybody for a second; what an announce leaves
     # behind is young, and nothing of ours stays in circles.
     gc.set_threshold(10_000, 20, 1_000_000)
-    ended_by = _run(_serve(listen, udp or listen, state, settings, output))
+    ended_by = _run(_serve(server, lists, chosen["listen"][0], output))
     if ended_by == signal.SIGINT:
         from swarm.cli.main import EXIT_INTERRUPTED, ExitWith
 
         raise ExitWith(EXIT_INTERRUPTED)
+
+
+def _server(
+    listen: tuple[str, int],
+    udp: tuple[str, int] | None,
+    https: tuple[str, int] | None,
+    cert: Path | None,
+    key: Path | None,
+    proxies: tuple[str, ...],
+    interval: int,
+    allow: Path | None,
+    deny: Path | None,
+    passkeys: Path | None,
+    per_address: int,
+    stats: tuple[str, int] | None,
+    admin: tuple[str, int] | None,
+    admin_token: str | None,
+    state: Path | None,
+) -> tuple[Any, Any]:
+    """The server that the options describe, and the lists to be read again."""
+    from swarm.tracker.admin import AdminService
+    from swarm.tracker.admission import Admission
+    from swarm.tracker.announce import TrackerSettings
+    from swarm.tracker.lists import Lists
+    from swarm.tracker.server import TrackerServer
+    from swarm.tracker.stats import StatsService
+
+    admission = Admission(per_minute=per_address)
+    lists = Lists(admission, allow=allow, deny=deny, passkeys=passkeys)
+    lists.read()
+    services: list[Any] = []
+    if stats is not None:
+        services.append((stats, "--stats", StatsService))
+    if admin is not None:
+        if not Endpoint(*admin).is_loopback:
+            raise click.UsageError("--admin must be a loopback address, such as 127.0.0.1:6970")
+        if not admin_token:
+            raise click.UsageError("--admin needs --admin-token, or SWARM_ADMIN_TOKEN in the environment")
+        services.append((admin, "--admin", lambda server: AdminService(server, admin_token)))
+    server = TrackerServer(
+        *listen,
+        udp=udp or listen,
+        https=https,
+        tls=_tls(https, cert, key),
+        proxies=[_network(text) for text in proxies],
+        settings=TrackerSettings(interval_s=interval),
+        admission=admission,
+        services=services,
+        state=state,
+    )
+    return server, lists
+
+
+def _tls(https: tuple[str, int] | None, cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if https is None:
+        return None
+    if cert is None:
+        raise click.UsageError("--https needs --cert")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"{cert}: no certificate with its key ({error.strerror or error})") from None
+    return context
+
+
+def _network(text: str) -> Any:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise click.UsageError(f"--proxy: {text!r} is neither an address nor a network") from None
 
 
 def _run(main: Coroutine[Any, Any, signal.Signals]) -> signal.Signals:
@@ -81,12 +158,8 @@ def _run(main: Coroutine[Any, Any, signal.Signals]) -> signal.Signals:
         return runner.run(main)
 
 
-async def _serve(
-    listen: tuple[str, int], udp: tuple[str, int], state: Path | None, settings: Any, output: Output
-) -> signal.Signals:
+async def _serve(server: Any, lists: Any, host: str, output: Output) -> signal.Signals:
     """Serve until a signal asks to end; returns which."""
-    from swarm.tracker.server import TrackerServer
-
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[signal.Signals] = loop.create_future()
 
@@ -96,21 +169,39 @@ async def _serve(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end, number)
-    async with TrackerServer(*listen, udp=udp, state=state, settings=settings) as server:
-        _say_where(server, listen[0], output)
-        summaries = asyncio.create_task(_summaries(server, output)) if output.verbosity else None
+    async with server:
+        _say_where(server, host, output)
+        tasks = [asyncio.create_task(_read_again(lists, output))]
+        if output.verbosity:
+            tasks.append(asyncio.create_task(_summaries(server, output)))
         try:
             return await ended
         finally:
-            if summaries is not None:
-                summaries.cancel()
-                await asyncio.gather(summaries, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _read_again(lists: Any, output: Output) -> None:
+    while True:
+        await asyncio.sleep(LOOK_S)
+        try:
+            if lists.read_changed():
+                output.info("the lists have changed and were read again")
+        except SwarmError as error:
+            # What was read before goes on to hold.
+            output.warning(str(error))
 
 
 def _say_where(server: Any, host: str, output: Output) -> None:
     urls, port = server.urls, server.port
-    output.event("listening", http=urls[0], port=port, udp=server.udp_urls[0], udp_port=server.udp_port)
-    output.info(f"listening on {', '.join(urls + server.udp_urls)}")
+    more = {} if server.https_url is None else {"https": server.https_url}
+    for service, url in server.services:
+        more[service.name] = url
+    output.event(
+        "listening", http=urls[0], port=port, udp=server.udp_urls[0], udp_port=server.udp_port, **more
+    )
+    output.info(f"listening on {', '.join([*urls, *server.udp_urls, *more.values()])}")
     if host in ("0.0.0.0", "::"):
         own = _own_address()
         host = f"[{own}]" if ":" in own else own
@@ -141,20 +232,3 @@ async def _summaries(server: Any, output: Output) -> None:
             f"{(count - announced) / SUMMARY_S:.1f} announces/s"
         )
         announced = count
-
-
-def _info_hashes(path: Path) -> frozenset[bytes]:
-    """Read info-hashes, one a line in hex; empty lines and what follows '#' are left out."""
-    try:
-        lines = path.read_text("utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise SwarmError(f"{path}: {error.strerror}") from None
-    found = set()
-    for number, line in enumerate(lines, 1):
-        text = line.partition("#")[0].strip()
-        try:
-            if text:
-                found.add(bytes(InfoHash.parse(text)))
-        except MetainfoError as error:
-            raise SettingsError(f"{path}, line {number}: {error}") from None
-    return frozenset(found)

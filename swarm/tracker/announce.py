@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from swarm.base.endpoint import COMPACT_V4_BYTES
 from swarm.base.errors import TrackerError
+from swarm.tracker.admission import Admission
 from swarm.tracker.store import AS_THEY_COME, Randomness, Store
 from swarm.wire.tracker.announce import Event, ScrapeEntry
 
@@ -33,10 +34,6 @@ class TrackerSettings:
     num_want_default: int = 50
     #: Peers handed out at most: 200 of 6 bytes fit one TCP segment (libtorrent asks for 200).
     num_want_max: int = 200
-    #: Only these info-hashes are served (None: all of them) ...
-    allowed: frozenset[bytes] | None = None
-    #: ... and never these.
-    denied: frozenset[bytes] = frozenset()
 
     @property
     def peer_life_s(self) -> float:
@@ -85,13 +82,24 @@ class Rules:
 
     Args:
         rng: draws jitter.
+        admission: who may; by default everybody.
+
+    Attributes:
+        warning: shown to those who announce, empty for none.
     """
 
-    def __init__(self, store: Store, rng: Randomness, settings: TrackerSettings | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rng: Randomness,
+        settings: TrackerSettings | None = None,
+        admission: Admission | None = None,
+    ) -> None:
         self.settings = settings or TrackerSettings()
         self._store = store
         self._want_max = self.settings.num_want_max
-        self._has_lists = self.settings.allowed is not None or bool(self.settings.denied)
+        self.admission = admission or Admission()
+        self.warning = b""
         self._intervals = self._draw_intervals(rng)
 
     def announce(self, announce: Announce, now: float) -> Answer:
@@ -120,7 +128,7 @@ class Rules:
         Raises:
             TrackerError: as `announce`.
         """
-        if self._has_lists and not self._is_listed(info_hash):
+        if not self.admission.serves(info_hash):
             raise TrackerError("this tracker does not serve that torrent")
         if event == "stopped":
             self._store.leave(info_hash, peer)
@@ -138,12 +146,21 @@ class Rules:
             self._store.count_download(info_hash)
         return next(self._intervals), seeds, leechers, near, far
 
+    def admit(self, passkey: bytes, address: bytes, now: float) -> None:
+        """TrackerError unless `address`, which is proven, may announce with this passkey now."""
+        self.admission.check_passkey(passkey)
+        self.admission.count(address, now)
+
+    def check_passkey(self, passkey: bytes) -> None:
+        """TrackerError unless it is known here, or none is needed."""
+        self.admission.check_passkey(passkey)
+
     def scrape(self, info_hashes: Iterable[bytes]) -> dict[bytes, ScrapeEntry]:
         """The numbers of those swarms that are known here and may be."""
         return {
             info_hash: counts
             for info_hash in info_hashes
-            if self._is_listed(info_hash) and (counts := self._store.counts(info_hash)) is not None
+            if self.admission.serves(info_hash) and (counts := self._store.counts(info_hash)) is not None
         }
 
     def peer_ids(self, info_hash: bytes, peers: Sequence[bytes]) -> list[bytes | None]:
@@ -158,12 +175,6 @@ class Rules:
     def min_interval_s(self) -> int:
         settings = self.settings
         return max(1, round(min(settings.min_interval_s, settings.interval_s)))
-
-    def _is_listed(self, info_hash: bytes) -> bool:
-        settings = self.settings
-        return info_hash not in settings.denied and (
-            settings.allowed is None or info_hash in settings.allowed
-        )
 
     def _draw_intervals(self, rng: Randomness) -> Iterator[int]:
         settings = self.settings

@@ -221,6 +221,12 @@ class MemoryStore:
         self._now = 0.0
         self.swarm_count = 0
         self.peer_count = 0
+        self._seed_count = self._counting = 0
+
+    @property
+    def seed_count(self) -> int:
+        """Of all swarms; kept up by the sweep, so up to a round of it late."""
+        return self._seed_count
 
     def join(
         self,
@@ -388,6 +394,7 @@ class MemoryStore:
                     if swarm is not None:
                         yield from self._forgetting(info_hash, swarm)
             self._rounds += 1
+            self._seed_count, self._counting = self._counting, 0
             # A round's end is a call's end: a store that is nearly empty must not be looked at for ever.
             yield EXPIRE_WORK, 0
 
@@ -407,6 +414,7 @@ class MemoryStore:
                     row.oldest_at = min(row.seen_at, default=0)
                 yield len(look) // 50 + count, count
                 end = min(start, len(row))
+        self._counting += sum(row.seed_count for row in swarm.rows)
         if self._shards[info_hash[0]].get(info_hash) is swarm:
             self._tidy(info_hash, swarm)
         yield 1, 0

@@ -8,16 +8,19 @@ import errno
 import random
 import secrets
 import socket
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from swarm.base.errors import TrackerError
+from swarm.tracker.admission import Admission
 from swarm.tracker.announce import Rules, TrackerSettings
 from swarm.tracker.connection_ids import ConnectionIds
 from swarm.tracker.datagrams import bind
-from swarm.tracker.http_frontend import HttpFrontend, HttpLimits
+from swarm.tracker.http_connection import HttpLimits, HttpService
+from swarm.tracker.http_frontend import HttpFrontend, Network
 from swarm.tracker.memory_store import MemoryStore
 from swarm.tracker.snapshot import load, save
 from swarm.tracker.udp_frontend import UdpEndpoint, UdpFrontend
@@ -28,6 +31,10 @@ DEFAULT_PORT = 6969
 BEAT_S = 0.1
 #: Connections waiting to be accepted: a swarm that starts together comes together.
 BACKLOG = 1024
+#: Announces a second are counted over so long.
+RATE_S = 5.0
+#: For a TLS handshake; slow links need a second or two.
+HANDSHAKE_S = 10.0
 
 
 class TrackerServer:
@@ -37,6 +44,9 @@ class TrackerServer:
         host: a numeric address or a name; "0.0.0.0" also listens on all IPv6 addresses where there are any.
         port: 0 takes any free one; `port` then says which.
         udp: where to listen for UDP, by default nowhere; port 0 takes the same as HTTP's where it is free.
+        https: where to listen with `tls` as well.
+        proxies: networks whose word on clients' addresses is believed.
+        services: more to listen for: where, the option that said so, and who answers.
         state: a file that keeps what is known between two runs; written on leaving.
         clock: monotonic seconds.
 
@@ -51,6 +61,11 @@ class TrackerServer:
         port: int = DEFAULT_PORT,
         *,
         udp: tuple[str, int] | None = None,
+        https: tuple[str, int] | None = None,
+        tls: ssl.SSLContext | None = None,
+        proxies: Sequence[Network] = (),
+        admission: Admission | None = None,
+        services: Sequence[tuple[tuple[str, int], str, Callable[[TrackerServer], HttpService]]] = (),
         state: Path | None = None,
         settings: TrackerSettings | None = None,
         limits: HttpLimits | None = None,
@@ -60,17 +75,51 @@ class TrackerServer:
         self.settings = settings or TrackerSettings()
         rng = rng or random.Random()
         self.store = MemoryStore(self.settings.peer_life_s, rng)
-        self.rules = Rules(self.store, rng, self.settings)
-        self.frontend = HttpFrontend(self.rules, clock, limits)
+        self.rules = Rules(self.store, rng, self.settings, admission)
+        self.frontend = HttpFrontend(self.rules, clock, limits, proxies)
         self.udp = UdpFrontend(self.rules, clock, ConnectionIds(secrets.token_bytes(32)))
         self._host = host
         self._port = port
-        self._clock = clock
+        self.clock = clock
         self._udp_at = udp
+        self._https_at = https
+        self._tls = tls
+        self._service_makers = services
+        #: Who answers besides the tracker itself, and where; in the order in which they were given.
+        self.services: list[tuple[HttpService, str]] = []
+        self.https_url: str | None = None
         self._state = state
         self._servers: list[asyncio.Server] = []
+        self._other_servers: list[asyncio.Server] = []
         self._udp_endpoints: list[UdpEndpoint] = []
+        #: In the last seconds.
+        self.announces_per_s = 0.0
         self._beat: asyncio.Task[None] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Does it listen?"""
+        return bool(self._servers)
+
+    def numbers(self) -> dict[str, int | float]:
+        """What it knows and has done."""
+        return {
+            "torrents": self.store.swarm_count,
+            "peers": self.store.peer_count,
+            "seeds": self.store.seed_count,
+            "http_announces": self.frontend.announce_count,
+            "http_scrapes": self.frontend.scrape_count,
+            "http_failures": self.frontend.failure_count,
+            "http_connections": len(self.frontend.connections),
+            "udp_announces": self.udp.counts.announces,
+            "udp_scrapes": self.udp.counts.scrapes,
+            "udp_connects": self.udp.counts.connects,
+            "udp_errors": self.udp.counts.errors,
+            "udp_ignored": self.udp.counts.ignored,
+            "udp_lost": self.udp.counts.lost,
+            "not_admitted": self.rules.admission.refused_count,
+            "announces_per_s": round(self.announces_per_s, 1),
+        }
 
     @property
     def port(self) -> int:
@@ -98,18 +147,14 @@ class TrackerServer:
 
     async def __aenter__(self) -> TrackerServer:
         if self._state is not None:
-            await asyncio.to_thread(load, self.store, self._state, self._clock(), time.time())
-        try:
-            await self._listen()
-        except OSError as error:
-            await self._close()
-            raise TrackerError(_why_not(error, self._host, self._port, "--http")) from None
+            await asyncio.to_thread(load, self.store, self._state, self.clock(), time.time())
+        await self._or_why_not(self._listen(), (self._host, self._port), "--http")
+        if self._https_at is not None:
+            await self._or_why_not(self._listen_tls(self._https_at), self._https_at, "--https")
         if self._udp_at is not None:
-            try:
-                await self._listen_udp(*self._udp_at)
-            except OSError as error:
-                await self._close()
-                raise TrackerError(_why_not(error, *self._udp_at, "--udp")) from None
+            await self._or_why_not(self._listen_udp(*self._udp_at), self._udp_at, "--udp")
+        for at, option, maker in self._service_makers:
+            await self._or_why_not(self._listen_for(maker(self), at), at, option)
         self._beat = asyncio.create_task(self._beats(), name="tracker beat")
         return self
 
@@ -118,7 +163,26 @@ class TrackerServer:
     ) -> None:
         await self._close()
         if self._state is not None:
-            await asyncio.to_thread(save, self.store, self._state, self._clock(), time.time())
+            await asyncio.to_thread(save, self.store, self._state, self.clock(), time.time())
+
+    async def _or_why_not(self, listening: Awaitable[None], at: tuple[str, int], option: str) -> None:
+        try:
+            await listening
+        except OSError as error:
+            await self._close()
+            raise TrackerError(_why_not(error, *at, option)) from None
+
+    async def _listen_tls(self, at: tuple[str, int]) -> None:
+        server = await asyncio.get_running_loop().create_server(
+            self.frontend, *at, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_S
+        )
+        self._other_servers.append(server)
+        self.https_url = _url("https", server, "announce")
+
+    async def _listen_for(self, service: HttpService, at: tuple[str, int]) -> None:
+        server = await asyncio.get_running_loop().create_server(service, *at)
+        self._other_servers.append(server)
+        self.services.append((service, _url("http", server)))
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -152,10 +216,16 @@ class TrackerServer:
                 self._udp_endpoints.append(UdpEndpoint(self.udp, second))
 
     async def _beats(self) -> None:
+        counted_at, counted = self.clock(), 0
         while True:
             await asyncio.sleep(BEAT_S)
-            self.frontend.sweep()
-            self.rules.expire(self._clock())
+            if (passed := self.clock() - counted_at) >= RATE_S:
+                count = self.frontend.announce_count + self.udp.counts.announces
+                self.announces_per_s = (count - counted) / passed
+                counted_at, counted = self.clock(), count
+            for service, _ in [(self.frontend, ""), *self.services]:
+                service.sweep()
+            self.rules.expire(self.clock())
 
     async def _close(self) -> None:
         if self._beat is not None:
@@ -165,12 +235,19 @@ class TrackerServer:
         endpoints, self._udp_endpoints = self._udp_endpoints, []
         for endpoint in endpoints:
             endpoint.close()
-        servers, self._servers = self._servers, []
+        servers = self._servers + self._other_servers
+        self._servers, self._other_servers = [], []
         for server in servers:
             server.close()
-        self.frontend.close()
+        for service, _ in [(self.frontend, ""), *self.services]:
+            service.close()
         for server in servers:
             await server.wait_closed()
+
+
+def _url(scheme: str, server: asyncio.Server, path: str = "") -> str:
+    host, port = server.sockets[0].getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}/{path}" if ":" in host else f"{scheme}://{host}:{port}/{path}"
 
 
 def _why_not(error: OSError, host: str, port: int, option: str) -> str:

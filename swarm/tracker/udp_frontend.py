@@ -29,12 +29,13 @@ from swarm.wire.tracker.udp_server import (
     SCRAPE_HEAD_BYTES,
     SLOT_BYTES,
     Slot,
-    encode_announced,
+    announced_head,
     encode_connected,
     encode_error,
     encode_scraped,
     read_scrape,
     read_slots,
+    read_url_data,
 )
 
 #: Peers in an answer, so that it fits one Ethernet frame: (1500 - 40 - 8 - 20) / 6 and / 18.
@@ -83,10 +84,16 @@ class UdpFrontend:
         answers: list[bytes] = []
         start = -SLOT_BYTES
         announce, seconds = self._announce, int(now)
+        is_strict = self._rules.admission.is_strict
         for slot, length, name in zip(read_slots(batch.slots), batch.lengths, batch.names, strict=True):
             start += SLOT_BYTES
             if slot[1] == ANNOUNCE and length >= ANNOUNCE_BYTES:
-                answers.append(announce(slot, name, seconds))
+                options = (
+                    batch.slots[start + ANNOUNCE_BYTES : start + min(length, SLOT_BYTES)]
+                    if is_strict
+                    else None
+                )
+                answers.append(announce(slot, name, seconds, options))
             elif slot[1] == CONNECT and length >= CONNECT_BYTES and slot[0] == CONNECT_MAGIC:
                 self.counts.connects += 1
                 answers.append(encode_connected(slot[2], self._ids.give(address_of(name))))
@@ -99,7 +106,8 @@ class UdpFrontend:
             names.append(name)
         return names, answers
 
-    def _announce(self, slot: Slot, name: bytes, now: int) -> bytes:
+    def _announce(self, slot: Slot, name: bytes, now: int, options: memoryview | None) -> bytes:
+        """Answer an announce; `options` (BEP 41) only where who asks is looked at."""
         connection, _, transaction, info_hash, peer_id, left_bytes, event, num_want, port = slot
         if len(name) == NAME_V4_BYTES:
             address, peers_max = name[4:8], PEERS_V4_MAX
@@ -115,17 +123,22 @@ class UdpFrontend:
         # BEP 15: -1 is "as you like".
         wanted = None if num_want < 0 else num_want if num_want < peers_max else peers_max
         try:
+            if options is not None:
+                self._rules.admit(_passkey(options), address, now)
             interval_s, seeds, leechers, near, _ = self._visit(
                 info_hash, address + port, peer_id, left_bytes, EVENTS[event], wanted, now, True
             )
         except TrackerError as error:
             return self._refused(transaction, error.reason)
-        return encode_announced(ANNOUNCE, transaction, interval_s, leechers, seeds) + near
+        return announced_head(ANNOUNCE, transaction, interval_s, leechers, seeds) + near
 
     def _scrape(self, slot: Slot, datagram: memoryview, address: bytes) -> bytes:
         if not self._ids.is_good(slot[0], address):
             return self._refused(slot[2], _BAD_CONNECTION)
         self.counts.scrapes += 1
+        if self._rules.admission.passkeys is not None:
+            # A scrape cannot carry one (BEP 41 has options for announces only).
+            return self._refused(slot[2], "this tracker answers scrapes over HTTP only")
         info_hashes = read_scrape(datagram)
         known = self._rules.scrape(info_hashes)
         return encode_scraped(slot[2], [known.get(one, _UNKNOWN) for one in info_hashes])
@@ -133,6 +146,11 @@ class UdpFrontend:
     def _refused(self, transaction: bytes, why: str) -> bytes:
         self.counts.errors += 1
         return encode_error(transaction, why)
+
+
+def _passkey(options: memoryview) -> bytes:
+    """What stands before /announce in the URL that BEP 41's options carry."""
+    return read_url_data(options).partition(b"?")[0][1:].rpartition(b"/")[0]
 
 
 class UdpEndpoint:

@@ -64,7 +64,7 @@ def test_our_tracker_reads_what_our_client_writes(
         num_want,
     )
     read = parse_announce_query(announce_url("http://t/announce?k=1", request).partition("?")[2].encode())
-    assert read == (info_hash, peer_id, port, left_bytes, event, num_want, True, True)
+    assert read == (info_hash, peer_id, port, left_bytes, event, num_want, True, True, b"")
 
 
 @given(counts, counts, st.integers(0, 86400), st.lists(v4, max_size=20), st.lists(v6, max_size=20))

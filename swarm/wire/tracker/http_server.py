@@ -5,6 +5,7 @@ Sources: BEP 3, 7 (`peers6`), 23 (compact), 24 (external ip), 31 (`retry in`), 4
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from swarm.wire.tracker.announce import Event, ScrapeEntry
 
 #: Info-hashes in one scrape; BEP 15 sets 74 for UDP, and URLs of more than 4 KiB meet limits.
 SCRAPE_MAX = 64
+#: Read of X-Forwarded-For, from its end: 40 addresses; who sends more hides something.
+FORWARDED_MAX_BYTES = 1600
 #: Numbers in a query: sums of bytes are at most 64 bits.
 _NUMBER_MAX = (1 << 64) - 1
 
@@ -31,6 +34,8 @@ class AnnounceQuery(NamedTuple):
         num_want: None where it was not said.
         is_compact: BEP 23; only compact=0 asks for dictionaries.
         wants_peer_ids: in dictionaries; no_peer_id=1 does without.
+        address: what `ip` says, 4 or 16 bytes, empty where it says nothing of the kind. To be believed of a
+            proxy of ours only: who could name another's address could aim a swarm at it.
     """
 
     info_hash: bytes
@@ -41,6 +46,7 @@ class AnnounceQuery(NamedTuple):
     num_want: int | None
     is_compact: bool
     wants_peer_ids: bool
+    address: bytes = b""
 
 
 _EVENTS: dict[bytes | None, Event | None] = {
@@ -65,7 +71,7 @@ _ESCAPES = {
 def parse_announce_query(query: bytes) -> AnnounceQuery:
     """Read what follows '?' in an announce to us.
 
-    `ip`, `ipv4` and `ipv6` are not read: who could name another's address could aim a swarm at it.
+    `ipv4` and `ipv6` are not read; `key`, `trackerid` and what else there is decide nothing here.
 
     Raises:
         TrackerError: a field is missing, given twice or makes no sense; says which.
@@ -93,7 +99,37 @@ def parse_announce_query(query: bytes) -> AnnounceQuery:
         num_want=num_want,
         is_compact=fields.get(b"compact") != b"0",
         wants_peer_ids=fields.get(b"no_peer_id") != b"1",
+        address=_packed(unquoted(fields[b"ip"]) or b"") if b"ip" in fields else b"",
     )
+
+
+def parse_forwarded_for(value: bytes) -> list[bytes]:
+    """The addresses of X-Forwarded-For, 4 or 16 bytes each, the nearest last; what is none is left out.
+
+    Some proxies write ports too: `192.0.2.1:80`, `[2001:db8::1]:80`.
+    """
+    found = []
+    for item in value[-FORWARDED_MAX_BYTES:].split(b","):
+        text = item.strip().removeprefix(b"for=").strip(b'"')
+        if text.startswith(b"["):
+            text = text[1:].partition(b"]")[0]
+        elif text.count(b":") == 1:
+            text = text.partition(b":")[0]
+        if address := _packed(text):
+            found.append(address)
+    return found
+
+
+def _packed(text: bytes) -> bytes:
+    """A numeric address as 4 or 16 bytes, IPv4 for a mapped one; empty if it is none."""
+    if len(text) > 45:
+        return b""
+    try:
+        address = ipaddress.ip_address(text.decode("ascii"))
+    except ValueError:
+        return b""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).packed
 
 
 def parse_scrape_query(query: bytes) -> list[bytes]:
@@ -161,18 +197,22 @@ def encode_announce(
     compact_v4: bytes = b"",
     compact_v6: bytes = b"",
     external_ip: bytes = b"",
+    warning: bytes = b"",
 ) -> bytes:
     """An answer to an announce, compact; written by hand for speed, and a test compares with `bencode`.
 
     Args:
         compact_v4, compact_v6: entries of 6 and 18 bytes (BEP 23, BEP 7).
         external_ip: the asker's address, 4 or 16 bytes (BEP 24).
+        warning: shown to the user, who is served all the same (BEP 3 "warning message").
     """
+    end = b"15:warning message%d:%se" % (len(warning), warning) if warning else b"e"
     return (
         b"d8:completei%de11:external ip%d:%s10:incompletei%de8:intervali%de12:min intervali%de5:peers%d:"
         % (seeds, len(external_ip), external_ip, leechers, interval_s, min_interval_s, len(compact_v4))
         + compact_v4
-        + (b"6:peers6%d:%se" % (len(compact_v6), compact_v6) if compact_v6 else b"e")
+        + (b"6:peers6%d:%s" % (len(compact_v6), compact_v6) if compact_v6 else b"")
+        + end
     )
 
 

@@ -86,7 +86,12 @@ def encode_connected(transaction: bytes, connection: bytes) -> bytes:
 
 #: (ANNOUNCE, transaction id, interval in seconds, leechers, seeds) -> the head of an answer to an announce;
 #: behind it come peers as the asker's own family has them, 6 or 18 bytes each.
-encode_announced = struct.Struct(">I4sIII").pack
+announced_head = struct.Struct(">I4sIII").pack
+
+
+def encode_announced(transaction: bytes, interval_s: int, leechers: int, seeds: int, peers: bytes) -> bytes:
+    """An answer to an announce."""
+    return announced_head(ANNOUNCE, transaction, interval_s, leechers, seeds) + peers
 
 
 def encode_scraped(transaction: bytes, entries: Iterable[ScrapeEntry]) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 
 from swarm.base.endpoint import Endpoint, decode_compact_v4, decode_compact_v6, encode_compact
 from swarm.base.errors import TrackerError
+from swarm.tracker.admission import Admission
 from swarm.tracker.announce import Announce, Answer, Rules, TrackerSettings
 from swarm.tracker.memory_store import MemoryStore
 from swarm.wire.tracker.announce import Event, ScrapeEntry
@@ -27,10 +28,12 @@ def v6(number: int) -> bytes:
 class World:
     """A tracker without sockets."""
 
-    def __init__(self, settings: TrackerSettings | None = None, seed: int = 1) -> None:
+    def __init__(
+        self, settings: TrackerSettings | None = None, seed: int = 1, admission: Admission | None = None
+    ) -> None:
         self.settings = settings or TrackerSettings()
         self.store = MemoryStore(self.settings.peer_life_s, random.Random(seed))
-        self.rules = Rules(self.store, random.Random(seed), self.settings)
+        self.rules = Rules(self.store, random.Random(seed), self.settings, admission)
 
     def announce(
         self,
@@ -204,14 +207,14 @@ class TestTime:
 
 class TestLists:
     def test_only_allowed_torrents_are_served(self) -> None:
-        world = World(TrackerSettings(allowed=frozenset([b"a" * 20])))
+        world = World(admission=Admission(allowed=[b"a" * 20]))
         world.announce(v4(1), torrent=b"a" * 20)
         with pytest.raises(TrackerError, match="does not serve"):
             world.announce(v4(1), torrent=b"b" * 20)
         assert set(world.rules.scrape([b"a" * 20, b"b" * 20])) == {b"a" * 20}
 
     def test_denied_torrents_are_not_served(self) -> None:
-        world = World(TrackerSettings(denied=frozenset([TORRENT])))
+        world = World(admission=Admission(denied=[TORRENT]))
         with pytest.raises(TrackerError, match="does not serve"):
             world.announce(v4(1))
         assert world.counts() is None

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from swarm.base.errors import TrackerError
-from swarm.tracker.http_frontend import HttpLimits
+from swarm.tracker.http_connection import HttpLimits
 from swarm.tracker.server import TrackerServer
 from swarm.wire.tracker.http import decode_announce, decode_scrape
 

@@ -10,6 +10,7 @@ import struct
 import pytest
 
 from swarm.base.errors import TrackerError
+from swarm.tracker.http_connection import Request
 from swarm.tracker.server import TrackerServer
 from swarm.wire.tracker.udp_server import CONNECT_MAGIC
 
@@ -39,8 +40,12 @@ async def test_http_and_udp_share_swarms_and_the_port() -> None:
         assert server.udp_urls == [f"udp://127.0.0.1:{server.udp_port}/announce"]
         await announce(server, 1001, left=0)
         body = server.frontend.respond(
-            b"/announce?info_hash=" + b"t" * 20 + b"&peer_id=" + b"p" * 20 + b"&port=1002&left=5",
-            bytes([127, 0, 0, 1]),
+            Request(
+                b"GET",
+                b"/announce?info_hash=" + b"t" * 20 + b"&peer_id=" + b"p" * 20 + b"&port=1002&left=5",
+                bytes([127, 0, 0, 1]),
+                {},
+            ),
             is_last=True,
         )
         assert b"8:completei1e" in body and bytes([127, 0, 0, 1, 1001 >> 8, 1001 & 255]) in body

@@ -9,6 +9,7 @@ import struct
 import pytest
 
 from swarm.base.endpoint import COMPACT_V4_BYTES
+from swarm.tracker.admission import Admission
 from swarm.tracker.announce import Rules, TrackerSettings
 from swarm.tracker.connection_ids import ConnectionIds
 from swarm.tracker.datagrams import Batch
@@ -47,10 +48,12 @@ def scrape(connection: bytes, *info_hashes: bytes) -> bytes:
 class Tracker:
     """A UDP front end with a clock that the test turns."""
 
-    def __init__(self, settings: TrackerSettings | None = None) -> None:
+    def __init__(self, admission: Admission | None = None) -> None:
         self.now = 1000.0
-        settings = settings or TrackerSettings()
-        rules = Rules(MemoryStore(settings.peer_life_s, random.Random(2)), random.Random(1), settings)
+        settings = TrackerSettings()
+        rules = Rules(
+            MemoryStore(settings.peer_life_s, random.Random(2)), random.Random(1), settings, admission
+        )
         self.frontend = UdpFrontend(rules, lambda: self.now, ConnectionIds(b"s" * 32))
 
     def ask(self, datagram: bytes, name: bytes | None = None) -> bytes | None:
@@ -184,7 +187,7 @@ class TestFoes:
         assert tracker.frontend.counts.ignored == 1
 
     def test_a_refusal_says_why(self) -> None:
-        tracker = Tracker(TrackerSettings(denied=frozenset([TORRENT])))
+        tracker = Tracker(admission=Admission(denied=[TORRENT]))
         assert tracker.announce() == error("this tracker does not serve that torrent")
         answer = tracker.ask(scrape(tracker.connection(), TORRENT))
         assert answer is not None and answer[8:] == bytes(12)

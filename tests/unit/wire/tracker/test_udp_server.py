@@ -102,7 +102,7 @@ class TestOptions:
 class TestAnswers:
     def test_are_those_of_bep_15(self) -> None:
         assert encode_connected(TRANSACTION, b"c" * 8) == bytes(4) + TRANSACTION + b"c" * 8
-        assert encode_announced(1, TRANSACTION, 1800, 0, 1) == bytes.fromhex(
+        assert encode_announced(TRANSACTION, 1800, 0, 1, b"") == bytes.fromhex(
             "000000013b9aca09000007080000000000000001"
         )
         scraped = encode_scraped(TRANSACTION, [ScrapeEntry(1, 3, 2), ScrapeEntry(4, 6, 5)])
