@@ -86,6 +86,7 @@ class Dht:
         self._news = asyncio.Event()
         self._wake = asyncio.Event()
         self._is_looking = False
+        self._saving = asyncio.Lock()
         self.port = self._sockets[0].port
 
     # -- life -----------------------------------------------------------------------------------
@@ -195,14 +196,19 @@ class Dht:
 
     async def _save(self) -> None:
         """Keep what is worth keeping: a table that has nodes in it."""
-        if not self._is_keeping or self._memory_path is None or not self.node_count:
-            return
-        memory = DhtMemory(*(self._home_memory(is_v6=is_v6) for is_v6 in (False, True)))
-        try:
-            await dht_memory.save(self._memory_path, memory)
-        except StorageError as error:
-            self._is_keeping = False
-            self._on_notice("warning", f"dht: the routing table cannot be kept: {error}")
+        # A thread that writes goes on when we are cancelled, and must not meet the next one.
+        await asyncio.shield(self._loop.create_task(self._save_alone()))
+
+    async def _save_alone(self) -> None:
+        async with self._saving:
+            if not self._is_keeping or self._memory_path is None or not self.node_count:
+                return
+            memory = DhtMemory(*(self._home_memory(is_v6=is_v6) for is_v6 in (False, True)))
+            try:
+                await dht_memory.save(self._memory_path, memory)
+            except StorageError as error:
+                self._is_keeping = False
+                self._on_notice("warning", f"dht: the routing table cannot be kept: {error}")
 
     def _home_memory(self, *, is_v6: bool) -> HomeMemory:
         for home in self._homes:
@@ -276,6 +282,10 @@ class Dht:
         while not self._homes or self._is_looking:
             await self._news.wait()
         await self.joined()
+
+    def own_ids(self) -> list[NodeId]:
+        """What our nodes call themselves."""
+        return [home.node.own_id for home in self._homes]
 
     @property
     def node_count(self) -> int:
