@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: What sums of instants may be off by.
+_ROUNDING_S = 1e-6
+
 
 class Meter:
     """A token bucket that is one number: the instant by which all that was taken is paid for.
@@ -15,7 +18,7 @@ class Meter:
 
     def __init__(self, rate: float | None, burst: float) -> None:
         self._unit_s = 0.0 if rate is None else 1.0 / rate
-        self._burst_s = burst * self._unit_s
+        self._burst_s = burst * self._unit_s + _ROUNDING_S
         self._paid_at = float("-inf")
 
     def allow(self, now: float, units: float = 1.0) -> bool:
@@ -38,7 +41,7 @@ class SourceMeters:
 
     def __init__(self, rate: float, burst: float, sources_max: int) -> None:
         self._unit_s = 1.0 / rate
-        self._burst_s = burst * self._unit_s
+        self._burst_s = burst * self._unit_s + _ROUNDING_S
         self._sources_max = sources_max
         self._younger: dict[bytes, float] = {}
         self._older: dict[bytes, float] = {}
