@@ -126,6 +126,9 @@ class DhtNode:
             failure = Failure(error.transaction, error.code, error.reason)
             return self._reply(encode_failure(failure, _compact(packed, source)), source, now)
         if type(message) is Query:
+            if self._settings.is_read_only:
+                # BEP 43: such a node is not to be in anybody's table, and answering would put it there.
+                return self._drop("asked while read-only")
             if not is_counted and not self._sources.allow(meter, now):
                 return self._drop("too many from one source")
             return self._asked(message, packed, source, len(raw), now)
