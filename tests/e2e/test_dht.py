@@ -81,6 +81,40 @@ def test_a_leecher_finds_the_seeder_through_the_dht_alone(
     assert (tmp_path / "here/content.bin").read_bytes() == content.read_bytes()
 
 
+def test_a_magnet_link_alone_is_enough(commands: Commands, router: tuple[str, ...], tmp_path: Path) -> None:
+    content = content_of(tmp_path)
+    torrent = make_torrent(content)
+    seeder = seed(commands, router, content, *ALONE)
+    wait_for_peer(commands, router, torrent, seeder.events[0]["port"])
+    link = commands.run("magnet", torrent).stdout.strip()
+    done = commands.run(
+        "leech", link, "-o", "here", "--port", "0", *ALONE, "--bind", "127.0.0.1",
+        "--dht-bootstrap", router[-1], "--timeout", "30",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "here/content.bin").read_bytes() == content.read_bytes()
+
+
+def test_two_that_came_before_the_seeder_meet_it(
+    commands: Commands, router: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Nobody is there when they first ask; the next round comes soon."""
+    content = content_of(tmp_path)
+    torrent = make_torrent(content)
+    leechers = [
+        commands.start(
+            "leech", torrent, "-o", f"here {number}", "--port", "0", *ALONE, "--bind", "127.0.0.1",
+            "--dht-bootstrap", router[-1],
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    for leecher in leechers:
+        wait_for_peer(commands, router, torrent, leecher.wait("listening")["port"])
+    seed(commands, router, content, *ALONE)
+    for leecher in leechers:
+        leecher.wait("complete")
+
+
 def test_a_leecher_without_a_router_learns_of_nodes_from_its_peers(
     commands: Commands, router: tuple[str, ...], tmp_path: Path
 ) -> None:
