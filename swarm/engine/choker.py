@@ -48,7 +48,7 @@ class Choker:
             more = int(bytes_per_s / settings.slot_bytes_per_s)
             self.slots = min(settings.limited_slots_min + more, settings.limited_slots_max)
 
-    def interested(self, peer: Peer, peers: Iterable[Peer], now: float) -> None:
+    def interested(self, peer: Peer, peers: Iterable[Peer], now: float, *, is_dry: bool = False) -> None:
         """`peer` wants something: a free slot is given soon, not at the next round.
 
         Who has got the first piece of a crowd is asked by all at once. Were all his slots given to those who
@@ -59,26 +59,51 @@ class Choker:
         taken = sum(not other.am_choking for other in peers)
         if taken < self._settings.slots_at_once:
             self._give_slot(peer, now)
-        elif taken < self.slots:
+        elif taken < self.slots or is_dry:
             self.refill_at = min(self.refill_at, now + self._settings.slot_delay_s)
 
-    def refill(self, peers: Iterable[Peer], *, is_seeding: bool, now: float) -> None:
-        """A slot has become free between two rounds: give it away, and take none from others.
+    def ran_dry(self, now: float) -> None:
+        """The line up stands still: those who have slots ask for nothing. Give them to others soon."""
+        self.refill_at = min(self.refill_at, now + self._settings.slot_delay_s)
+
+    def refill(self, peers: Iterable[Peer], *, is_seeding: bool, now: float, is_dry: bool = False) -> None:
+        """Give free slots away between two rounds, and take none from those who use theirs.
 
         A whole round would stop transfers in their midst each time that somebody has got all we have.
+
+        Args:
+            is_dry: the line up stands still. Then slots that are not used are free as well: in a young swarm
+                most of those who have one have got all that we have, and wait for what others are sending.
         """
         self.refill_at = float("inf")
         free = self.slots
         waiting = []
+        unused = []
+        used_at = now - self._settings.unused_slot_s
+        next_at = float("inf")
         for peer in peers:
             if not peer.am_choking:
                 free -= 1
+                if is_dry and not peer.queue and not peer.sending_bytes:
+                    at = max(peer.unchoked_at, peer.last_served_at)
+                    if at <= used_at:
+                        unused.append(peer)
+                    else:
+                        next_at = min(next_at, at)
             elif peer.peer_interested and (is_seeding or not peer.is_snubbed):
                 waiting.append(peer)
-        if free <= 0 or not waiting:
+        if not waiting:
+            return
+        if free <= 0 and next_at < float("inf"):
+            # Not before a moment from now: the sum of two floats may be now itself.
+            self.refill_at = max(next_at + self._settings.unused_slot_s, now + self._settings.slot_delay_s)
+        if free + len(unused) <= 0:
             return
         waiting.sort(key=self._seed_rank(now) if is_seeding else self._leech_rank(now), reverse=True)
-        for peer in waiting[:free]:
+        del waiting[max(free, 0) + len(unused) :]
+        for peer in unused[: len(waiting) - max(free, 0)]:
+            self._choke(peer)
+        for peer in waiting:
             self._give_slot(peer, now)
 
     def _give_slot(self, peer: Peer, now: float) -> None:

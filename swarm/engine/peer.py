@@ -65,6 +65,7 @@ class Peer:
         "round_trip_s",
         "said_at",
         "sending_bytes",
+        "suggested_at",
         "unasked_blocks",
         "unchoked_at",
         "upload",
@@ -153,6 +154,7 @@ class Peer:
         self.allowed_fast_out: set[int] = set()
         self.upload = Rate(now, settings.rate_window_s)
         self.unchoked_at = 0.0
+        self.suggested_at = float("-inf")
         self.last_served_at = now
 
     @property

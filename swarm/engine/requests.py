@@ -39,6 +39,8 @@ class PartialPiece:
     #: Blocks in `asked` of peers that are not stalled.
     pending: int = 0
     is_solo: bool = False
+    #: It went from one peer to another once (see `Requests.offered`); twice could go on for ever.
+    is_moved: bool = False
     sole_peer: int | None = None
 
     @property
@@ -218,6 +220,46 @@ class Requests:
                     room -= self._ask(peer, partial, mask, messages, now)
                 if room <= 0:
                     return
+
+    def offered(self, peer: Peer, now: float) -> None:
+        """`peer` says that its line stands still (BEP 6, "suggest"): let it send what others have not begun.
+
+        Where few pieces are about, all that it has may be asked of others already, who serve somebody else
+        first.
+        """
+        if peer.peer_choking or self.is_held or peer.is_stalled:
+            return
+        self.fill(peer, now)
+        partial = self._unbegun(peer, now) if not peer.asked_blocks and peer.interesting else None
+        if partial is None:
+            return
+        partial.is_moved = True
+        ((number, mask),) = partial.asked.items()
+        other = self._peers[number]
+        self._owes_no_longer(other, partial.piece, mask)
+        self._cancel(other, partial.piece, mask)
+        messages: list[Message] = []
+        self._ask(peer, partial, mask, messages, now)
+        self._send(peer, messages)
+
+    def _unbegun(self, peer: Peer, now: float) -> PartialPiece | None:
+        """The last piece of the one that owes us most, where it has sent nothing of it and `peer` has it."""
+        best: PartialPiece | None = None
+        most = 0
+        for partial in self.partials.values():
+            if (
+                partial.arrived
+                or partial.is_moved
+                or len(partial.asked) != 1
+                or not self._may_ask(peer, partial)
+            ):
+                continue
+            other = self._peers[next(iter(partial.asked))]
+            # BEP 6 alone says what becomes of a cancelled request.
+            is_waited_for = len(other.asked) > 1 or now - other.asked_since >= self._settings.give_up_s
+            if other.has_fast and is_waited_for and other.asked_blocks >= most:
+                best, most = partial, other.asked_blocks
+        return best
 
     # -- arriving -------------------------------------------------------------------------------
 

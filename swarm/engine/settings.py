@@ -71,7 +71,9 @@ class EngineSettings:
     miser_pieces: int = 8
     #: So many slots are given to the first who ask; the others by lot among all who ask within a moment.
     slots_at_once: int = 1
-    slot_delay_s: float = 0.02
+    slot_delay_s: float = 0.01
+    #: While the line up stands still: a slot that was not used for so long is for others.
+    unused_slot_s: float = 0.05
     #: BEP 3: "every ten seconds", long enough for TCP to reach its rate.
     choke_round_s: float = 10.0
     #: BEP 3: the optimistic slot moves "every 30 seconds".
@@ -91,6 +93,10 @@ class EngineSettings:
     request_depth_unknown: int = 250
     #: How long an answer may take, besides the round trip: what waits longer others could send sooner.
     request_ahead_s: float = 0.1
+    #: Our line stands still: how often one peer is told. And who let us wait for so long gives the only
+    #: piece that was asked of it up to one who tells us so (of several it gives the last up at once).
+    suggest_pause_s: float = 0.05
+    give_up_s: float = 0.1
     #: Refill when this share of the depth is free: requests leave in runs, not one by one.
     refill_share: float = 0.25
     #: Pieces being received or hashed, in bytes: what a download costs in memory.
@@ -118,7 +124,7 @@ class EngineSettings:
     send_window_min: int = 16 * BLOCK_BYTES
     send_window_max: int = 4 << 20
     #: Under an upload limit the host gets only what it sends in this time: few peers, one after the other;
-    serve_ahead_s: float = 0.1
+    serve_ahead_s: float = 0.02
     #: more while it sends less than this share of what it may, since then it is they who are slow ...
     busy_share: float = 0.9
     #: ... up to this.

@@ -63,6 +63,7 @@ from swarm.engine.requests import Requests
 from swarm.engine.settings import EngineSettings
 from swarm.engine.spreading import Spreading
 from swarm.engine.stats import EngineStats, PeerStats, peer_stats
+from swarm.engine.suggestions import Suggestions
 from swarm.engine.uploads import Uploads
 from swarm.engine.verifier import Verifier
 from swarm.wire.peer.extended import (
@@ -165,6 +166,7 @@ class TorrentEngine:
             is_private=is_private,
             metadata_bytes=self._metadata.total_bytes,
         )
+        self._suggestions = Suggestions(have, settings, self._send)
         self._choker = Choker(settings, rng, self._choke, self._unchoke)
         self._own_address = OwnAddress(listen_port)
         self._book = book or PeerBook(peer_id, settings, rng, now)
@@ -203,7 +205,7 @@ class TorrentEngine:
             HaveAll: self._on_have_all,
             HaveNone: self._on_have_none,
             AllowedFast: self._on_allowed_fast,
-            Suggest: self._on_nothing,
+            Suggest: self._on_suggest,
             Port: self._on_port,
             Extended: self._on_extended,
             KeepAlive: self._on_nothing,
@@ -485,7 +487,7 @@ class TorrentEngine:
     def _on_interested(self, peer: Peer, message: Interested, now: float) -> None:
         if not peer.peer_interested:
             peer.peer_interested = True
-            self._choker.interested(peer, self._peers.values(), now)
+            self._choker.interested(peer, self._peers.values(), now, is_dry=self._uploads.is_dry)
 
     def _on_not_interested(self, peer: Peer, message: NotInterested, now: float) -> None:
         if peer.peer_interested:
@@ -525,6 +527,9 @@ class TorrentEngine:
         # BEP 6 lets it name pieces it does not have; more names than a set has are ignored.
         if len(peer.allowed_fast_in) < 4 * self._settings.allowed_fast_count:
             peer.allowed_fast_in.add(message.piece)
+
+    def _on_suggest(self, peer: Peer, message: Suggest, now: float) -> None:
+        self._requests.offered(peer, now)
 
     def _on_extended(self, peer: Peer, message: Extended, now: float) -> None:
         if message.extended_id == HANDSHAKE_ID:
@@ -588,6 +593,8 @@ class TorrentEngine:
         self._upload.add(event.length)
         peer.said_at = now
         self._uploads.sent(peer, event.length, now)
+        if self._uploads.is_dry:
+            self._choker.ran_dry(now)
 
     def _blocks_lost(self, event: PieceUnreadable) -> None:
         """BEP 6: every request gets its block or a reject, those that the host had already too."""
@@ -685,7 +692,11 @@ class TorrentEngine:
         self._choker.round(list(self._peers.values()), is_seeding=self.is_complete, now=now)
 
     def _refill_slots(self, now: float) -> None:
-        self._choker.refill(self._peers.values(), is_seeding=self.is_complete, now=now)
+        self._choker.refill(
+            self._peers.values(), is_seeding=self.is_complete, is_dry=self._uploads.is_dry, now=now
+        )
+        if self._uploads.is_dry:
+            self._suggestions.offer(self._peers.values(), now)
 
     def _woken(self, now: float) -> None:
         self._dial(now)

@@ -214,6 +214,11 @@ class Uploads:
                 best, best_rank = peer, rank
         return best
 
+    @property
+    def is_dry(self) -> bool:
+        """Under a limit: the host has nothing left to send, and nobody asks for more."""
+        return self._rate is not None and not self._turns and self._turn is None
+
     def _window(self, peer: Peer) -> int:
         """About a second of what the peer takes: a choke or a cancel should not come too late."""
         rate = int(

@@ -140,6 +140,35 @@ class TestLeeching:
         assert set(kept[1:]) < set(served)
         assert len(served) == SLOTS
 
+    def test_unused_slots_go_to_others_while_the_line_stands_still(self) -> None:
+        room = Room(SLOTS + 3)
+        kept = room.round()
+        room.peers[kept[0]].sending_bytes = 1
+        room.peers[kept[1]].unchoked_at = room.now + 0.9 * SETTINGS.unused_slot_s
+        room.now += SETTINGS.unused_slot_s
+        room.desk.refill(room.peers, is_seeding=False, now=room.now)
+        assert [peer.number for peer in room.peers if not peer.am_choking] == kept
+        room.desk.refill(room.peers, is_seeding=False, now=room.now, is_dry=True)
+        served = {peer.number for peer in room.peers if not peer.am_choking}
+        # One was sending, one has only just been told.
+        assert served & set(kept) == set(kept[:2])
+        assert len(served) == SLOTS
+
+    def test_a_slot_that_may_still_be_used_is_looked_at_again(self) -> None:
+        room = Room(SLOTS + 1)
+        room.round()
+        room.desk.refill(room.peers, is_seeding=False, now=room.now, is_dry=True)
+        assert room.now < room.desk.refill_at <= room.now + SETTINGS.unused_slot_s
+
+    def test_newcomer_is_looked_at_soon_while_the_line_stands_still(self) -> None:
+        room = Room(SLOTS)
+        room.round()
+        newcomer = room.peer(SLOTS)
+        room.desk.interested(newcomer, [*room.peers, newcomer], room.now)
+        assert room.desk.refill_at == float("inf")
+        room.desk.interested(newcomer, [*room.peers, newcomer], room.now, is_dry=True)
+        assert room.desk.refill_at == room.now + SETTINGS.slot_delay_s
+
     def test_peer_that_wants_nothing_any_more_is_choked(self) -> None:
         room = Room(3)
         room.round()
