@@ -379,7 +379,7 @@ class Client:
             self.tell(BlocksSent(end.number, command.length))
             self.verified[piece] = 0
             self.finished_at = None
-            self.tell(PieceUnreadable(piece))
+            self.tell(PieceUnreadable(piece, end.number, command.begin, command.length, command.block_bytes))
             return
         self._queue(end, command)
 
