@@ -24,11 +24,13 @@ class Choker:
     def __init__(
         self,
         settings: EngineSettings,
+        piece_length: int,
         rng: random.Random,
         choke: Callable[[Peer], None],
         unchoke: Callable[[Peer], None],
     ) -> None:
         self._settings = settings
+        self._credit_bytes = max(settings.taker_bytes, settings.taker_pieces * piece_length)
         self._rng = rng
         self._choke = choke
         self._unchoke = unchoke
@@ -66,10 +68,24 @@ class Choker:
         """The line up stands still: those who have slots ask for nothing. Give them to others soon."""
         self.refill_at = min(self.refill_at, now + self._settings.slot_delay_s)
 
-    def refill(self, peers: Iterable[Peer], *, is_seeding: bool, now: float, is_dry: bool = False) -> None:
-        """Give free slots away between two rounds, and take none from those who use theirs.
+    def weigh(self, peer: Peer) -> None:
+        """Something went to `peer` or came from it while we miss something: does it only take?
 
-        A whole round would stop transfers in their midst each time that somebody has got all we have.
+        It is judged by all it ever gave us, and keeps that judgement when we have become a seed. A newcomer
+        may take a little before it has to give; one on a slow line gives far less than it takes.
+        """
+        credit = self._credit_bytes + self._settings.taker_ratio * peer.download.total_bytes
+        peer.is_taker = peer.upload.total_bytes > credit
+
+    def reconsider(self, now: float) -> None:
+        """One who has a slot comes last by now: give it to others soon, if there are any."""
+        self.refill_at = min(self.refill_at, now + self._settings.slot_delay_s)
+
+    def refill(self, peers: Iterable[Peer], *, is_seeding: bool, now: float, is_dry: bool = False) -> None:
+        """Give free slots away between two rounds.
+
+        A whole round would stop transfers in their midst each time that somebody has got all we have. Nobody
+        who uses his slot loses it, but for those who only take.
 
         Args:
             is_dry: the line up stands still. Then slots that are not used are free as well: in a young swarm
@@ -77,31 +93,37 @@ class Choker:
         """
         self.refill_at = float("inf")
         free = self.slots
-        waiting = []
-        unused = []
+        waiting: list[Peer] = []
+        unused: list[Peer] = []
+        takers: list[Peer] = []
         used_at = now - self._settings.unused_slot_s
         next_at = float("inf")
         for peer in peers:
-            if not peer.am_choking:
-                free -= 1
-                if is_dry and not peer.queue and not peer.sending_bytes:
-                    at = max(peer.unchoked_at, peer.last_served_at)
-                    if at <= used_at:
-                        unused.append(peer)
-                    else:
-                        next_at = min(next_at, at)
-            elif peer.peer_interested and (is_seeding or not peer.is_snubbed):
-                waiting.append(peer)
+            if peer.am_choking:
+                if peer.peer_interested and (is_seeding or not peer.is_snubbed):
+                    waiting.append(peer)
+                continue
+            free -= 1
+            if is_dry and not peer.queue and not peer.sending_bytes:
+                at = max(peer.unchoked_at, peer.last_served_at)
+                if at <= used_at:
+                    unused.append(peer)
+                    continue
+                next_at = min(next_at, at)
+            if peer.comes_last:
+                takers.append(peer)
         if not waiting:
             return
         if free <= 0 and next_at < float("inf"):
             # Not before a moment from now: the sum of two floats may be now itself.
             self.refill_at = max(next_at + self._settings.unused_slot_s, now + self._settings.slot_delay_s)
-        if free + len(unused) <= 0:
-            return
         waiting.sort(key=self._seed_rank(now) if is_seeding else self._leech_rank(now), reverse=True)
-        del waiting[max(free, 0) + len(unused) :]
-        for peer in unused[: len(waiting) - max(free, 0)]:
+        free = max(free, 0)
+        count = free + len(unused)
+        # Those who give something come before those in slots who do not.
+        count = max(count, min(count + len(takers), sum(not peer.comes_last for peer in waiting)))
+        del waiting[count:]
+        for peer in [*unused, *takers][: len(waiting) - free]:
             self._choke(peer)
         for peer in waiting:
             self._give_slot(peer, now)
@@ -143,6 +165,8 @@ class Choker:
                 self._give_slot(peer, now)
 
     def _pick_optimistic(self, waiting: list[Peer], now: float) -> Peer:
+        # By lot among those of whom it is not known yet that they give nothing.
+        waiting = [peer for peer in waiting if not peer.comes_last] or waiting
         current = self._optimistic
         if current in waiting and now < self._optimistic_at + self._settings.optimistic_s:
             return current
@@ -156,7 +180,13 @@ class Choker:
     def _leech_rank(self, now: float) -> Callable[[Peer], tuple[float, ...]]:
         # Among those who gave nothing yet: who has least can do least for himself; then by lot.
         draw = self._rng.random
-        return lambda peer: (peer.download.average(now), not peer.am_choking, -peer.have.count, draw())
+        return lambda peer: (
+            not peer.comes_last,
+            peer.download.average(now),
+            not peer.am_choking,
+            -peer.have.count,
+            draw(),
+        )
 
     def _seed_rank(self, now: float) -> Callable[[Peer], tuple[float, ...]]:
         # Those unchoked within the last two rounds stay, by rate; then the ones that waited longest get
@@ -167,6 +197,6 @@ class Choker:
             is_recent = not peer.am_choking and now - peer.unchoked_at < recent_s
             # A turn that was not used is a turn too, or peers that never ask would keep their slots.
             turn_at = max(peer.last_served_at, peer.unchoked_at)
-            return (is_recent, peer.upload.average(now) if is_recent else 0.0, -turn_at)
+            return (not peer.comes_last, is_recent, peer.upload.average(now) if is_recent else 0.0, -turn_at)
 
         return rank

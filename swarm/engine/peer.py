@@ -46,6 +46,7 @@ class Peer:
         "is_probe_first",
         "is_snubbed",
         "is_stalled",
+        "is_taker",
         "is_upload_only",
         "last_block_at",
         "last_served_at",
@@ -151,6 +152,8 @@ class Peer:
         self.declined: set[int] = set()
         #: It passes nothing on of what only we have (spreading desk).
         self.is_miser = False
+        #: It took much of us and gave next to nothing (choker).
+        self.is_taker = False
         self.allowed_fast_out: set[int] = set()
         self.upload = Rate(now, settings.rate_window_s)
         self.unchoked_at = 0.0
@@ -160,6 +163,11 @@ class Peer:
     @property
     def is_seed(self) -> bool:
         return self.have.is_full
+
+    @property
+    def comes_last(self) -> bool:
+        """It gets what nobody else wants: it passes nothing on, as far as we know."""
+        return self.is_taker or self.is_miser
 
     def __repr__(self) -> str:
         return f"<Peer {self.number} {self.endpoint} has {self.have.count}>"

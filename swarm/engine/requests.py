@@ -229,6 +229,8 @@ class Requests:
         """
         if peer.peer_choking or self.is_held or peer.is_stalled:
             return
+        # What it refused when it was busy it may give now.
+        peer.refused.clear()
         self.fill(peer, now)
         partial = self._unbegun(peer, now) if not peer.asked_blocks and peer.interesting else None
         if partial is None:

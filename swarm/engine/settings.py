@@ -67,8 +67,13 @@ class EngineSettings:
     limited_slots_min: int = 4
     slot_bytes_per_s: float = 4 << 20
     limited_slots_max: int = 20
+    #: What a peer may take while it gives nothing (at least so many pieces: it must have something to give),
+    #: and so many times what it gave; beyond that it comes last.
+    taker_bytes: int = 512 << 10
+    taker_pieces: int = 2
+    taker_ratio: int = 16
     #: Whom an only seed gave so many pieces that nobody else has got since passes nothing on.
-    miser_pieces: int = 8
+    miser_pieces: int = 4
     #: So many slots are given to the first who ask; the others by lot among all who ask within a moment.
     slots_at_once: int = 1
     slot_delay_s: float = 0.01

@@ -167,7 +167,7 @@ class TorrentEngine:
             metadata_bytes=self._metadata.total_bytes,
         )
         self._suggestions = Suggestions(have, settings, self._send)
-        self._choker = Choker(settings, rng, self._choke, self._unchoke)
+        self._choker = Choker(settings, geometry.piece_length, rng, self._choke, self._unchoke)
         self._own_address = OwnAddress(listen_port)
         self._book = book or PeerBook(peer_id, settings, rng, now)
         self._book.rank_by(self._own_address.priority)
@@ -460,6 +460,8 @@ class TorrentEngine:
     def _on_piece(self, peer: Peer, run: Piece, now: float) -> None:
         mask, complete = self._requests.arrived(peer, run, now)
         self._download.add(run.length)
+        if peer.is_taker:
+            self._choker.weigh(peer)
         if mask:
             self._commands.append(StoreBlocks(run, mask))
         if complete is not None:
@@ -592,6 +594,10 @@ class TorrentEngine:
             return
         self._upload.add(event.length)
         peer.said_at = now
+        if not self.is_complete:
+            self._choker.weigh(peer)
+        if peer.comes_last and not peer.am_choking:
+            self._choker.reconsider(now)
         self._uploads.sent(peer, event.length, now)
         if self._uploads.is_dry:
             self._choker.ran_dry(now)
@@ -711,7 +717,11 @@ class TorrentEngine:
         for peer in list(self._peers.values()):
             peer.download.sample(now)
             peer.upload.sample(now)
-            is_busy = is_busy or bool(peer.asked_blocks or peer.sending_bytes) or not peer.download.is_idle
+            is_busy = is_busy or bool(peer.asked_blocks or peer.sending_bytes or peer.refused)
+            is_busy = is_busy or not peer.download.is_idle
+            if not peer.asked_blocks:
+                # It has nothing else for us: what it refused it may give by now.
+                peer.refused.clear()
             self._look_after(peer, now)
         self._uploads.tick(now)
         if now >= self._choker.next_round_at:

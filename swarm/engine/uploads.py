@@ -196,7 +196,8 @@ class Uploads:
     def _next_turn(self) -> Peer | None:
         """Whose turn it is: his whose piece is not sent yet, else his who wants the rarest.
 
-        What few have is passed on by whoever gets it; those whose last blocks still leave come later.
+        What few have is passed on by whoever gets it; those whose last blocks still leave come later, and
+        those who pass nothing on come last.
         """
         if self._turn is not None:
             peer, self._turn = self._turn, None
@@ -204,12 +205,12 @@ class Uploads:
                 self._turns[peer.number] = peer
                 return peer
         best: Peer | None = None
-        best_rank = (True, 0)
+        best_rank = (True, True, 0)
         for number, peer in list(self._turns.items()):
             if not peer.queue:
                 del self._turns[number]
                 continue
-            rank = (peer.sending_bytes > 0, self._availability.of(peer.queue[0].piece))
+            rank = (peer.comes_last, peer.sending_bytes > 0, self._availability.of(peer.queue[0].piece))
             if best is None or rank < best_rank:
                 best, best_rank = peer, rank
         return best

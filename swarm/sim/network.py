@@ -206,8 +206,8 @@ class Network:
         far = End(target, Endpoint(host.endpoint.host, self._next_port))
         near.far, far.far = far, near
         self._links[near] = None
-        # Planned first, and for the very instant at which a client's messages arrive (the same sum of floats):
-        # what the target says arrives behind its handshake.
+        # Planned first, and for the very instant at which a client's messages arrive (the same sum of
+        # floats): what the target says arrives behind its handshake.
         self._world.at(self._world.now + target.line.latency_s + host.line.latency_s, self._opened, near)
         target.link_opened(far, is_outgoing=False)
 

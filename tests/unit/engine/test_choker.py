@@ -12,6 +12,8 @@ from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 
 SLOTS = 4
+PIECE_LENGTH = 1 << 20
+CREDIT_BYTES = 2 * PIECE_LENGTH
 SETTINGS = EngineSettings(unchoke_slots=SLOTS)
 
 
@@ -20,7 +22,7 @@ class Room:
 
     def __init__(self, count: int, *, seed: int = 1) -> None:
         self.now = 0.0
-        self.desk = Choker(SETTINGS, random.Random(seed), self._choke, self._unchoke)
+        self.desk = Choker(SETTINGS, PIECE_LENGTH, random.Random(seed), self._choke, self._unchoke)
         self.peers = [self.peer(number) for number in range(count)]
         self.now = 1000.0
 
@@ -208,3 +210,62 @@ class TestSeeding:
             room.now += SETTINGS.choke_round_s
         assert max(turns[number] for number in idle) < 25
         assert min(turns[number] for number in range(12)) > 5
+
+
+class TestTakers:
+    """Those who take and give nothing get what nobody else wants."""
+
+    def taker(self, room: Room, number: int) -> Peer:
+        peer = room.peers[number]
+        peer.upload.add(CREDIT_BYTES + 1)
+        room.desk.weigh(peer)
+        assert peer.comes_last
+        return peer
+
+    def test_a_little_may_be_taken_before_anything_is_given(self) -> None:
+        room = Room(1)
+        room.peers[0].upload.add(CREDIT_BYTES)
+        room.desk.weigh(room.peers[0])
+        assert not room.peers[0].comes_last
+
+    def test_whoever_gives_in_the_end_is_forgiven(self) -> None:
+        room = Room(1)
+        peer = self.taker(room, 0)
+        peer.download.add(16)
+        room.desk.weigh(peer)
+        assert not peer.comes_last
+
+    def test_taker_loses_its_slot_to_one_who_waits(self) -> None:
+        room = Room(SLOTS + 1)
+        kept = room.round()
+        (waits,) = {peer.number for peer in room.peers} - set(kept)
+        taker = self.taker(room, kept[1])
+        room.desk.reconsider(room.now)
+        assert room.desk.refill_at == room.now + SETTINGS.slot_delay_s
+        room.desk.refill(room.peers, is_seeding=False, now=room.now)
+        assert taker.am_choking and not room.peers[waits].am_choking
+
+    def test_takers_keep_slots_that_nobody_else_wants(self) -> None:
+        room = Room(SLOTS + 2)
+        kept = room.round()
+        for peer in room.peers:
+            self.taker(room, peer.number)
+        room.desk.refill(room.peers, is_seeding=False, now=room.now)
+        assert [peer.number for peer in room.peers if not peer.am_choking] == kept
+
+    def test_optimistic_slot_goes_to_one_of_whom_nothing_is_known(self) -> None:
+        room = Room(SLOTS + 6)
+        room.gives(dict.fromkeys(range(SLOTS - 1), 5000))
+        newcomer = SLOTS + 5
+        for number in range(SLOTS - 1, newcomer):
+            self.taker(room, number)
+        for _ in range(5):
+            assert newcomer in room.round()
+            room.now += SETTINGS.optimistic_s + 1
+
+    def test_seed_serves_first_whom_it_has_not_known_as_takers(self) -> None:
+        room = Room(SLOTS + 3)
+        takers = {self.taker(room, number).number for number in range(3)}
+        for _ in range(3):
+            assert not takers & set(room.round(is_seeding=True))
+            room.now += SETTINGS.choke_round_s
