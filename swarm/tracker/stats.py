@@ -35,7 +35,7 @@ class StatsService(HttpService):
         super().__init__(server.clock, HttpLimits(connections=100))
         self._server = server
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Numbers(server))
+        self._registry.register(Numbers(server))
 
     def respond(self, request: Request, *, is_last: bool) -> bytes:
         path = request.url.partition(b"?")[0]
@@ -68,7 +68,7 @@ class StatsService(HttpService):
         return _PAGE.format(rows=rows)
 
 
-class _Numbers(Collector):
+class Numbers(Collector):
     """Reads the tracker's own counters whenever somebody asks, so that counting costs nothing more."""
 
     def __init__(self, server: TrackerServer) -> None:

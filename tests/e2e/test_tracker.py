@@ -9,10 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -131,6 +132,44 @@ def test_a_bad_list_is_one_line(tmp_path: Path, content: str | None, status: int
         listed.write_text(content)
     done = run("tracker", "--allow", str(listed))
     assert done.returncode == status and message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_changed_list_holds_without_a_restart(tmp_path: Path) -> None:
+    listed = tmp_path / "hashes"
+    listed.write_text("")
+    with running("--allow", str(listed)) as (_, first):
+        url = f"{first['http']}?{QUERY}1"
+        assert b"failure reason" in get(url)
+        listed.write_text("61" * 20)
+        deadline = time.monotonic() + 30
+        while b"failure reason" in get(url):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_numbers_and_orders_have_ports_of_their_own() -> None:
+    arguments = ("--stats", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--admin-token", "secret")
+    with running(*arguments) as (_, first):
+        get(f"{first['http']}?{QUERY}1")
+        assert b"swarm_tracker_torrents 1.0" in get(f"{first['stats']}metrics")
+        request = Request(f"{first['admin']}stats", headers={"Authorization": "Bearer secret"})
+        with urlopen(request, timeout=30) as response:
+            assert json.load(response)["peers"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--admin", "0.0.0.0:0", "--admin-token", "x"), "loopback"),
+        (("--admin", "127.0.0.1:0"), "--admin-token"),
+        (("--https", "127.0.0.1:0"), "--cert"),
+        (("--https", "127.0.0.1:0", "--cert", __file__), "no certificate"),
+        (("--proxy", "nonsense"), "neither an address nor a network"),
+    ],
+)
+def test_wrong_usage_is_status_2(arguments: tuple[str, ...], message: str) -> None:
+    done = run("tracker", *arguments)
+    assert done.returncode == 2 and message in done.stderr
 
 
 def test_options_come_from_the_environment_too() -> None:

@@ -17,6 +17,7 @@ from swarm.wire.tracker.http_server import (
     encode_announce,
     encode_scrape,
     parse_announce_query,
+    parse_forwarded_for,
     parse_scrape_query,
     unquoted,
 )
@@ -105,6 +106,7 @@ def test_any_query_parses_or_raises_tracker_error(raw: bytes) -> None:
     with contextlib.suppress(TrackerError):
         parse_scrape_query(raw)
     unquoted(raw)
+    assert all(len(address) in (4, 16) for address in parse_forwarded_for(raw))
 
 
 @given(st.binary(max_size=2000))

@@ -201,3 +201,30 @@ class TestFoes:
         names, answers = tracker.frontend.answer(Batch(memoryview(slots), list(map(len, datagrams)), senders))
         assert names == [senders[1], senders[2]]
         assert [answer[:4] for answer in answers] == [b"\0\0\0\1", b"\0\0\0\0"]
+
+
+class TestAdmission:
+    def test_a_passkey_comes_in_the_options(self) -> None:
+        tracker = Tracker(Admission(passkeys=[b"k3y"]))
+        for path, is_served in (
+            (b"/k3y/announce", True),
+            (b"/k3y/announce?x=y", True),
+            (b"/announce", False),
+        ):
+            raw = announce(tracker.connection()) + bytes([2, len(path)]) + path + b"\0"
+            answer = tracker.ask(raw)
+            assert answer is not None and (answer[:4] == b"\0\0\0\1") == is_served
+        assert tracker.announce() == error("this tracker does not know that passkey")
+        scraped = tracker.ask(scrape(tracker.connection(), TORRENT))
+        assert scraped is not None and scraped[:4] == b"\0\0\0\3"
+
+    def test_an_address_may_so_often_a_minute(self) -> None:
+        tracker = Tracker(Admission(per_minute=2))
+        for _ in range(2):
+            assert tracker.announce()[:4] == b"\0\0\0\1"
+        assert tracker.announce() == error("too many announces from your address")
+        assert tracker.announce(name_v4(2))[:4] == b"\0\0\0\1"
+        # Forged announces count for nobody.
+        for _ in range(5):
+            tracker.ask(announce(b"x" * 8), name_v4(3))
+        assert tracker.announce(name_v4(3))[:4] == b"\0\0\0\1"
