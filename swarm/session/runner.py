@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol, assert_never
 
 from swarm.base.bitfield import Bitfield
-from swarm.base.blocks import Geometry
+from swarm.base.blocks import BLOCK_BYTES, Geometry
 from swarm.base.bucket import Bucket
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import StorageError, SwarmError
@@ -49,6 +49,7 @@ from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
 from swarm.session.peer_link import LinkOwner, PeerLink
 from swarm.storage.disk import Disk
+from swarm.storage.faults import ContentChangedError, is_shortage
 from swarm.storage.files import ContentFiles
 from swarm.storage.pieces import Chunk, ChunkReader, PieceHashed, PieceStore
 from swarm.wire.peer.handshake import Handshake
@@ -75,6 +76,7 @@ class Runner:
     Args:
         on_verified: pieces were verified and written.
         on_complete: everything wanted is there.
+        on_lost: a piece can no longer be read.
         on_failed: the disk failed us; the torrent cannot go on.
         on_short: the disk has no room for good pieces, which are kept; None: that is a failure as well.
         seek_peers: ask the sources for more.
@@ -100,6 +102,7 @@ class Runner:
         on_complete: Callable[[], None],
         on_failed: Callable[[SwarmError], None],
         on_short: Callable[[StorageError], None] | None,
+        on_lost: Callable[[int], None],
         on_notice: OnNotice,
         seek_peers: Callable[[], None],
         is_private: bool = False,
@@ -122,6 +125,9 @@ class Runner:
         self._on_verified = on_verified
         self._on_complete = on_complete
         self._on_failed = on_failed
+        self._on_lost = on_lost
+        #: Pieces that may have been changed on disk -> what peers wait for meanwhile.
+        self._doubted: dict[int, list[SendBlocks]] = {}
         self._on_notice = on_notice
         self._seek_peers = seek_peers
         self._on_node = on_node
@@ -304,6 +310,9 @@ class Runner:
         if link is None:
             return
         piece, begin, end = command.piece, command.begin, command.begin + command.length
+        if piece in self._doubted:
+            self._doubted[piece].append(command)
+            return
         if not self._chunks.has_heads_for(piece, begin, command.length, command.block_bytes):
             done = partial(self._odd_read, link, command)
             self._chunks.get_odd(piece, begin, command.length, command.block_bytes, done)
@@ -324,21 +333,67 @@ class Runner:
         error: BaseException | None,
     ) -> None:
         if chunk is None:
-            self.link_sent(link, length, ())
-            self._unreadable(PieceUnreadable(piece, link.number, begin, length), error)
+            self._not_read(SendBlocks(link.number, piece, begin, length, BLOCK_BYTES), link, error)
             return
         link.send_blocks(self._chunks.run_of(chunk, begin, length), chunk, length)
 
     def _odd_read(
         self, link: PeerLink, command: SendBlocks, chunk: Chunk | None, error: BaseException | None
     ) -> None:
-        length = command.length
         if chunk is None:
-            self.link_sent(link, length, ())
-            lost = PieceUnreadable(command.piece, link.number, command.begin, length, command.block_bytes)
-            self._unreadable(lost, error)
+            self._not_read(command, link, error)
             return
-        link.send_blocks(chunk.memory, chunk, length)
+        link.send_blocks(chunk.memory, chunk, command.length)
+
+    def _not_read(self, command: SendBlocks, link: PeerLink, error: BaseException | None) -> None:
+        if isinstance(error, ContentChangedError) and not self.is_stopped:
+            # Whether it is still right is being found out.
+            self._chunks.forget(command.piece)
+            self._doubted.setdefault(command.piece, []).append(command)
+            return
+        if isinstance(error, StorageError) and is_shortage(error):
+            # The piece is there, only no descriptor is; this link's is the first to become free.
+            self.link_sent(link, command.length, ())
+            link.close(error.reason)
+            return
+        self._give_up(command)
+        lost = PieceUnreadable(
+            command.piece, command.peer, command.begin, command.length, command.block_bytes
+        )
+        self._unreadable(lost, error)
+
+    def _give_up(self, command: SendBlocks) -> None:
+        """These blocks will not be sent: their share of the window is free again."""
+        link = self._links.get(command.peer)
+        if link is not None:
+            self.link_sent(link, command.length, ())
+
+    def doubt(self, pieces: Iterable[int]) -> None:
+        """Serve none of these until `settle` says that they are right: their file was changed."""
+        for piece in pieces:
+            self._doubted.setdefault(piece, [])
+            self._chunks.forget(piece)
+
+    def settle(self, piece: int, *, is_good: bool) -> None:
+        """`piece` was hashed again: serve who waits for it, or offer it no longer and fetch it again."""
+        waiting = self._doubted.pop(piece, [])
+        if self.is_stopped:
+            return
+        for command in waiting:
+            if is_good:
+                self._send_blocks(command)
+                continue
+            self._give_up(command)
+            self.tell(
+                PieceUnreadable(piece, command.peer, command.begin, command.length, command.block_bytes)
+            )
+        if not is_good:
+            self.tell(PieceUnreadable(piece))
+
+    def settle_rest(self) -> None:
+        """Nothing is in doubt any more."""
+        for piece in list(self._doubted):
+            self.settle(piece, is_good=self.engine is not None and piece in self.engine.have)
 
     def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:
@@ -355,6 +410,7 @@ class Runner:
             return
         piece = lost.piece
         self._chunks.forget(piece)
+        self._on_lost(piece)
         if self.engine is not None and self.engine.have.flags[piece]:
             self._on_notice("warning", f"piece {piece} cannot be read any more and is not offered: {error}")
         self.tell(lost)

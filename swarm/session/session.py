@@ -466,6 +466,7 @@ class Session:
             on_verified=torrent.pieces_verified,
             on_complete=lambda: self._completed(torrent),
             on_failed=lambda error: self._failed(torrent, error),
+            on_lost=torrent.piece_lost,
             on_short=torrent.short_of_room if self.settings.is_waiting_for_room else None,
             on_notice=torrent.notice,
             seek_peers=lambda: self._seek_peers(torrent.info_hash),

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
@@ -18,6 +18,7 @@ from swarm.engine.picker import UNWANTED
 from swarm.engine.stats import PeerStats
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
+from swarm.session.doubts import Doubts
 from swarm.session.hold import Hold
 from swarm.session.lock import ProcessLock
 from swarm.session.progress import Notice, Progress, State
@@ -77,7 +78,10 @@ class Torrent:
             unwanted=selection.unwanted(metainfo),
             is_reading_only=is_seeding_only,
             is_allocating=is_allocating,
+            on_changed=self._file_changed,
         )
+        self._loop = asyncio.get_running_loop()
+        self._finishing: asyncio.Task[None] | None = None
         self._state: State = "checking"
         self._checked_bytes = 0
         self._checking_bytes = 0
@@ -99,6 +103,16 @@ class Torrent:
             self.notice,
             save_s=settings.resume_save_s,
             sync_s=settings.sync_s,
+        )
+        self._doubts = Doubts(
+            self.files,
+            lambda: self._have,
+            lambda index: self._layout.pieces_of(index, metainfo.geometry),
+            self._check_again,
+            lambda: self.runner,
+            on_lost=self._keeper.lost,
+            on_done=self._keeper.touch,
+            on_notice=self.notice,
         )
         self._hold = Hold(
             self.files.free_bytes,
@@ -272,6 +286,8 @@ class Torrent:
             and piece not in self._have
             and 0 < mask < geometry.full_mask(piece)
         }
+        # Whatever happens to them from here on is noticed.
+        await self._disk.run(self.files.settle_all)
         if self.is_seeding_only:
             self._keeper.start(self._have)
         else:
@@ -402,12 +418,24 @@ class Torrent:
         self._partials = {}
         assert runner.engine is not None
         if runner.engine.is_complete:
-            self.became_complete()
+            self._finished()
         else:
             self._state = "downloading"
             self._wake_readers()
 
     def became_complete(self) -> None:
+        """Every piece was verified; now look whether the files are still where they were written."""
+        if self._finishing is None or self._finishing.done():
+            self._finishing = self._loop.create_task(self._finish())
+
+    async def _finish(self) -> None:
+        for index in await self._disk.run(self.files.gone):
+            self._doubts.suspect(index)
+        await self._doubts.settled()
+        if self.runner is not None and self.runner.engine is not None and self.runner.engine.is_complete:
+            self._finished()
+
+    def _finished(self) -> None:
         self._state = "seeding"
         self._completed_at = time.monotonic()
         self._complete.set()
@@ -435,6 +463,28 @@ class Torrent:
     def _wake_readers(self) -> None:
         self._verified_came.set()
         self._verified_came = asyncio.Event()
+
+    # -- what others do to our files ------------------------------------------------------------
+
+    def _file_changed(self, index: int) -> None:
+        """In any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know
+            self._loop.call_soon_threadsafe(self._suspect, index)
+
+    def _suspect(self, index: int) -> None:
+        # While it is being checked, everything is in doubt anyway.
+        if self.runner is not None and self._state not in ("stopped", "failed"):
+            self._doubts.suspect(index)
+
+    def _check_again(self, pieces: Sequence[int]) -> asyncio.Future[Bitfield]:
+        metainfo = self.metainfo
+        return asyncio.ensure_future(
+            check_pieces(self.files, metainfo.geometry, metainfo.piece_hashes, self._disk, pieces)
+        )
+
+    def piece_lost(self, piece: int) -> None:
+        """`piece` cannot be read any more."""
+        self._keeper.lost(piece)
 
     # -- a disk without room --------------------------------------------------------------------
 
@@ -489,6 +539,10 @@ class Torrent:
     async def shut(self) -> None:
         """Stop exchanging and save what is known; the disk must have no jobs of ours any more."""
         await self._hold.stop()
+        await self._doubts.stop()
+        if self._finishing is not None:
+            self._finishing.cancel()
+            await asyncio.gather(self._finishing, return_exceptions=True)
         await self._keeper.stop()
         runner = self.runner
         if runner is not None:

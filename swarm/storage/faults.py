@@ -7,6 +7,11 @@ from pathlib import Path
 
 from swarm.base.errors import StorageError
 
+
+class ContentChangedError(StorageError):
+    """Somebody else has changed the file: what was just read may not be what was verified."""
+
+
 #: What passes when somebody makes room: worth waiting for, unlike a disk that refuses.
 _SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
 

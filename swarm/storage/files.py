@@ -10,16 +10,17 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from swarm.base.errors import StorageError
 from swarm.metainfo.files import FileRange, Layout
 from swarm.storage.descriptors import Descriptors, open_below
-from swarm.storage.faults import storage_error
+from swarm.storage.faults import ContentChangedError, storage_error
 from swarm.storage.sealed import sync_folder
 from swarm.storage.vectors import Cursor, data_regions, read_all, write_all
+from swarm.storage.watch import Watch
 
 #: Descriptors of one torrent that stay open (defaults.md: 100 files).
 OPEN_FILES_MAX = 100
@@ -35,6 +36,7 @@ class ContentFiles:
             share a piece with a selected file go to `part_path`, a sparse file laid out like the content.
         is_reading_only: content that belongs to the user, to be seeded: links in it are followed.
         is_allocating: reserve the whole length of each file when it is first written.
+        on_changed: called, in any thread, with the index of a file that somebody else has changed.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class ContentFiles:
         is_reading_only: bool = False,
         is_allocating: bool = False,
         open_max: int = OPEN_FILES_MAX,
+        on_changed: Callable[[int], None] | None = None,
     ) -> None:
         self.root = root
         self.layout = layout
@@ -55,6 +58,7 @@ class ContentFiles:
         self._is_reading_only = is_reading_only
         self._is_allocating = is_allocating
         self._descriptors = Descriptors(self._open, open_max)
+        self._watch = Watch(on_changed)
         #: Guards the set of files that were written since the last `sync`.
         self._lock = threading.Lock()
         self._allocated: set[int] = set()
@@ -112,16 +116,55 @@ class ContentFiles:
         if index in self._unwanted and not self._exists(index):
             index, offset = self.PART, content_offset
         try:
-            with self._opened(index, is_writable=is_write) as descriptor:
-                if is_write:
-                    write_all(descriptor, views, offset)
-                    self._note_dirty(index)
-                else:
-                    read_all(descriptor, views, offset)
+            if is_write:
+                self._write_to(index, views, offset)
+            else:
+                self._read_from(index, views, offset)
         except OSError as error:
             raise storage_error(error, self.path_of(index)) from None
         except EOFError as error:
             raise StorageError(str(error), path=str(self.path_of(index))) from None
+
+    def _read_from(self, index: int, views: Sequence[memoryview], offset: int) -> None:
+        generation = self._watch.generation(index)
+        with self._opened(index, is_writable=False) as descriptor:
+            read_all(descriptor, views, offset)
+            is_as_verified = self._watch.was_read(index, os.fstat(descriptor), generation)
+        if not is_as_verified:
+            raise ContentChangedError("it was changed by somebody else", path=str(self.path_of(index)))
+
+    def _write_to(self, index: int, views: Sequence[memoryview], offset: int) -> None:
+        while True:
+            with self._opened(index, is_writable=True) as descriptor:
+                status = os.fstat(descriptor)
+                if self._watch.writing(index, status):
+                    end = 0
+                    try:
+                        write_all(descriptor, views, offset)
+                        end = offset + sum(map(len, views))
+                    finally:
+                        self._watch.written(index, status, end)
+                    break
+            # Deleted, or replaced, while it was open: what we write belongs where the path leads now.
+            self._descriptors.evict(index)
+        self._note_dirty(index)
+
+    def settle(self, index: int) -> None:
+        """Take file `index` as it is now: whoever calls has verified its content, or will."""
+        self._descriptors.evict(index)
+        self._watch.settle(index, _status(self.path_of(index)))
+
+    def settle_all(self) -> None:
+        """As `settle`, for every file that is there."""
+        for index in range(len(self.layout.files)):
+            status = _status(self.path_of(index))
+            if status is not None:
+                self._watch.settle(index, status)
+
+    def gone(self) -> list[int]:
+        """The files that we have written to and that are not where they belong any more, or are cut short."""
+        indices = [index for index, file in enumerate(self.layout.files) if file.length and not file.is_pad]
+        return [index for index in indices if not self._watch.is_there(index, _status(self.path_of(index)))]
 
     def _opened(self, index: int, *, is_writable: bool) -> AbstractContextManager[int]:
         try:
@@ -367,9 +410,13 @@ class ContentFiles:
         self._descriptors.close()
 
 
-def _sign(path: Path) -> tuple[int, int]:
+def _status(path: Path) -> os.stat_result | None:
     try:
-        status = os.stat(path)
+        return os.stat(path)
     except OSError:
-        return (-1, 0)
-    return (status.st_size, status.st_mtime_ns)
+        return None
+
+
+def _sign(path: Path) -> tuple[int, int]:
+    status = _status(path)
+    return (-1, 0) if status is None else (status.st_size, status.st_mtime_ns)

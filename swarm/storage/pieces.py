@@ -137,7 +137,8 @@ class PieceStore:
 
         results = await self._disk.run(job)
         self._answer(results, [buffer for buffer, _ in kept.values()])
-        return not any(result.error is not None and is_shortage(result.error) for result in results)
+        # Not only these: what was being written meanwhile may have found no room either.
+        return not self._kept
 
     def _write(self, piece: int, buffer: memoryview) -> StorageError | None:
         try:

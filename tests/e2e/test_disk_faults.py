@@ -298,6 +298,132 @@ async def test_content_to_be_seeded_that_is_missing_is_named(tmp_path: Path) -> 
     assert not (tmp_path / "none").exists()
 
 
+async def half_of(offer: Offer, leecher: Session, port: int, folder: Path) -> Torrent:
+    """A download of which about half is here, and which goes on slowly."""
+    leecher.set_limits(up_bytes_per_s=None, down_bytes_per_s=2 * MIB)
+    torrent = await leecher.add(offer.raw, save_to=folder, peers=[("127.0.0.1", port)])
+    await until(lambda: torrent.snapshot().pieces_done >= 10)
+    return torrent
+
+
+@pytest.mark.parametrize("damage", ["deleted", "truncated", "replaced"])
+async def test_file_that_is_damaged_during_its_download_is_right_in_the_end(
+    tmp_path: Path, damage: str
+) -> None:
+    """The open descriptor would take all writes, and the download be "complete" with nothing there."""
+    offer = offer_file(tmp_path / "seed", 2 * MIB, 64 * KIB)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        await seed(seeder, offer)
+        torrent = await half_of(offer, leecher, seeder.port, tmp_path / "leech")
+        path = tmp_path / "leech/file.bin"
+        if damage == "deleted":
+            path.unlink()
+        elif damage == "truncated":
+            os.truncate(path, 5)
+        else:
+            (tmp_path / "other").write_bytes(b"other")
+            (tmp_path / "other").rename(path)
+        leecher.set_limits(up_bytes_per_s=None, down_bytes_per_s=None)
+        await within(torrent.completed())
+        assert_same(path, offer.path)
+        assert f"{path} was changed by somebody else" in notices_of(torrent)
+
+
+async def test_seeded_file_that_is_overwritten_is_never_served_wrong(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 20 * 64 * KIB, 64 * KIB)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        giving = await seed(seeder, offer)
+        with open(offer.path, "r+b") as file:  # noqa: ASYNC230  # a moment
+            file.seek(3 * 64 * KIB + 7)
+            file.write(b"somebody else's")
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", seeder.port)])
+        assert giving.runner is not None and giving.runner.engine is not None
+        have = giving.runner.engine.have
+        await until(lambda: have.count == 19 and torrent.snapshot().pieces_done == 19)
+        now = torrent.snapshot()
+        assert now.failed_pieces == 0
+        assert now.peers == 1
+        assert "1 of 20 pieces do not match any more" in notices_of(giving)
+
+
+async def test_seeded_file_that_was_only_touched_is_served_after_a_look(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 20 * 64 * KIB, 64 * KIB)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        giving = await seed(seeder, offer)
+        os.utime(offer.path)
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", seeder.port)])
+        await within(torrent.completed())
+        await until(lambda: "its content is right" in notices_of(giving))
+        assert giving.snapshot().pieces_done == 20
+    assert_same(tmp_path / "leech/file.bin", offer.path)
+
+
+async def test_complete_download_that_is_overwritten_is_fetched_again(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 20 * 64 * KIB, 64 * KIB)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as middle:
+        await seed(seeder, offer)
+        torrent = await middle.add(offer.raw, save_to=tmp_path / "middle", peers=[("127.0.0.1", seeder.port)])
+        await within(torrent.completed())
+        path = tmp_path / "middle/file.bin"
+        # A first look at it after our last write.
+        await torrent.read(0, 1)
+        path.write_bytes(bytes(20 * 64 * KIB))
+        async with open_session(settings) as leecher:
+            taking = await leecher.add(
+                offer.raw,
+                save_to=tmp_path / "leech",
+                peers=[("127.0.0.1", middle.port), ("127.0.0.1", seeder.port)],
+            )
+            await within(taking.completed())
+            assert taking.snapshot().failed_pieces == 0
+        assert_same(tmp_path / "leech/file.bin", offer.path)
+
+
+async def test_disk_that_gives_an_input_output_error_for_a_piece_offers_it_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = offer_file(tmp_path / "seed", 20 * 64 * KIB, 64 * KIB)
+    settings = settings_of(tmp_path / "state")
+    real = os.preadv
+
+    def preadv(descriptor: int, views: Sequence[memoryview], offset: int) -> int:
+        if offset == 5 * 64 * KIB:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(descriptor, views, offset)
+
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        giving = await seed(seeder, offer)
+        monkeypatch.setattr(os, "preadv", preadv)
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", seeder.port)])
+        await until(lambda: torrent.snapshot().pieces_done == 19)
+        assert giving.runner is not None and giving.runner.engine is not None
+        assert giving.runner.engine.have.count == 19
+        assert torrent.snapshot().peers == 1
+        assert "input/output error" in notices_of(giving)
+
+
+async def test_disk_that_gives_an_input_output_error_on_writing_ends_the_download_with_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = offer_file(tmp_path / "seed", 20 * 64 * KIB, 64 * KIB)
+    settings = settings_of(tmp_path / "state")
+    real = os.pwritev
+
+    def pwritev(descriptor: int, views: Sequence[memoryview], offset: int) -> int:
+        if offset == 5 * 64 * KIB:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(descriptor, views, offset)
+
+    monkeypatch.setattr(os, "pwritev", pwritev)
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        error = await failure_of(await leech(leecher, seeder, offer, tmp_path / "leech"))
+        assert str(error) == f"{tmp_path / 'leech/file.bin'}: the disk reports an input/output error"
+
+
 @pytest.mark.parametrize("damage", ["truncated", "deleted"])
 async def test_seeded_file_that_is_damaged_is_not_offered_any_more_and_nothing_crashes(
     tmp_path: Path, damage: str
