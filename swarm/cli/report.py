@@ -9,6 +9,7 @@ from typing import NoReturn
 from swarm.base.units import format_size, format_span
 from swarm.cli.output import Output, printable
 from swarm.cli.progress import Row, TransferBars, are_bars_shown
+from swarm.cli.source_report import SourceReport
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.metadata_fetch import FetchProgress, MetadataFetch
 from swarm.session.progress import Notice, Progress
@@ -36,6 +37,7 @@ class Report:
         self._fetches: list[MetadataFetch] = []
         self._said: dict[Torrent | MetadataFetch, str] = {}
         self._bars = TransferBars() if are_bars_shown(output) else None
+        self._sources = SourceReport(output, self._hide_bars)
 
     def listening(self, port: int) -> None:
         self._output.event("listening", port=port)
@@ -78,16 +80,14 @@ class Report:
         """A line that the user asked for, above the bars."""
         if self._output.is_quiet:
             return
-        if self._bars is not None:
-            self._bars.hide()
+        self._hide_bars()
         if self._is_stdout_taken:
             self._output.info(text)
         else:
             self._output.result(text)
 
     def error(self, text: str) -> None:
-        if self._bars is not None:
-            self._bars.hide()
+        self._hide_bars()
         self._output.error(text)
 
     def complete(self, torrent: Torrent) -> None:
@@ -182,17 +182,30 @@ class Report:
 
     def _say_notices(self, torrent: Torrent) -> None:
         self._say_all(torrent.name, torrent.notices())
+        self._say_sources(torrent)
 
     def _say_fetch_notices(self, fetch: MetadataFetch) -> None:
         self._say_all(fetch.name, fetch.notices())
+        self._say_sources(fetch)
+
+    def _say_sources(self, one: Torrent | MetadataFetch) -> None:
+        self._sources.say(str(one.info_hash), "" if self._is_alone else one.name, one.sources())
+
+    def _hide_bars(self) -> None:
+        if self._bars is not None:
+            self._bars.hide()
+
+    @property
+    def _is_alone(self) -> bool:
+        return len(self._torrents) + len(self._fetches) <= 1
 
     def _say_all(self, name: str, notices: list[Notice]) -> None:
-        is_alone = len(self._torrents) + len(self._fetches) <= 1
+        is_alone = self._is_alone
         for notice in notices:
             text = notice.text if is_alone else f"{name}: {notice.text}"
             is_shown = notice.level == "warning" or self._output.verbosity or not self._output.is_quiet
-            if self._bars is not None and is_shown:
-                self._bars.hide()
+            if is_shown:
+                self._hide_bars()
             if notice.level == "warning":
                 self._output.warning(text)
             elif notice.level == "info":

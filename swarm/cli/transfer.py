@@ -42,7 +42,7 @@ _OPTIONS = (
            help="A node that leads into the DHT, instead of the public ones; repeat for more."),
     option("--dht-read-only", "is_dht_read_only", is_flag=True, help="Ask the DHT, but answer nobody."),
     option("--no-pex", is_flag=True, help="Neither tell peers of others nor listen to what they tell."),
-    option("--no-lsd", is_flag=True, help="No local discovery (not built yet: always off)."),
+    option("--no-lsd", is_flag=True, help="Neither look for peers on the local network nor be found there."),
     option("--up", type=Rate(), metavar="RATE",
            help="Send at most so much a second, e.g. 500K or 4M (from 16K on), but for the local network."),
     option("--down", type=Rate(), metavar="RATE", help="Receive at most so much a second, likewise."),
@@ -97,6 +97,7 @@ class TransferOptions:
             is_dht_read_only=self.is_dht_read_only,
             dht_routers=self.dht_routers or default_dht_routers(),
             is_waiting_for_room=is_waiting_for_room,
+            is_lsd_enabled=not self.no_lsd,
         )
         engine = EngineSettings(is_exchanging=not self.no_pex)
         if self.max_peers is not None:

@@ -129,6 +129,10 @@ class Session:
             server = await loop.create_server(lambda: self._accept(), sock=listener)
             self._servers.append(server)
         self._disk = Disk(loop, self.settings.thread_count)
+        if self.settings.is_lsd_enabled:
+            from swarm.session.local_discovery import LocalDiscovery
+
+            self._sources.append(LocalDiscovery(self._rng, local_addresses=self._local_addresses))
         self.set_limits(
             up_bytes_per_s=self.settings.up_bytes_per_s, down_bytes_per_s=self.settings.down_bytes_per_s
         )
@@ -187,6 +191,7 @@ class Session:
             await self._dht.close()
         for socket in self._datagrams:
             socket.close()
+        self._sources.clear()
         self.up_throttle.close()
         self.down_throttle.close()
         if self._tracker_client is not None:

@@ -53,6 +53,8 @@ class SessionSettings:
     #: TCP connect, and the handshake after it. Who is slower than this would be a slow peer anyway.
     connect_timeout_s: float = 10.0
     handshake_timeout_s: float = 10.0
+    #: Find peers on the local network (BEP 14), and be found there.
+    is_lsd_enabled: bool = True
     #: Host names of peers that users give are looked up for so long, all together.
     names_timeout_s: float = 10.0
     #: What was written to a peer that we drop may take this long to leave.

@@ -35,6 +35,8 @@ class Commands:
             **own,
             "SWARM_STATE_DIR": str(folder / "state"),
             "SWARM_DHT_BOOTSTRAP": "",
+            # Tests of the same content that run at the same time must not meet.
+            "SWARM_NO_LSD": "1",
             "PYTHONWARNINGS": "error",
         }
         self.folder = folder

@@ -14,7 +14,7 @@ from swarm import Session, SessionSettings
 
 async def main() -> None:
     torrent_path, folder, state, port, save_s = sys.argv[1:]
-    settings = SessionSettings(state_dir=Path(state), resume_save_s=float(save_s))
+    settings = SessionSettings(state_dir=Path(state), resume_save_s=float(save_s), is_lsd_enabled=False)
     async with Session(port=0, bind="127.0.0.1", settings=settings) as session:
         torrent = await session.add(torrent_path, save_to=folder, peers=[("127.0.0.1", int(port))])
         async for progress in torrent.progress(interval_s=0.01):

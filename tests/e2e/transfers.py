@@ -71,6 +71,8 @@ def settings_of(
     """Without the DHT by default: these tests say who meets whom."""
     return SessionSettings(
         state_dir=state_dir,
+        # Tests of the same content that run at the same time must not meet.
+        is_lsd_enabled=False,
         engine=engine or EngineSettings(),
         thread_count=2,
         handshake_timeout_s=handshake_timeout_s,

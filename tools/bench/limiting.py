@@ -63,7 +63,7 @@ class Transfer:
 
     def _start(self, *arguments: str | Path) -> Process:
         command = [*COMMAND, *arguments, "--port", "0", "--json", "--no-trackers"]
-        process = Process(command, env={"SWARM_STATE_DIR": str(self._scratch / "state")})
+        process = Process(command, env={"SWARM_STATE_DIR": str(self._scratch / "state"), "SWARM_NO_LSD": "1"})
         return self._stack.enter_context(process)
 
     def run(self, direction: str, limit: int, leecher_count: int, window_s: float) -> Row:

@@ -112,7 +112,9 @@ class Run:
                 self._node,
             ]
         state = self._scratch / f"state of {role}"
-        return self._stack.enter_context(Process(command, env={"SWARM_STATE_DIR": str(state)}))
+        return self._stack.enter_context(
+            Process(command, env={"SWARM_STATE_DIR": str(state), "SWARM_NO_LSD": "1"})
+        )
 
 
 def _seconds_to(process: Process, event: str) -> float:

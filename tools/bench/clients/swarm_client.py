@@ -84,7 +84,9 @@ class Swarm(Client):
         limits = [] if self.up_bytes_per_s is None else ["--up", str(self.up_bytes_per_s)]
         command = [*COMMAND, *arguments, "--port", "0", "--json", *limits, *dialled]
         # What another process knew of the same torrent is not for this one; nobody outside is asked.
-        process = Process(command, env={"SWARM_STATE_DIR": str(scratch), "SWARM_DHT_BOOTSTRAP": ""})
+        process = Process(
+            command, env={"SWARM_STATE_DIR": str(scratch), "SWARM_DHT_BOOTSTRAP": "", "SWARM_NO_LSD": "1"}
+        )
         try:
             return SwarmPeer(process, is_seed=is_seed)
         except BaseException:

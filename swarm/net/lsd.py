@@ -1,0 +1,193 @@
+"""The sockets of local discovery: in BEP 14's multicast groups on every interface."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from swarm.base.endpoint import normalized
+from swarm.wire.lsd import DATAGRAM_MAX_BYTES, GROUP_V4, GROUP_V6
+
+#: Interfaces that are joined, of each family; machines with containers may have hundreds.
+INTERFACES_MAX = 32
+#: Routers that datagrams may pass. BEP 14: the groups reach further than one network, so more than 1.
+HOPS_MAX = 32
+_LOOPBACK = ("lo", "lo0")
+#: Datagrams read before others get their turn.
+_BATCH_MAX = 64
+
+
+class _Interface(NamedTuple):
+    """By its number; for IPv4 its address will do where the number is 0."""
+
+    number: int
+    address: str = "0.0.0.0"
+
+
+#: Gets a datagram and the numeric address that it came from.
+OnDatagram = Callable[[bytes, str], None]
+
+
+class LocalMulticast:
+    """Sends to and hears the local network, over IPv4 and IPv6 as far as there are.
+
+    Args:
+        local_addresses: is IPv6? -> the address of the only interface to be used; empty for all.
+        port: that of the groups.
+
+    Raises:
+        OSError: there is no multicast here at all.
+    """
+
+    def __init__(
+        self,
+        on_datagram: OnDatagram,
+        *,
+        local_addresses: Mapping[bool, str] | None = None,
+        port: int = GROUP_V4.port,
+    ) -> None:
+        self._on_datagram = on_datagram
+        self._local_addresses = dict(local_addresses or {})
+        self._port = port
+        self._loop = asyncio.get_running_loop()
+        self._sockets: dict[bool, socket.socket] = {}
+        self._joined: dict[bool, set[_Interface]] = {False: set(), True: set()}
+        failure = OSError(errno.ENODEV, "no interface takes part in multicast")
+        for is_v6 in (False, True):
+            if self._local_addresses and is_v6 not in self._local_addresses:
+                continue
+            try:
+                opened = _open(is_v6=is_v6, port=port)
+            except OSError as error:
+                failure = error
+                continue
+            self._sockets[is_v6] = opened
+            if not self._join(is_v6=is_v6):
+                opened.close()
+                del self._sockets[is_v6]
+                continue
+            self._loop.add_reader(opened, self._readable, opened)
+        if not self._sockets:
+            raise failure
+
+    def send(self, of_family: Callable[[bool], bytes]) -> int:
+        """Send one datagram on each interface; `of_family` gives it, asked whether it is for IPv6.
+
+        Returns:
+            how many were sent: an interface without an address of a family takes none of it.
+        """
+        count = 0
+        for is_v6, opened in self._sockets.items():
+            # Interfaces come and go while we run.
+            for interface in self._join(is_v6=is_v6):
+                # One that is down must not keep the others from hearing of us.
+                with contextlib.suppress(OSError):
+                    _choose_interface(opened, interface, is_v6=is_v6)
+                    host = (GROUP_V6 if is_v6 else GROUP_V4).host
+                    opened.sendto(of_family(is_v6), (host, self._port))
+                    count += 1
+        return count
+
+    def close(self) -> None:
+        for opened in self._sockets.values():
+            self._loop.remove_reader(opened)
+            opened.close()
+        self._sockets.clear()
+
+    def _join(self, *, is_v6: bool) -> list[_Interface]:
+        """Be in the group on all interfaces; those on which we are."""
+        wanted = self._interfaces(is_v6=is_v6)[:INTERFACES_MAX]
+        joined = self._joined[is_v6]
+        joined.intersection_update(wanted)
+        for interface in wanted:
+            if interface not in joined and _join_group(self._sockets[is_v6], interface, is_v6=is_v6):
+                joined.add(interface)
+        return [interface for interface in wanted if interface in joined]
+
+    def _interfaces(self, *, is_v6: bool) -> list[_Interface]:
+        local = self._local_addresses.get(is_v6)
+        if local is None:
+            # Left to itself, the kernel would send on the loopback interface from another one's address.
+            return [
+                _Interface(number, "127.0.0.1" if name in _LOOPBACK and not is_v6 else "0.0.0.0")
+                for number, name in socket.if_nameindex()
+            ]
+        if not is_v6:
+            return [_Interface(0, local)]
+        return [_Interface(index) for index in _indices_of(local)]
+
+    def _readable(self, opened: socket.socket) -> None:
+        for _ in range(_BATCH_MAX):
+            try:
+                # A byte more than is allowed, so that longer ones are seen to be longer.
+                raw, address = opened.recvfrom(DATAGRAM_MAX_BYTES + 1)
+            except OSError:
+                return
+            self._on_datagram(raw, normalized(str(address[0])))
+
+
+def _open(*, is_v6: bool, port: int) -> socket.socket:
+    opened = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        opened.setblocking(False)
+        # Every client on this machine listens on the same port, and all of them hear a multicast.
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_v6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOPS_MAX)
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 1)
+        else:
+            opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, HOPS_MAX)
+            opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+        # Bound to the group, it hears nothing else.
+        opened.bind((GROUP_V6.host if is_v6 else GROUP_V4.host, port))
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def _membership(interface: _Interface, *, is_v6: bool) -> bytes:
+    """struct ipv6_mreq, or struct ip_mreqn."""
+    if is_v6:
+        return struct.pack("@16sI", socket.inet_pton(socket.AF_INET6, GROUP_V6.host), interface.number)
+    address = socket.inet_aton(interface.address)
+    return struct.pack("@4s4si", socket.inet_aton(GROUP_V4.host), address, interface.number)
+
+
+def _join_group(opened: socket.socket, interface: _Interface, *, is_v6: bool) -> bool:
+    try:
+        if is_v6:
+            level, option = socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP
+        else:
+            level, option = socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP
+        opened.setsockopt(level, option, _membership(interface, is_v6=is_v6))
+    except OSError as error:
+        # It went away and came back, and the kernel has kept us in.
+        return error.errno == errno.EADDRINUSE
+    return True
+
+
+def _choose_interface(opened: socket.socket, interface: _Interface, *, is_v6: bool) -> None:
+    if is_v6:
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, interface.number)
+    else:
+        chosen = _membership(interface, is_v6=False)
+        opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, chosen)
+
+
+def _indices_of(address: str) -> list[int]:
+    """The interfaces that have this IPv6 address, as Linux lists them; elsewhere none."""
+    try:
+        with open("/proc/net/if_inet6") as table:
+            rows = [line.split() for line in table]
+    except OSError:
+        return []
+    wanted = ipaddress.IPv6Address(address).packed.hex()
+    return [int(row[1], 16) for row in rows if row[0] == wanted]
