@@ -332,7 +332,7 @@ def _single_file(metainfo: Metainfo, chosen: list[int] | None) -> tuple[int, int
 async def _warn_lonely(torrent: Torrent) -> None:
     """Say that nothing may ever come, unless everything is here already."""
     async for now in torrent.progress():
-        if now.state == "downloading" and not torrent.sources():
+        if now.state == "downloading":
             torrent.notice("warning", LONELY)
         if now.state != "checking":
             break
