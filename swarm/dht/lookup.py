@@ -163,15 +163,20 @@ class Lookup:
     def is_over(self) -> bool:
         """Nobody is left to be asked, and nobody to be waited for.
 
-        Those that are slow are waited for only as long as too few have answered.
+        Those that are slow are waited for if they are nearer than the K that have answered.
         """
         if self._waiting_count:
             return False
         if self.query_count < self._settings.lookup_queries_max and self._best_fresh() is not None:
             return False
-        return len(self.closest()) >= self._settings.closest_count or not any(
-            candidate.state is State.SLOW for candidate in self._candidates
-        )
+        near_count = 0
+        for candidate in self._candidates:
+            if candidate.state is State.SLOW and candidate.is_fit:
+                return False
+            near_count += candidate.state is State.ANSWERED and candidate.is_fit
+            if near_count >= self._settings.closest_count:
+                break
+        return True
 
     def answered(self, candidate: Candidate, node_id: bytes) -> None:
         """It has answered, and calls itself `node_id`; that is its place from now on."""

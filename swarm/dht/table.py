@@ -210,7 +210,9 @@ class RoutingTable:
     def asked_for(self, target: bytes, now: float) -> None:
         """A lookup for `target` begins: its range needs no refresh."""
         depth = _ID_BITS - (int.from_bytes(target, "big") ^ self._number).bit_length()
-        self._asked_at[min(depth, self._range_count - 1)] = now
+        # What is asked before we know anybody teaches us nothing of any range.
+        if len(self) and depth < self._range_count:
+            self._asked_at[depth] = now
 
     def renamed(self, own_id: bytes) -> None:
         """Sort all nodes anew around another id of ours."""
