@@ -194,12 +194,12 @@ class MetadataFetch:
         """Note something for the user."""
         self._notices.append(Notice(level, text))
 
-    def start(self, work: Awaitable[None]) -> None:
+    def start(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work`, which finds peers; a failure of it fails the fetch."""
 
         async def run() -> None:
             try:
-                await work
+                await work()
             except SwarmError as error:
                 self.failed(error)
             except Exception as error:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -340,7 +341,7 @@ class Session:
             save=lambda info: metadata_cache.save(self.settings.state_dir, info_hash, info),
             on_close=self._close_fetch,
         )
-        fetch.start(self._fetch(fetch, list(peers), list(trackers), use_trackers))
+        fetch.start(partial(self._fetch, fetch, list(peers), list(trackers), use_trackers))
         return fetch
 
     async def _fetch(

@@ -82,6 +82,6 @@ class Aria2(Client):
             # Its arguments on our pipe: nothing else says that the download is complete.
             "--on-bt-download-complete=/bin/echo",
             f"--stop-with-process={os.getpid()}",
-            torrent.path,
+            torrent.path if is_seed else torrent.source,
         ]
         return Aria2Peer(Process(command), port, rpc_port, is_seed=is_seed)

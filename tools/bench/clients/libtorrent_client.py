@@ -66,7 +66,7 @@ class Libtorrent(Client):
             sys.executable,
             _SCRIPT,
             role,
-            torrent.path,
+            torrent.source if role == "leech" else torrent.path,
             folder,
             *limits,
             *dialled,

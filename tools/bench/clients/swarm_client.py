@@ -74,7 +74,7 @@ class Swarm(Client):
     def leech(self, torrent: Torrent, folder: Path, scratch: Path, peers: Sequence[Endpoint] = ()) -> Peer:
         # It goes on seeding until stopped, as the other clients do: a swarm needs it, and its CPU
         # and memory can still be read after it has completed.
-        command: list[str | Path] = ["leech", torrent.path, "--output", folder, "--seed-time", "3600"]
+        command: list[str | Path] = ["leech", torrent.source, "--output", folder, "--seed-time", "3600"]
         return self._start(command, scratch, peers, is_seed=False)
 
     def _start(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 _CHUNK_BYTES = 1 << 20
 
@@ -20,6 +21,7 @@ class Torrent:
         content: the file or folder; its name is the torrent's name.
         infohash: SHA-1 of the info dictionary.
         piece_hashes: 20 bytes a piece, end to end.
+        link: a magnet link that leechers get instead of the .torrent; "" where they get that.
     """
 
     path: Path
@@ -28,6 +30,17 @@ class Torrent:
     total_bytes: int
     piece_length: int
     piece_hashes: bytes
+    link: str = ""
+
+    @property
+    def source(self) -> str:
+        """What a leecher is given: the magnet link where there is one, else the .torrent."""
+        return self.link or str(self.path)
+
+    def by_magnet(self, announce: str | None = None) -> Torrent:
+        """The same torrent, of which leechers get only a magnet link, with one tracker or none."""
+        tracker = "" if announce is None else f"&tr={quote(announce, safe='')}"
+        return replace(self, link=f"magnet:?xt=urn:btih:{self.infohash.hex()}{tracker}")
 
 
 def bencode(value: object) -> bytes:

@@ -50,8 +50,11 @@ class TransmissionPeer(Peer):
         raise self.process.failure(f"{method}: no session id accepted")
 
     def add(self, torrent: Torrent, folder: Path) -> None:
-        metainfo = base64.b64encode(torrent.path.read_bytes()).decode()
-        self.call("torrent-add", metainfo=metainfo, **{"download-dir": str(folder)})
+        if torrent.link:
+            what = {"filename": torrent.link}
+        else:
+            what = {"metainfo": base64.b64encode(torrent.path.read_bytes()).decode()}
+        self.call("torrent-add", **what, **{"download-dir": str(folder)})
 
     def _wait(self, is_it: Callable[[dict[str, Any]], bool], timeout_s: float, what: str) -> float:
         deadline = time.monotonic() + timeout_s

@@ -44,7 +44,7 @@ class Webtorrent(Client):
             "node",
             NPM / "webtorrent_peer.mjs",
             role,
-            torrent.path,
+            torrent.source if role == "leech" else torrent.path,
             folder,
             *dialled,
         ]
