@@ -281,3 +281,15 @@ def test_datagrams_of_another_family_or_from_port_0_are_dropped() -> None:
     for source in (Endpoint("2001:db8::1", 1), Endpoint("1.2.3.4", 0), Endpoint("no address", 1)):
         assert asked.received(question, source, 1.0) == []
     assert asked.received(memoryview(question), ASKER, 1.0)
+
+
+def test_longest_answer_stays_within_the_datagram() -> None:
+    asked = with_nodes(node(is_v6=True), 20)
+    for number in range(100):
+        announce(asked, Endpoint(f"2001:db8:1:{number:x}::1", 5000))
+    source = Endpoint("2001:db8:1:1::1", 65535)
+    for is_scrape in (False, True):
+        body = krpc.GetPeers(HASH, is_scrape=is_scrape)
+        question = krpc.encode_query(Query(b"t" * krpc.TRANSACTION_BYTES_MAX, THEIR_ID, body, True))
+        (answer,) = sent_to(asked.received(question, source, 3.0), source)
+        assert 950 <= len(answer) <= krpc.ANSWER_BYTES_MAX
