@@ -97,6 +97,8 @@ class Rules:
     ) -> None:
         self.settings = settings or TrackerSettings()
         self._store = store
+        #: What every answer says.
+        self.min_interval_s = max(1, round(min(self.settings.min_interval_s, self.settings.interval_s)))
         self._want_max = self.settings.num_want_max
         self.admission = admission or Admission()
         self.warning = b""
@@ -170,11 +172,6 @@ class Rules:
     def expire(self, now: float) -> int:
         """Forget some of those that are overdue; to be called several times a second."""
         return self._store.expire(now)
-
-    @property
-    def min_interval_s(self) -> int:
-        settings = self.settings
-        return max(1, round(min(settings.min_interval_s, settings.interval_s)))
 
     def _draw_intervals(self, rng: Randomness) -> Iterator[int]:
         settings = self.settings

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from swarm.base.endpoint import decode_compact_v4, decode_compact_v6, encode_compact
 from swarm.base.errors import TrackerError
-from swarm.tracker.announce import Announce, Answer, Rules
+from swarm.tracker.announce import Rules
 from swarm.tracker.http_connection import HttpLimits, HttpService, Request, response
 from swarm.wire.tracker.http_server import (
     AnnounceQuery,
@@ -78,30 +78,31 @@ class HttpFrontend(HttpService):
             address = request.address
             if self._proxies and self._is_proxy(address):
                 address = self._behind_proxy(read, request)
-            self._rules.admit(passkey, address, self.clock())
-            answer = self._rules.announce(
-                Announce(
-                    read.info_hash,
-                    address + read.port.to_bytes(2, "big"),
-                    read.peer_id,
-                    read.left_bytes,
-                    read.event,
-                    read.num_want,
-                ),
-                self.clock(),
+            now = self.clock()
+            if self._rules.admission.is_strict:
+                self._rules.admit(passkey, address, now)
+            interval_s, seeds, leechers, near, far = self._rules.visit(
+                read.info_hash,
+                address + read.port.to_bytes(2, "big"),
+                read.peer_id,
+                read.left_bytes,
+                read.event,
+                read.num_want,
+                int(now),
             )
         except TrackerError as error:
             self.failure_count += 1
             return encode_failure(error)
+        v4, v6 = (near, far) if len(address) == 4 else (far, near)
         if not read.is_compact:
-            return self._dictionaries(read, answer)
+            return self._dictionaries(read, interval_s, seeds, leechers, v4, v6)
         return encode_announce(
-            interval_s=answer.interval_s,
-            min_interval_s=answer.min_interval_s,
-            seeds=answer.seeds,
-            leechers=answer.leechers,
-            compact_v4=answer.v4,
-            compact_v6=answer.v6,
+            interval_s=interval_s,
+            min_interval_s=self._rules.min_interval_s,
+            seeds=seeds,
+            leechers=leechers,
+            compact_v4=v4,
+            compact_v6=v6,
             external_ip=address,
             warning=self._rules.warning,
         )
@@ -117,16 +118,18 @@ class HttpFrontend(HttpService):
                 return address
         return read.address or request.address
 
-    def _dictionaries(self, read: AnnounceQuery, answer: Answer) -> bytes:
-        endpoints = decode_compact_v4(answer.v4) + decode_compact_v6(answer.v6)
+    def _dictionaries(
+        self, read: AnnounceQuery, interval_s: int, seeds: int, leechers: int, v4: bytes, v6: bytes
+    ) -> bytes:
+        endpoints = decode_compact_v4(v4) + decode_compact_v6(v6)
         ids: list[bytes | None] = [None] * len(endpoints)
         if read.wants_peer_ids:
             ids = self._rules.peer_ids(read.info_hash, [encode_compact(one) for one in endpoints])
         return encode_announce_dictionaries(
-            interval_s=answer.interval_s,
-            min_interval_s=answer.min_interval_s,
-            seeds=answer.seeds,
-            leechers=answer.leechers,
+            interval_s=interval_s,
+            min_interval_s=self._rules.min_interval_s,
+            seeds=seeds,
+            leechers=leechers,
             peers=list(zip(endpoints, ids, strict=True)),
         )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from urllib.parse import unquote_to_bytes
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,6 +109,20 @@ def test_any_query_parses_or_raises_tracker_error(raw: bytes) -> None:
         parse_scrape_query(raw)
     unquoted(raw)
     assert all(len(address) in (4, 16) for address in parse_forwarded_for(raw))
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"%", b"=", b"%4", b"%41", b"%fF", b"%%", b"a", b"+", b"_", b"\n", b"\r", b" ", b"\0"]
+        )
+        | st.binary(max_size=3),
+        max_size=20,
+    ).map(b"".join)
+)
+def test_percent_coding_is_undone_as_the_standard_library_does(raw: bytes) -> None:
+    is_coded = re.fullmatch(rb"(?:[^%]|%[0-9a-fA-F]{2})*", raw, re.DOTALL) is not None
+    assert unquoted(raw) == (unquote_to_bytes(raw) if is_coded else None)
 
 
 @given(st.binary(max_size=2000))

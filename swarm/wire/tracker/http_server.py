@@ -5,6 +5,7 @@ Sources: BEP 3, 7 (`peers6`), 23 (compact), 24 (external ip), 31 (`retry in`), 4
 
 from __future__ import annotations
 
+import binascii
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -178,11 +179,17 @@ def unquoted(value: bytes) -> bytes | None:
     """Undo percent-coding ('+' stays: these are bytes, not a form); None if it is not such."""
     if b"%" not in value:
         return value
-    head, *parts = value.split(b"%")
-    try:
-        return head + b"".join([_ESCAPES[part[:2]] + part[2:] for part in parts])
-    except KeyError:
-        return None
+    if b"=" in value or b"\r" in value or b"\n" in value:
+        # Signs that mean something in quoted-printable, and that no client leaves as they are.
+        head, *parts = value.split(b"%")
+        try:
+            return head + b"".join([_ESCAPES[part[:2]] + part[2:] for part in parts])
+        except KeyError:
+            return None
+    # Percent-coding is quoted-printable with another sign, and that the standard library has in C. Each
+    # escape makes three bytes one; one that is none would leave them, so the length tells.
+    raw = binascii.a2b_qp(value.replace(b"%", b"="))
+    return raw if len(raw) == len(value) - 2 * value.count(b"%") else None
 
 
 # Our answers: what goes out.
