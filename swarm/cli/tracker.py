@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import gc
 import ipaddress
+import os
+import secrets
 import signal
 import socket
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,11 @@ _FILE: Any = click.Path(dir_okay=False, path_type=Path)
 @option("--key", type=_FILE, metavar="FILE", help="Its key.  [default: in the same file]")
 @option("--proxy", "proxies", multiple=True, metavar="NETWORK",
         help="Believe this proxy's X-Forwarded-For. May be repeated.")  # fmt: skip
+@option("--store", default="memory", show_default=True, metavar="memory|redis://HOST:PORT/N",
+        help="Where swarms are kept; trackers with one Redis share them.")  # fmt: skip
+@option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
+        help="Processes that share the ports, one a core. More than one need a Redis: with a store in memory "
+        "each would know its part of the peers only.")  # fmt: skip
 @option("--interval", type=click.IntRange(1, 86_400), default=900, show_default=True, metavar="SECONDS",
         help="How often peers should announce.")  # fmt: skip
 @option("--allow", type=_FILE, metavar="FILE",
@@ -59,22 +66,83 @@ _FILE: Any = click.Path(dir_okay=False, path_type=Path)
 @option("--json", "is_json", is_flag=True, help="Print JSON lines.")
 @option("--quiet", "is_quiet", is_flag=True, help="Print nothing but warnings and errors.")
 @click.option("-v", "--verbose", "verbosity", count=True, help="Also print a summary every 30 seconds.")
-def command(is_json: bool, is_quiet: bool, verbosity: int, **chosen: Any) -> None:
+def command(is_json: bool, is_quiet: bool, verbosity: int, workers: int, **chosen: Any) -> None:
     """Run a tracker: it lists the members of each swarm, so that they find each other.
 
     Put the announce URL that it prints into torrents, e.g. with mktorrent -a. One process uses one core;
-    it keeps swarms in its own memory.
+    it keeps swarms in its own memory, or shares them with others through a Redis.
     """
     output = Output(is_json=is_json, is_quiet=is_quiet, verbosity=verbosity)
-    server, lists = _server(**chosen)
-    # A full collection over millions of swarms would stop everybody for a second; what an announce leaves
-    # behind is young, and nothing of ours stays in circles.
-    gc.set_threshold(10_000, 20, 1_000_000)
-    ended_by = _run(_serve(server, lists, chosen["listen"][0], output))
+    if workers > 1:
+        _check_workers(**chosen)
+    ended_by = _in_workers(
+        workers, lambda number, secret, parent: _work(output, chosen, number, secret, parent)
+    )
     if ended_by == signal.SIGINT:
         from swarm.cli.main import EXIT_INTERRUPTED, ExitWith
 
         raise ExitWith(EXIT_INTERRUPTED)
+
+
+def _check_workers(
+    store: str, listen: tuple[str, int], udp: tuple[str, int] | None, state: Path | None, **_: Any
+) -> None:
+    if store == "memory":
+        raise click.UsageError("--workers needs --store redis://..., which they share")
+    if not listen[1] or (udp is not None and not udp[1]):
+        raise click.UsageError("--workers share ports, so these must be named; 0 is none")
+    if state is not None:
+        raise click.UsageError("--state is for a store in memory; Redis keeps its own")
+
+
+def _in_workers(
+    count: int, work: Callable[[int, bytes | None, int | None], signal.Signals]
+) -> signal.Signals:
+    """Run `work` here and in `count - 1` more processes, which end with this one however it ends.
+
+    Args:
+        work: gets its number, the secret that all share, and a descriptor that is at its end when the
+            first process is gone.
+    """
+    if count == 1:
+        return work(0, None, None)
+    secret = secrets.token_bytes(32)
+    reading, writing = os.pipe()
+    children = []
+    for number in range(1, count):
+        # Nothing runs here yet, no loop and no thread, so a fork is safe and the cheapest.
+        if (child := os.fork()) == 0:
+            os.close(writing)
+            status = 1
+            try:
+                work(number, secret, reading)
+                status = 0
+            except SwarmError as error:
+                click.echo(f"error: worker {number}: {error}", err=True)
+            finally:
+                os._exit(status)
+        children.append(child)
+    os.close(reading)
+    try:
+        return work(0, secret, None)
+    finally:
+        os.close(writing)
+        for child in children:
+            os.waitpid(child, 0)
+
+
+def _work(
+    output: Output, chosen: dict[str, Any], number: int, secret: bytes | None, parent: int | None
+) -> signal.Signals:
+    if number:
+        # One of them is enough for people and machines to look at.
+        chosen = {**chosen, "stats": None, "admin": None}
+        output = Output(is_json=False, is_quiet=True, verbosity=0)
+    server, lists = _server(**chosen, secret=secret)
+    # A full collection over millions of swarms would stop everybody for a second; what an announce leaves
+    # behind is young, and nothing of ours stays in circles.
+    gc.set_threshold(10_000, 20, 1_000_000)
+    return _run(_serve(server, lists, chosen["listen"][0], output, parent))
 
 
 def _server(
@@ -93,6 +161,8 @@ def _server(
     admin: tuple[str, int] | None,
     admin_token: str | None,
     state: Path | None,
+    store: str,
+    secret: bytes | None = None,
 ) -> tuple[Any, Any]:
     """The server that the options describe, and the lists to be read again."""
     from swarm.tracker.admin import AdminService
@@ -123,6 +193,9 @@ def _server(
         settings=TrackerSettings(interval_s=interval),
         admission=admission,
         services=services,
+        redis_url=None if store == "memory" else store,
+        is_shared=secret is not None,
+        secret=secret,
         state=state,
     )
     return server, lists
@@ -158,7 +231,9 @@ def _run(main: Coroutine[Any, Any, signal.Signals]) -> signal.Signals:
         return runner.run(main)
 
 
-async def _serve(server: Any, lists: Any, host: str, output: Output) -> signal.Signals:
+async def _serve(
+    server: Any, lists: Any, host: str, output: Output, parent: int | None = None
+) -> signal.Signals:
     """Serve until a signal asks to end; returns which."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[signal.Signals] = loop.create_future()
@@ -169,6 +244,8 @@ async def _serve(server: Any, lists: Any, host: str, output: Output) -> signal.S
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end, number)
+    if parent is not None:
+        loop.add_reader(parent, end, signal.SIGTERM)
     async with server:
         _say_where(server, host, output)
         tasks = [asyncio.create_task(_read_again(lists, output))]

@@ -431,7 +431,8 @@ class MemoryStore:
     def keep(self, now: float) -> Iterator[Kept]:
         """Everything, a swarm at a time, to be restored by another process."""
         for shard in self._shards:
-            for info_hash, swarm in shard.items():
+            # Copies of a shard: somebody may announce between two swarms.
+            for info_hash, swarm in list(shard.items()):
                 rows = [
                     (row.width, row.seed_count, bytes(row.addresses), bytes(row.peer_ids),
                      array("I", [max(0, int(now) - seen) for seen in row.seen_at]))

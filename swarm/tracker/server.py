@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from swarm.base.errors import TrackerError
 from swarm.tracker.admission import Admission
@@ -24,6 +25,9 @@ from swarm.tracker.http_frontend import HttpFrontend, Network
 from swarm.tracker.memory_store import MemoryStore
 from swarm.tracker.snapshot import load, save
 from swarm.tracker.udp_frontend import UdpEndpoint, UdpFrontend
+
+if TYPE_CHECKING:
+    from swarm.tracker.redis_store import RedisStore
 
 #: Where the whole world looks for a tracker (opentracker's and bittorrent-tracker's default too).
 DEFAULT_PORT = 6969
@@ -47,6 +51,9 @@ class TrackerServer:
         https: where to listen with `tls` as well.
         proxies: networks whose word on clients' addresses is believed.
         services: more to listen for: where, the option that said so, and who answers.
+        redis_url: swarms are shared through this Redis; without, they are in this process alone.
+        is_shared: other processes listen on the same ports, each getting a part of what comes.
+        secret: of connection ids, the same for those who share a port.
         state: a file that keeps what is known between two runs; written on leaving.
         clock: monotonic seconds.
 
@@ -66,6 +73,9 @@ class TrackerServer:
         proxies: Sequence[Network] = (),
         admission: Admission | None = None,
         services: Sequence[tuple[tuple[str, int], str, Callable[[TrackerServer], HttpService]]] = (),
+        redis_url: str | None = None,
+        is_shared: bool = False,
+        secret: bytes | None = None,
         state: Path | None = None,
         settings: TrackerSettings | None = None,
         limits: HttpLimits | None = None,
@@ -74,10 +84,22 @@ class TrackerServer:
     ) -> None:
         self.settings = settings or TrackerSettings()
         rng = rng or random.Random()
-        self.store = MemoryStore(self.settings.peer_life_s, rng)
+        local = MemoryStore(self.settings.peer_life_s, rng)
+        self.store: MemoryStore | RedisStore = local
+        self._shared: RedisStore | None = None
+        if redis_url is not None:
+            # Loaded where it is needed: the library takes a while.
+            from swarm.tracker.redis_store import RedisStore
+
+            offset_s = time.time() - clock()
+            self.store = self._shared = RedisStore(
+                redis_url, self.settings.peer_life_s, rng, local=local, offset_s=offset_s
+            )
+        self._local = local
+        self._is_shared = is_shared
         self.rules = Rules(self.store, rng, self.settings, admission)
         self.frontend = HttpFrontend(self.rules, clock, limits, proxies)
-        self.udp = UdpFrontend(self.rules, clock, ConnectionIds(secrets.token_bytes(32)))
+        self.udp = UdpFrontend(self.rules, clock, ConnectionIds(secret or secrets.token_bytes(32)))
         self._host = host
         self._port = port
         self.clock = clock
@@ -147,7 +169,7 @@ class TrackerServer:
 
     async def __aenter__(self) -> TrackerServer:
         if self._state is not None:
-            await asyncio.to_thread(load, self.store, self._state, self.clock(), time.time())
+            await asyncio.to_thread(load, self._local, self._state, self.clock(), time.time())
         await self._or_why_not(self._listen(), (self._host, self._port), "--http")
         if self._https_at is not None:
             await self._or_why_not(self._listen_tls(self._https_at), self._https_at, "--https")
@@ -162,8 +184,10 @@ class TrackerServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._close()
+        if self._shared is not None:
+            self._shared.close()
         if self._state is not None:
-            await asyncio.to_thread(save, self.store, self._state, self.clock(), time.time())
+            await asyncio.to_thread(save, self._local, self._state, self.clock(), time.time())
 
     async def _or_why_not(self, listening: Awaitable[None], at: tuple[str, int], option: str) -> None:
         try:
@@ -174,7 +198,12 @@ class TrackerServer:
 
     async def _listen_tls(self, at: tuple[str, int]) -> None:
         server = await asyncio.get_running_loop().create_server(
-            self.frontend, *at, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_S
+            self.frontend,
+            *at,
+            backlog=BACKLOG,
+            ssl=self._tls,
+            ssl_handshake_timeout=HANDSHAKE_S,
+            reuse_port=self._is_shared or None,
         )
         self._other_servers.append(server)
         self.https_url = _url("https", server, "announce")
@@ -186,14 +215,18 @@ class TrackerServer:
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(self.frontend, self._host, self._port, backlog=BACKLOG)
+        server = await loop.create_server(
+            self.frontend, self._host, self._port, backlog=BACKLOG, reuse_port=self._is_shared or None
+        )
         self._servers.append(server)
         self._port = server.sockets[0].getsockname()[1]
         if self._host == "0.0.0.0" and socket.has_ipv6:
             # A machine without IPv6, or with a dual-stack listener on that port, is served by IPv4 alone.
             with contextlib.suppress(OSError):
                 self._servers.append(
-                    await loop.create_server(self.frontend, "::", self._port, backlog=BACKLOG)
+                    await loop.create_server(
+                        self.frontend, "::", self._port, backlog=BACKLOG, reuse_port=self._is_shared or None
+                    )
                 )
 
     async def _listen_udp(self, host: str, port: int) -> None:
@@ -204,7 +237,7 @@ class TrackerServer:
         ports = [port] if port else [self._port, 0]
         for number, wanted in enumerate(ports, 1):
             try:
-                first = bind(str(address[0]), wanted, family)
+                first = bind(str(address[0]), wanted, family, is_shared=self._is_shared)
                 break
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or number == len(ports):
@@ -212,7 +245,7 @@ class TrackerServer:
         self._udp_endpoints.append(UdpEndpoint(self.udp, first))
         if host == "0.0.0.0" and socket.has_ipv6:
             with contextlib.suppress(OSError):
-                second = bind("::", self._udp_endpoints[0].port, socket.AF_INET6)
+                second = bind("::", self._udp_endpoints[0].port, socket.AF_INET6, is_shared=self._is_shared)
                 self._udp_endpoints.append(UdpEndpoint(self.udp, second))
 
     async def _beats(self) -> None:
@@ -226,6 +259,8 @@ class TrackerServer:
             for service, _ in [(self.frontend, ""), *self.services]:
                 service.sweep()
             self.rules.expire(self.clock())
+            if self._shared is not None:
+                self.rules.warning = self._shared.warning
 
     async def _close(self) -> None:
         if self._beat is not None:

@@ -1,0 +1,131 @@
+"""Two tracker processes, and one of two workers, on one real redis-server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from swarm.wire.tracker.announce import AnnounceResponse
+from swarm.wire.tracker.http import decode_announce
+
+QUERY = "info_hash=" + "a" * 20 + "&peer_id=" + "b" * 20 + "&left=0&port="
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("redis-server") is None and "CI" not in os.environ, reason="redis-server is not installed"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def redis_server(folder: Path) -> Iterator[str]:
+    port = free_port()
+    process = subprocess.Popen(
+        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def running(store: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    command = "from swarm.cli.main import main; main()"
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, "tracker", "--http", f"127.0.0.1:{port}", "--json", "--store", store,
+         *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        yield process, json.loads(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+        process.stdout.close()
+
+
+def announce(first: dict[str, Any], port: int, left: int = 0) -> AnnounceResponse:
+    query = QUERY.replace("left=0", f"left={left}")
+    with urlopen(f"{first['http']}?{query}{port}", timeout=30) as response:
+        return decode_announce(response.read())
+
+
+def test_peers_of_two_processes_find_each_other(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as url, running(url) as (_, one), running(url) as (_, other):
+        announce(one, 1001)
+        found = announce(other, 1002, left=5)
+        assert [peer.port for peer in found.peers] == [1001] and found.warning is None
+        assert {peer.port for peer in announce(one, 1003, left=5).peers} == {1001, 1002}
+
+
+def test_without_redis_answers_go_on_with_a_warning() -> None:
+    with running(f"redis://127.0.0.1:{free_port()}/0") as (_, first):
+        announce(first, 1001)
+        deadline = time.monotonic() + 30
+        while (found := announce(first, 1002, left=5)).warning is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert [peer.port for peer in found.peers] == [1001]
+
+
+def test_workers_share_ports_and_swarms_and_end_together(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as url:
+        with running(url, "--workers", "3") as (process, first):
+            # The kernel spreads connections over the workers.
+            for port in range(1001, 1031):
+                found = announce(first, port, left=5)
+            assert len(found.peers) == 29
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            assert len(children) == 2
+        assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--workers", "2"), "--store redis"),
+        (("--workers", "2", "--store", "redis://127.0.0.1:1/0", "--http", "127.0.0.1:0"), "must be named"),
+        (("--store", "http://nowhere"), "--store"),
+    ],
+)
+def test_wrong_usage_is_status_2(arguments: tuple[str, ...], message: str) -> None:
+    command = "from swarm.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "tracker", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2 and message in done.stderr
