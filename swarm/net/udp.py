@@ -132,8 +132,13 @@ class UdpSocket:
 
 
 def open_sockets(addresses: Sequence[str], port: int) -> list[UdpSocket]:
-    """Bind as `bind_datagrams` does, for use on the running loop; whoever wants datagrams says so later."""
-    return [UdpSocket(bound, {}) for bound in bind_datagrams(addresses, port)]
+    """Bind as `bind_datagrams` does, for use on the running loop; whoever wants datagrams says so later.
+
+    One socket a family: of several addresses (an interface may have many) the first counts.
+    """
+    first_of = {":" in address: address for address in reversed(addresses)}
+    chosen = [address for address in addresses if first_of[":" in address] == address]
+    return [UdpSocket(bound, {}) for bound in bind_datagrams(chosen, port)]
 
 
 def bind_datagrams(addresses: Sequence[str], port: int) -> list[socket.socket]:

@@ -196,6 +196,13 @@ def test_both_families_share_the_port_and_a_missing_one_is_left_out() -> None:
     four.close()
 
 
+async def test_of_several_addresses_of_a_family_the_first_counts() -> None:
+    sockets = udp.open_sockets(["127.0.0.1", "::1", "127.0.0.2"], 0)
+    assert [one.is_v6 for one in sockets] == [False, True]
+    for one in sockets:
+        one.close()
+
+
 def test_an_address_that_is_not_ours_is_an_error_that_names_it() -> None:
     with pytest.raises(SwarmError, match=r"cannot use UDP on 192\.0\.2\.1: "):
         bind_datagrams(["192.0.2.1"], 0)
