@@ -82,3 +82,41 @@ async def test_threads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     resolver.may_go.set()
     assert await asyncio.gather(*waiting) == [[], [], []]
     assert await names.look_up("slow") == []
+
+
+class TestNameCache:
+    async def test_asks_once_for_all_who_want_to_know_and_not_for_numbers(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        resolver = FakeResolver(monkeypatch, {"one": ["10.0.0.1"]})
+        cache = names.NameCache()
+        assert await asyncio.gather(*(cache.addresses("one") for _ in range(9))) == [["10.0.0.1"]] * 9
+        assert await cache.addresses("one") == ["10.0.0.1"]
+        assert await cache.addresses("::1") == ["::1"]
+        assert resolver.asked == ["one"]
+
+    async def test_forgets_what_is_old_what_failed_and_what_is_too_much(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        resolver = FakeResolver(monkeypatch, {name: ["10.0.0.1"] for name in "abc"})
+        old = names.NameCache(life_s=0)
+        small = names.NameCache(names_max=2)
+        for name in "aa":
+            await old.addresses(name)
+        for name in "abcca":
+            await small.addresses(name)
+        for _ in range(2):
+            with pytest.raises(OSError, match="not known"):
+                await small.addresses("nobody")
+        assert resolver.asked == [*"aa", *"abca", "nobody", "nobody"]
+
+    async def test_close_ends_the_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        resolver = FakeResolver(monkeypatch, {})
+        cache = names.NameCache()
+        waiting = asyncio.create_task(cache.addresses("slow"))
+        while not resolver.asked:  # noqa: ASYNC110  # threads set no events of ours
+            await asyncio.sleep(0.001)
+        await cache.close()
+        with pytest.raises(OSError, match="closed"):
+            await waiting
+        resolver.may_go.set()
