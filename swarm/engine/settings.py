@@ -69,8 +69,8 @@ class EngineSettings:
     limited_slots_max: int = 20
     #: What a peer may take while it gives nothing (at least so many pieces: it must have something to give),
     #: and so many times what it gave; beyond that it comes last.
-    taker_bytes: int = 512 << 10
-    taker_pieces: int = 2
+    taker_bytes: int = 1 << 20
+    taker_pieces: int = 4
     taker_ratio: int = 16
     #: Whom an only seed gave so many pieces that nobody else has got since passes nothing on.
     miser_pieces: int = 4

@@ -206,9 +206,9 @@ class Network:
         far = End(target, Endpoint(host.endpoint.host, self._next_port))
         near.far, far.far = far, near
         self._links[near] = None
-        # Planned first, and for the very instant at which a client's messages arrive (the same sum of
-        # floats): what the target says arrives behind its handshake.
-        self._world.at(self._world.now + target.line.latency_s + host.line.latency_s, self._opened, near)
+        # Planned first: what the target says arrives behind its handshake (in the same instant: both hosts
+        # add the same floats in the same way).
+        self._world.after(span_s, self._opened, near)
         target.link_opened(far, is_outgoing=False)
 
     def _opened(self, near: End) -> None:

@@ -13,7 +13,7 @@ from swarm.engine.settings import EngineSettings
 
 SLOTS = 4
 PIECE_LENGTH = 1 << 20
-CREDIT_BYTES = 2 * PIECE_LENGTH
+CREDIT_BYTES = 4 * PIECE_LENGTH
 SETTINGS = EngineSettings(unchoke_slots=SLOTS)
 
 
