@@ -16,6 +16,7 @@ from typing import Any
 from swarm.base import bencode
 from swarm.base.bitfield import Bitfield
 from swarm.base.errors import BencodeError, StorageError
+from swarm.base.ids import InfoHash
 from swarm.storage import sealed
 
 _MAGIC = b"swarm resume 1\n"
@@ -82,22 +83,44 @@ class ResumeRecord:
             raise StorageError("the resume data is damaged")
         try:
             fields: Any = bencode.decode(body, max_bytes=_RECORD_BYTES_MAX)
-            piece_count = fields[b"pieces"]
+            piece_count = _count(fields[b"pieces"])
             return cls(
-                info_hash=fields[b"infohash"],
-                content_path=os.fsdecode(fields[b"content"]),
-                verified=Bitfield.from_bytes(fields[b"verified"], piece_count),
-                synced=Bitfield.from_bytes(fields[b"synced"], piece_count),
-                signature=[(size, time_ns) for size, time_ns in fields[b"files"]],
+                info_hash=InfoHash(_bytes(fields[b"infohash"])),
+                content_path=os.fsdecode(_bytes(fields[b"content"])),
+                verified=Bitfield.from_bytes(_bytes(fields[b"verified"]), piece_count),
+                synced=Bitfield.from_bytes(_bytes(fields[b"synced"]), piece_count),
+                signature=[(_integer(size), _integer(time_ns)) for size, time_ns in fields[b"files"]],
                 is_clean=bool(fields[b"clean"]),
-                saved_at_ns=fields[b"saved"],
-                boot_id=fields[b"boot"],
-                downloaded_bytes=fields[b"downloaded"],
-                uploaded_bytes=fields[b"uploaded"],
+                saved_at_ns=_integer(fields[b"saved"]),
+                boot_id=_bytes(fields[b"boot"]),
+                downloaded_bytes=_count(fields[b"downloaded"]),
+                uploaded_bytes=_count(fields[b"uploaded"]),
                 partials={int(piece): int(mask, 16) for piece, mask in fields[b"partials"].items()},
             )
         except (BencodeError, KeyError, TypeError, ValueError, AttributeError):
             raise StorageError("the resume data is not understood") from None
+
+
+# The checksum says that the record is as it was written, not that it was us who wrote it.
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError("not a string")
+    return value
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError("not a number")
+    return value
+
+
+def _count(value: object) -> int:
+    number = _integer(value)
+    if number < 0:
+        raise ValueError("a count below zero")
+    return number
 
 
 @dataclass(slots=True)

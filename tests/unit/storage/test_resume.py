@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from swarm.base import bencode
 from swarm.base.bitfield import Bitfield
 from swarm.base.errors import StorageError
-from swarm.storage import resume
+from swarm.storage import resume, sealed
 from swarm.storage.resume import ResumeRecord, weigh
 
 S = 10**9
@@ -169,6 +170,33 @@ def test_every_cut_and_every_flipped_byte_is_one_documented_error() -> None:
         for broken in (raw[:at], flipped):
             with pytest.raises(StorageError):
                 ResumeRecord.decode(broken)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"infohash", b"short"),
+        (b"infohash", [1] * 20),
+        (b"content", 5),
+        (b"pieces", -5),
+        (b"verified", []),
+        (b"files", [[{}, 5]]),
+        (b"files", b"ab"),
+        (b"saved", b"soon"),
+        (b"boot", {}),
+        (b"downloaded", -1),
+        (b"partials", {b"1": 5}),
+    ],
+)
+def test_sealed_record_of_another_shape_is_not_understood(key: bytes, value: bencode.Encodable) -> None:
+    magic = b"swarm resume 1\n"
+    body = sealed.unseal(magic, record_of("** *", "*   ", SIGNATURE).encode())
+    assert body is not None
+    fields = bencode.decode(body)
+    assert isinstance(fields, dict)
+    raw = sealed.seal(magic, bencode.encode({**fields, key: value}))
+    with pytest.raises(StorageError, match="not understood"):
+        ResumeRecord.decode(raw)
 
 
 async def test_record_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
