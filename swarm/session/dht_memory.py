@@ -67,9 +67,11 @@ def _home_fields(home: HomeMemory) -> dict[bytes, bytes]:
 def _home(fields: Any, *, is_v6: bool) -> HomeMemory:
     own_id, nodes = fields[b"id"], fields[b"nodes"]
     size = CONTACT_V6_BYTES if is_v6 else CONTACT_V4_BYTES
-    if len(own_id) not in (0, ID_BYTES) or len(nodes) % size:
+    if not isinstance(own_id, bytes) or not isinstance(nodes, bytes):
+        raise TypeError("no strings")
+    if len(own_id) not in (0, ID_BYTES) or len(nodes) % size or len(nodes) > CONTACTS_MAX * size:
         raise ValueError("an id has 20 bytes, an entry one length")
-    return HomeMemory(bytes(own_id), tuple(decode_contacts(nodes, is_v6=is_v6)))
+    return HomeMemory(own_id, tuple(decode_contacts(nodes, is_v6=is_v6)))
 
 
 def memory_path(state_dir: Path) -> Path:

@@ -48,6 +48,8 @@ def test_any_bytes_are_one_documented_error(raw: bytes) -> None:
         {b"4": {b"id": b"short", b"nodes": b""}, b"6": {b"id": b"", b"nodes": b""}},
         {b"4": {b"id": b"", b"nodes": b"odd"}, b"6": {b"id": b"", b"nodes": b""}},
         {b"4": {b"id": 5, b"nodes": b""}, b"6": {b"id": b"", b"nodes": b""}},
+        {b"4": {b"id": [1] * 20, b"nodes": b""}, b"6": {b"id": b"", b"nodes": b""}},
+        {b"4": {b"id": b"", b"nodes": [1] * 26}, b"6": {b"id": b"", b"nodes": b""}},
     ],
 )
 def test_a_sealed_file_of_another_shape_is_not_understood(fields: bencode.Value) -> None:
