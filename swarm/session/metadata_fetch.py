@@ -63,6 +63,23 @@ class FetchProgress:
     seconds: float
 
 
+def metainfo_of(info: bytes, options: TorrentOptions) -> tuple[bytes, Metainfo]:
+    """The .torrent around an info dictionary of strangers, and what it says.
+
+    Args:
+        info: any bytes: a right hash only shows that they are what whoever made the link meant.
+
+    Raises:
+        MetainfoError: no info dictionary, no torrent that can be read.
+    """
+    raw = build_metainfo(info, options)
+    metainfo = Metainfo.parse(raw)
+    # A dictionary and more keys behind it would make another torrent, with trackers that nobody named.
+    if metainfo.info_bytes != info:
+        raise MetainfoError("the metadata is no info dictionary")
+    return raw, metainfo
+
+
 class MetadataFetch:
     """Fetches the metadata of one magnet link; `Session.fetch_metadata` makes it.
 
@@ -222,8 +239,7 @@ class MetadataFetch:
             created_by="",
         )
         try:
-            self.raw = build_metainfo(info, options)
-            metainfo = Metainfo.parse(self.raw)
+            self.raw, metainfo = metainfo_of(info, options)
         except MetainfoError as error:
             self.failed(error)
             return
