@@ -1,0 +1,115 @@
+"""Files of our own that a crash, a bad disk or a stranger may have written."""
+
+from __future__ import annotations
+
+import random
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+
+from swarm.base.bitfield import Bitfield
+from swarm.base.errors import StorageError, SwarmError
+from swarm.storage import sealed
+from swarm.storage.resume import ResumeRecord, weigh
+from swarm.tracker import snapshot
+from swarm.tracker.admission import Admission
+from swarm.tracker.lists import Lists
+from swarm.tracker.memory_store import MemoryStore
+from tests.fuzz.target import Target, settles
+
+
+def _bits(*pieces: int) -> Bitfield:
+    field = Bitfield(10)
+    for piece in pieces:
+        field.add(piece)
+    return field
+
+
+_RECORD = ResumeRecord(
+    b"h" * 20, "/data/tour", _bits(0, 1, 5), _bits(0), [(100, 7), (5, 9)], True, 10**18, b"boot", 5, 6, {3: 5}
+).encode()
+_MAGIC = b"swarm resume 1\n"
+_BODY = sealed.unseal(_MAGIC, _RECORD)
+assert _BODY is not None
+
+
+def _resume(raw: bytes) -> None:
+    """As it lies on the disk, and with a checksum that fits: whatever is read can be worked with."""
+    for file in (raw, sealed.seal(_MAGIC, raw)):
+        record = settles(file, ResumeRecord.decode, ResumeRecord.encode, StorageError)
+        if record is None:
+            continue
+        assert len(record.info_hash) == 20 and isinstance(record.boot_id, bytes)
+        assert len(record.synced) == len(record.verified)
+        assert record.downloaded_bytes >= 0 and record.uploaded_bytes >= 0
+        piece_count = len(record.verified)
+        assert all(isinstance(one, int) for pair in record.partials.items() for one in pair)
+        signature = [(size, time_ns + 1) for size, time_ns in record.signature]
+        pieces_of_file = [range(piece_count)] * len(signature)
+        trust = weigh(record, signature, pieces_of_file, record.boot_id, lambda file, piece: piece)
+        assert trust.verified.count <= record.verified.count
+
+
+def _sealed(raw: bytes) -> None:
+    magic, body = raw[:4], raw[4:]
+    assert sealed.unseal(magic, sealed.seal(magic, body)) == body
+    found = sealed.unseal(magic, raw)
+    assert found is None or sealed.seal(magic, found) == raw
+
+
+def _store() -> MemoryStore:
+    return MemoryStore(1800, random.Random(1))
+
+
+def _tracker_snapshot(raw: bytes) -> None:
+    """What our tracker remembers: as it lies on the disk, and with a checksum that fits."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "snapshot")
+        for file in (raw, _SNAPSHOT_MAGIC + raw + struct.pack("<I", zlib.crc32(_SNAPSHOT_MAGIC + raw))):
+            path.write_bytes(file)
+            store = _store()
+            try:
+                snapshot.load(store, path, 5000.0, 1e9)
+            except StorageError:
+                continue
+            snapshot.save(store, path, 5000.0, 1e9)
+            written = path.read_bytes()
+            again = _store()
+            assert snapshot.load(again, path, 5000.0, 1e9)
+            snapshot.save(again, path, 5000.0, 1e9)
+            assert path.read_bytes() == written
+
+
+def _tracker_lists(raw: bytes) -> None:
+    """The files of allowed torrents and of passkeys."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "list")
+        path.write_bytes(raw)
+        for allow, passkeys in ((path, None), (None, path)):
+            admission = Admission()
+            try:
+                Lists(admission, allow=allow, deny=None, passkeys=passkeys).read()
+            except SwarmError as error:
+                assert "\n" not in str(error)
+                continue
+            assert all(len(one) == 20 for one in admission.allowed or ())
+            assert all(one.isalnum() for one in admission.passkeys or ())
+
+
+_SNAPSHOT_MAGIC = b"swarm tracker 1\n"
+
+
+def _a_snapshot() -> bytes:
+    """One torrent with two peers of IPv4 and one of IPv6, without magic and checksum."""
+    row = struct.pack("<BII", 6, 2, 1) + b"\1\2\3\4\5\6" * 2 + b"p" * 40 + struct.pack("<II", 5, 9)
+    row_v6 = struct.pack("<BII", 18, 1, 0) + b"v" * 18 + b"q" * 20 + struct.pack("<I", 5)
+    return struct.pack("<q", 10**9 - 5) + struct.pack("<20sQB", b"h" * 20, 3, 2) + row + row_v6
+
+
+FILE_TARGETS = (
+    Target("resume", _resume, (_RECORD, _BODY), max_bytes=1024),
+    Target("sealed", _sealed, (b"swrm" + sealed.seal(b"swrm", b"body")[4:],), max_bytes=128),
+    Target("tracker-snapshot", _tracker_snapshot, (_a_snapshot(),), max_bytes=512),
+    Target("tracker-lists", _tracker_lists, (b"# ours\n" + b"6a" * 20 + b" # tour\n", b"key1\nkey2\n"), 512),
+)
