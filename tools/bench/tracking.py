@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 
@@ -25,6 +27,7 @@ from tools.bench.clients.trackers import Opentracker, SwarmTracker, Tracker
 
 _WARM_UP_S = 1.0
 _TRACKERS = ("opentracker", "swarm")
+_PROTOCOLS = ("udp", "http-kept", "http-each")
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,69 @@ def udp(name: str, seconds: float, rate: float | None, torrents: int, peers: int
     )
 
 
+_WRK_SCRIPT = """
+local hashes = {%s}
+math.randomseed(7)
+request = function()
+  local peer = string.format("-XX0000-%%012d", math.random(0, 999999))
+  return wrk.format("GET", "/announce?info_hash=" .. hashes[math.random(#hashes)] .. "&peer_id=" .. peer ..
+    "&port=" .. math.random(1024, 65535) .. "&uploaded=0&downloaded=0&left=" .. math.random(0, 3) ..
+    "&compact=1&numwant=50&event=started")
+end
+"""
+
+
+def http(name: str, seconds: float, torrents: int, *, is_kept: bool) -> Row:
+    """One run of HTTP announces by wrk, on kept connections or on one for each."""
+    rng = random.Random(3)
+    info_hashes = [rng.randbytes(20) for _ in range(torrents)]
+    scratch = Path(tempfile.mkdtemp(prefix="tracker-bench-"))
+    script = scratch / "announce.lua"
+    script.write_text(_WRK_SCRIPT % ",".join(f'"{quote(one)}"' for one in info_hashes))
+    try:
+        with _running(name, info_hashes, scratch) as (tracker, pid):
+            time.sleep(1.0)
+            command = ["wrk", "-t1", "-c64", f"-d{seconds:g}s", "--latency", "-s", str(script)]
+            if not is_kept:
+                command += ["-H", "Connection: close"]
+            process = psutil.Process(pid)
+            before = process.cpu_times()
+            said = subprocess.run(
+                [*command, tracker.announce], capture_output=True, text=True, check=True
+            ).stdout
+            after = process.cpu_times()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    answered = int(_found(r"(\d+) requests in", said))
+    errors = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
+    return Row(
+        tracker=name,
+        protocol="http kept" if is_kept else "http each",
+        announces_per_s=round(float(_found(r"Requests/sec:\s+([\d.]+)", said))),
+        user_us=round(1e6 * (after.user - before.user) / answered, 2),
+        system_us=round(1e6 * (after.system - before.system) / answered, 2),
+        p50_ms=_milliseconds(_found(r"50%\s+(\S+)", said)),
+        p99_ms=_milliseconds(_found(r"99%\s+(\S+)", said)),
+        lost=sum(map(int, errors.groups())) if errors else 0,
+        refused=0,
+        load=round(os.getloadavg()[0], 1),
+    )
+
+
+def _found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    if match is None:
+        sys.exit(f"wrk said: {text}")
+    return match[1]
+
+
+def _milliseconds(text: str) -> float:
+    for unit, factor in (("us", 0.001), ("ms", 1.0), ("s", 1000.0), ("m", 60_000.0)):
+        if text.endswith(unit):
+            return round(float(text.removesuffix(unit)) * factor, 2)
+    return float(text)
+
+
 def _memory(filled: str, swarms: int, peers: int) -> None:
     # A process of its own: what others left in the allocator's hands is not counted.
     code = (
@@ -115,6 +181,7 @@ def main() -> None:
     parser.add_argument("--torrents", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rate", type=float, help="announces a second; default as many as are answered")
+    parser.add_argument("--protocol", choices=_PROTOCOLS, default="udp")
     parser.add_argument("--runs", type=int, default=3, help="pairs, one after the other")
     arguments = parser.parse_args()
     if arguments.memory:
@@ -126,7 +193,12 @@ def main() -> None:
     rows: dict[str, list[Row]] = {name: [] for name in _TRACKERS}
     for _ in range(arguments.runs):
         for name in _TRACKERS:
-            row = udp(name, arguments.seconds, arguments.rate, arguments.torrents, arguments.peers or 100_000)
+            if arguments.protocol == "udp":
+                peers = arguments.peers or 100_000
+                row = udp(name, arguments.seconds, arguments.rate, arguments.torrents, peers)
+            else:
+                is_kept = arguments.protocol == "http-kept"
+                row = http(name, arguments.seconds, arguments.torrents, is_kept=is_kept)
             rows[name].append(row)
             print(json.dumps({**asdict(row), "cpu_us": round(row.cpu_us, 2)}), flush=True)
     for key in ("announces_per_s", "cpu_us", "p50_ms", "p99_ms"):
