@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench.clients import ClientError, Process, Torrent, first_difference, make_torrent, write_random
+from tools.bench.clients.dht_network import DhtNetwork
 from tools.bench.clients.swarm_client import COMMAND, json_event
 from tools.bench.transfers import MIB, default_scratch, size
 
 _CLIENTS = Path(__file__).with_name("clients")
-_NETWORK_TIMEOUT_S = 60.0
+_ANNOUNCED_TIMEOUT_S = 60.0
 #: Who has found nobody by then is counted with it, and is not waited for.
 _PATIENCE_S = 30.0
 
@@ -58,21 +59,19 @@ class Row:
 class Run:
     """A seeder, and then a leecher, of one torrent that only they have."""
 
-    def __init__(self, network: Process, node: str, scratch: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(self, network: DhtNetwork, scratch: Path, stack: contextlib.ExitStack) -> None:
         self._network = network
-        self._node = node
+        self._node = f"{network.entry[0]}:{network.entry[1]}"
         self._scratch = scratch
         self._stack = stack
 
     def measure(self, seeder: str, leecher: str, torrent: Torrent) -> Row:
-        info_hash = torrent.infohash.hex()
         self._start(seeder, "seed", str(torrent.path), torrent.content)
         # It is there for others once a lookup from the network finds it.
-        self._network.send_line(info_hash)
-        self._network.wait_for(lambda text: info_hash in text, _NETWORK_TIMEOUT_S, "announced")
+        self._network.wait_announced(torrent.infohash, _ANNOUNCED_TIMEOUT_S)
         folder = self._scratch / "leech"
         folder.mkdir()
-        process = self._start(leecher, "leech", f"magnet:?xt=urn:btih:{info_hash}", folder)
+        process = self._start(leecher, "leech", torrent.by_magnet().link, folder)
         listening, metadata = (_seconds_to(process, name) for name in ("listening", "metadata"))
         if metadata == _PATIENCE_S:
             return Row(seeder, leecher, torrent.total_bytes, listening, metadata, metadata)
@@ -154,11 +153,7 @@ def main() -> None:
         tempfile.mkdtemp(prefix="swarm-magnet-", dir=arguments.scratch or default_scratch(arguments.size))
     )
     try:
-        with Process(
-            [sys.executable, _CLIENTS / "dht_network.py", "--nodes", str(arguments.nodes)]
-        ) as network:
-            said = json_event(network.wait_for(_is_event("listening"), _NETWORK_TIMEOUT_S, "listening").text)
-            node = f"{said['host']}:{said['port']}"
+        with DhtNetwork(arguments.nodes) as network:
             rows: dict[tuple[str, ...], list[Row]] = {pair: [] for pair in pairs}
             for number in range(arguments.runs):
                 # In turn, so that what else the machine does hits all alike.
@@ -168,7 +163,7 @@ def main() -> None:
                     write_random(content, arguments.size, seed=len(pairs) * number + pairs.index(pair))
                     torrent = make_torrent(content, place / "content.torrent", piece_length=1 << 18)
                     with contextlib.ExitStack() as stack:
-                        row = Run(network, node, place, stack).measure(pair[0], pair[1], torrent)
+                        row = Run(network, place, stack).measure(pair[0], pair[1], torrent)
                     shutil.rmtree(place)
                     print(row.json(run=number + 1), file=sys.stderr, flush=True)
                     rows[pair].append(row)

@@ -51,12 +51,12 @@ class Aria2(Client):
         return None if shutil.which("aria2c") else "aria2c is not installed (apt-get install aria2)"
 
     def seed(self, torrent: Torrent, scratch: Path, peers: Sequence[Endpoint] = ()) -> Peer:
-        return self._start(torrent, torrent.content.parent, is_seed=True)
+        return self._start(torrent, torrent.content.parent, scratch, is_seed=True)
 
     def leech(self, torrent: Torrent, folder: Path, scratch: Path, peers: Sequence[Endpoint] = ()) -> Peer:
-        return self._start(torrent, folder, is_seed=False)
+        return self._start(torrent, folder, scratch, is_seed=False)
 
-    def _start(self, torrent: Torrent, folder: Path, *, is_seed: bool) -> Peer:
+    def _start(self, torrent: Torrent, folder: Path, scratch: Path, *, is_seed: bool) -> Peer:
         port, rpc_port = free_port(), free_port()
         command: list[str | Path] = [
             "aria2c",
@@ -71,7 +71,7 @@ class Aria2(Client):
             # 0: seed until told to stop.
             "--seed-ratio=0.0",
             "--file-allocation=none",
-            "--enable-dht=false",
+            *self._dht_options(scratch),
             "--enable-dht6=false",
             "--bt-enable-lpd=false",
             "--follow-torrent=mem",
@@ -85,3 +85,13 @@ class Aria2(Client):
             torrent.path if is_seed else torrent.source,
         ]
         return Aria2Peer(Process(command), port, rpc_port, is_seed=is_seed)
+
+    def _dht_options(self, scratch: Path) -> list[str]:
+        if self.dht is None:
+            return ["--enable-dht=false"]
+        return [
+            "--enable-dht=true",
+            f"--dht-listen-port={free_port()}",
+            f"--dht-entry-point={self.dht[0]}:{self.dht[1]}",
+            f"--dht-file-path={scratch / 'dht.dat'}",
+        ]

@@ -92,6 +92,7 @@ class Client(ABC):
     Args:
         up_bytes_per_s: the limit of what each process sends, all peers together; None for none.
         host: the address to be at; not all clients can be told.
+        dht: a node that leads into a DHT, to find peers there; None for no DHT.
     """
 
     name: ClassVar[str]
@@ -101,9 +102,12 @@ class Client(ABC):
     is_making_empty_files: ClassVar[bool] = True
     is_alone_on_host: ClassVar[bool] = False
 
-    def __init__(self, *, up_bytes_per_s: int | None = None, host: str = LOOPBACK) -> None:
+    def __init__(
+        self, *, up_bytes_per_s: int | None = None, host: str = LOOPBACK, dht: Endpoint | None = None
+    ) -> None:
         self.up_bytes_per_s = up_bytes_per_s
         self.host = host
+        self.dht = dht
 
     @abstractmethod
     def missing(self) -> str | None:

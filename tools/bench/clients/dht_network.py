@@ -1,107 +1,61 @@
-"""A DHT of libtorrent nodes in one process, on loopback addresses of their own; ends when stdin closes.
-
-Says `listening` (host, port of the node to begin with) once all nodes know others. A line on stdin is an
-info-hash: `found` follows (peers) as soon as a lookup by one of the nodes finds somebody.
-"""
+"""A DHT on this machine to find peers in: libtorrent nodes in a process of their own."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-import threading
-import time
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any
+from types import TracebackType
+from typing import Self
 
-import libtorrent as lt
+from tools.bench.clients.client import Endpoint
+from tools.bench.clients.process import Process
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-
-from tools.bench.clients.libtorrent_peer import DHT_SETTINGS
-
-#: A node is of use when it knows so many others.
-_NODES_KNOWN_MIN = 3
-_LOOKUP_EVERY_S = 0.5
-
-_OTHERS_OFF = {
-    "enable_lsd": False,
-    "enable_upnp": False,
-    "enable_natpmp": False,
-    "alert_mask": lt.alert.category_t.dht_notification | lt.alert.category_t.dht_operation_notification,
-}
+_SCRIPT = Path(__file__).with_name("dht_nodes.py")
+_START_TIMEOUT_S = 60.0
 
 
-def say(event: str, **fields: object) -> None:
-    print(json.dumps({"event": event, "at": time.monotonic(), **fields}), flush=True)
+class DhtNetwork:
+    """A context manager.
 
+    Args:
+        prefix: the nodes are at `prefix` + 2 and so on; each needs its own address to be believed.
 
-def node(host: str, bootstrap: str) -> Any:
-    """A session that is nothing but a DHT node."""
-    settings: Any = {**DHT_SETTINGS, **_OTHERS_OFF, "listen_interfaces": f"{host}:0"}
-    settings["dht_bootstrap_nodes"] = bootstrap
-    return lt.session(settings)
+    Attributes:
+        entry: the node to begin with.
 
+    Raises:
+        ClientError: it did not come up.
+    """
 
-def known_nodes(session: Any) -> int:
-    """How many others a node has in its routing table."""
-    session.post_dht_stats()
-    deadline = time.monotonic() + 2.0
-    while time.monotonic() < deadline:
-        session.wait_for_alert(200)
-        for alert in session.pop_alerts():
-            if isinstance(alert, lt.dht_stats_alert):
-                return sum(bucket["num_nodes"] for bucket in alert.routing_table)
-    return 0
-
-
-def _looked_up(session: Any, info_hash: str) -> int:
-    """Ask the DHT until somebody is there; how many."""
-    while True:
-        session.dht_get_peers(lt.sha1_hash(bytes.fromhex(info_hash)))
-        next_at = time.monotonic() + _LOOKUP_EVERY_S
-        while time.monotonic() < next_at:
-            session.wait_for_alert(50)
-            for alert in session.pop_alerts():
-                if isinstance(alert, lt.dht_get_peers_reply_alert) and alert.peers():
-                    return len(alert.peers())
-
-
-def _read_lines(lines: SimpleQueue[str | None]) -> None:
-    for line in sys.stdin:
-        lines.put(line.strip())
-    lines.put(None)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--nodes", type=int, default=20)
-    parser.add_argument("--first-host", type=int, default=2, metavar="N", help="the first is 127.0.0.N")
-    arguments = parser.parse_args()
-    hosts = [f"127.0.0.{arguments.first_host + number}" for number in range(arguments.nodes)]
-    first = node(hosts[0], "")
-    start = f"{hosts[0]}:{first.listen_port()}"
-    nodes = [first, *(node(host, start) for host in hosts[1:])]
-    lonely = nodes
-    while lonely := [one for one in lonely if known_nodes(one) < min(_NODES_KNOWN_MIN, len(nodes) - 1)]:
-        time.sleep(0.1)
-        for one in lonely:
-            one.add_dht_node((hosts[0], first.listen_port()))
-    say("listening", host=hosts[0], port=first.listen_port(), nodes=len(nodes))
-    lines: SimpleQueue[str | None] = SimpleQueue()
-    threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
-    while True:
-        for one in nodes:
-            one.pop_alerts()
+    def __init__(self, node_count: int = 20, *, prefix: str = "127.0.0.") -> None:
+        self._process = Process([sys.executable, _SCRIPT, "--nodes", str(node_count), "--prefix", prefix])
         try:
-            line = lines.get(timeout=1.0)
-        except Empty:
-            continue
-        if line is None:
-            return
-        say("found", peers=_looked_up(nodes[-1], line), infohash=line)
+            said = json.loads(self._wait("listening", "", _START_TIMEOUT_S))
+        except BaseException:
+            self._process.stop()
+            raise
+        self.entry: Endpoint = (said["host"], int(said["port"]))
 
+    def _wait(self, event: str, also: str, timeout_s: float) -> str:
+        wanted = f'{{"event": "{event}"'
+        return self._process.wait_for(
+            lambda text: text.startswith(wanted) and also in text, timeout_s, event
+        ).text
 
-if __name__ == "__main__":
-    main()
+    def wait_announced(self, infohash: bytes, timeout_s: float) -> None:
+        """Until a lookup by another node finds somebody with this torrent.
+
+        Raises:
+            ClientError: it takes longer.
+        """
+        self._process.send_line(infohash.hex())
+        self._wait("found", infohash.hex(), timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.stop()

@@ -69,6 +69,7 @@ class Libtorrent(Client):
             torrent.source if role == "leech" else torrent.path,
             folder,
             *limits,
+            *([] if self.dht is None else ["--dht", f"{self.dht[0]}:{self.dht[1]}"]),
             *dialled,
             *self._options,
         ]

@@ -82,7 +82,8 @@ class Swarm(Client):
     ) -> Peer:
         dialled = [part for host, port in peers for part in ("--peer", f"{host}:{port}")]
         limits = [] if self.up_bytes_per_s is None else ["--up", str(self.up_bytes_per_s)]
-        command = [*COMMAND, *arguments, "--port", "0", "--json", *limits, *dialled]
+        dht = ["--no-dht"] if self.dht is None else ["--dht-bootstrap", f"{self.dht[0]}:{self.dht[1]}"]
+        command = [*COMMAND, *arguments, "--port", "0", "--json", *limits, *dialled, *dht]
         # What another process knew of the same torrent is not for this one; nobody outside is asked.
         process = Process(
             command, env={"SWARM_STATE_DIR": str(scratch), "SWARM_DHT_BOOTSTRAP": "", "SWARM_NO_LSD": "1"}

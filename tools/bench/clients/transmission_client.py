@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ class Transmission(Client):
         return "transmission-daemon is not installed (apt-get install transmission-daemon)"
 
     def seed(self, torrent: Torrent, scratch: Path, peers: Sequence[Endpoint] = ()) -> Peer:
-        return self._start(TransmissionSeed, torrent, torrent.content.parent, scratch)
+        return self._start(TransmissionSeed, replace(torrent, link=""), torrent.content.parent, scratch)
 
     def leech(self, torrent: Torrent, folder: Path, scratch: Path, peers: Sequence[Endpoint] = ()) -> Peer:
         return self._start(TransmissionPeer, torrent, folder, scratch)
@@ -112,7 +113,7 @@ class Transmission(Client):
             "bind-address-ipv4": self.host,
             "bind-address-ipv6": "::1",
             "cache-size-mb": 16,
-            "dht-enabled": False,
+            "dht-enabled": self.dht is not None,
             "download-dir": str(folder),
             "encryption": 0,
             "lpd-enabled": False,
@@ -135,6 +136,8 @@ class Transmission(Client):
         }
         scratch.mkdir(parents=True, exist_ok=True)
         (scratch / "settings.json").write_text(json.dumps(settings))
+        if self.dht is not None:
+            (scratch / "dht.bootstrap").write_text(f"{self.dht[0]} {self.dht[1]}\n")
         process = Process(["transmission-daemon", "--foreground", "--config-dir", scratch])
         try:
             peer = kind(process, port, rpc_port)

@@ -47,6 +47,7 @@ class Webtorrent(Client):
             torrent.source if role == "leech" else torrent.path,
             folder,
             *dialled,
+            *([] if self.dht is None else ["--dht", f"{self.dht[0]}:{self.dht[1]}"]),
         ]
         return WebtorrentPeer(Process(command))
 
