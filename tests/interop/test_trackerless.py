@@ -6,6 +6,9 @@ Transmission takes no address of loopback for a DHT node: its half runs in a net
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,3 +67,14 @@ def test_an_info_hash_and_a_dht_node_are_enough(
         with leecher_client.leech(torrent, tmp_path / "here", tmp_path / "leecher") as leecher:
             leecher.wait_complete(TRANSFER_TIMEOUT_S)
     assert first_difference(torrent.content, tmp_path / "here" / torrent.content.name) is None
+
+
+def test_transmission_needs_no_tracker_either_to_meet_us() -> None:
+    """It takes a minute: Transmission asks the DHT rarely, and decides every ten seconds only."""
+    client_or_skip("transmission")
+    client_or_skip("libtorrent")
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    program = Path(__file__).with_name("trackerless_transmission.py")
+    command = ["unshare", "--net", *as_root, sys.executable, str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=220)
+    assert done.returncode == 0, done.stderr[-4000:]

@@ -7,6 +7,7 @@ info-hash: `found` follows (peers) as soon as a lookup by one of the nodes finds
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import threading
@@ -56,18 +57,6 @@ def known_nodes(session: Any) -> int:
     return 0
 
 
-def _looked_up(session: Any, info_hash: str) -> int:
-    """Ask the DHT until somebody is there; how many."""
-    while True:
-        session.dht_get_peers(lt.sha1_hash(bytes.fromhex(info_hash)))
-        next_at = time.monotonic() + _LOOKUP_EVERY_S
-        while time.monotonic() < next_at:
-            session.wait_for_alert(50)
-            for alert in session.pop_alerts():
-                if isinstance(alert, lt.dht_get_peers_reply_alert) and alert.peers():
-                    return len(alert.peers())
-
-
 def _read_lines(lines: SimpleQueue[str | None]) -> None:
     for line in sys.stdin:
         lines.put(line.strip())
@@ -91,16 +80,32 @@ def main() -> None:
     say("listening", host=hosts[0], port=first.listen_port(), nodes=len(nodes))
     lines: SimpleQueue[str | None] = SimpleQueue()
     threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
+    answer_for_ever(nodes, lines)
+
+
+def answer_for_ever(nodes: list[Any], lines: SimpleQueue[str | None]) -> None:
+    """Look up all hashes that came in, again and again until somebody is there."""
+    wanted: set[str] = set()
+    asker = nodes[-1]
+    next_at = 0.0
     while True:
-        for one in nodes:
+        with contextlib.suppress(Empty):
+            line = lines.get(timeout=0.05 if wanted else 1.0)
+            if line is None:
+                return
+            wanted.add(line)
+        for one in nodes[:-1]:
             one.pop_alerts()
-        try:
-            line = lines.get(timeout=1.0)
-        except Empty:
-            continue
-        if line is None:
-            return
-        say("found", peers=_looked_up(nodes[-1], line), infohash=line)
+        for alert in asker.pop_alerts():
+            if isinstance(alert, lt.dht_get_peers_reply_alert) and alert.peers():
+                infohash = str(alert.info_hash)
+                if infohash in wanted:
+                    wanted.remove(infohash)
+                    say("found", peers=len(alert.peers()), infohash=infohash)
+        if time.monotonic() >= next_at:
+            next_at = time.monotonic() + _LOOKUP_EVERY_S
+            for infohash in wanted:
+                asker.dht_get_peers(lt.sha1_hash(bytes.fromhex(infohash)))
 
 
 if __name__ == "__main__":
