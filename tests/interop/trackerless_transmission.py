@@ -1,7 +1,8 @@
 """transmission and swarm meet in a DHT without any tracker; both ways at once. Exits 0 if both have all.
 
-A program, to be run in a network namespace of its own (`unshare --net`): Transmission 3 ignores every address in
-127.0.0.0/8, for nodes and for peers, so here all are at addresses of 10.77.0.0/24 on the loopback device.
+A program, to be run in a network namespace of its own (`unshare --net`): Transmission 3 ignores every
+address in 127.0.0.0/8, for nodes and for peers, so here all are at addresses of 10.77.0.0/24 on the
+loopback device.
 """
 
 from __future__ import annotations
