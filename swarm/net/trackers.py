@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash
-from swarm.net import http
 from swarm.net.host_turns import HostTurns
 from swarm.net.tracker_preferences import TrackerPreferences
 from swarm.net.udp_trackers import UdpTrackerClient, UdpTrackerSettings
@@ -24,6 +23,9 @@ from swarm.wire.tracker.http import (
 )
 from swarm.wire.tracker.preferences import preferred_urls
 from swarm.wire.tracker.udp_server import SCRAPE_MAX as UDP_SCRAPE_MAX
+
+if TYPE_CHECKING:
+    from swarm.net import http
 
 #: What anacrolix gives a tracker; those that need more are down (docs: defaults).
 TIMEOUT_S = 15.0
@@ -153,6 +155,9 @@ class TrackerClient:
             raise _with_status(error, answer.status) from None
 
     async def _get(self, url: str, timeout_s: float) -> http.HttpAnswer:
+        # Loaded when first needed: a magnet link without trackers is up the sooner.
+        from swarm.net import http
+
         async with self._host_turns.turn(urlsplit(url).hostname or ""), self._turns:
             if self._is_closed:
                 raise TrackerError("closed")
