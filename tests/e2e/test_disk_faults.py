@@ -14,6 +14,7 @@ import pytest
 
 from swarm import Session, SessionSettings, StorageError, SwarmError, Torrent
 from swarm.storage.descriptors import open_below
+from tests.e2e.commands import Commands
 from tests.e2e.transfers import (
     Offer,
     assert_same,
@@ -128,6 +129,29 @@ async def test_download_goes_on_once_the_disk_has_room_and_counts_nothing_half_w
             assert torrent.snapshot().downloaded_bytes == 900 * KIB - first.done_bytes
             assert torrent.snapshot().failed_pieces == 0
         assert_same(small_disk / "file.bin", offer.path)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--timeout", "1"), "no progress for 1 s: "),
+        (("--on-full", "stop"), ""),
+    ],
+)
+def test_command_on_a_full_disk_ends_with_4_only_where_that_was_asked_for(
+    tmp_path: Path, small_disk: Path, options: tuple[str, ...], said: str
+) -> None:
+    offer = offer_file(tmp_path, 3 * MIB, 64 * KIB)
+    (tmp_path / "file.bin.torrent").write_bytes(offer.raw)
+    commands = Commands(tmp_path)
+    try:
+        _, port = commands.seed(tmp_path / "file.bin.torrent")
+        to = ("--peer", f"127.0.0.1:{port}", "--port", "0", "--bind", "127.0.0.1")
+        done = commands.run("leech", tmp_path / "file.bin.torrent", "-o", small_disk, *to, *options)
+    finally:
+        commands.close()
+    assert done.returncode == 4
+    assert f"error: {said}{small_disk / 'file.bin'}: the disk is full" in done.stderr
 
 
 def fill_up(ballast: Path) -> None:
