@@ -36,6 +36,8 @@ RETRY_S = 5.0
 RETRY_MAX_S = 15 * 60.0
 #: While all is well, the table is looked at and saved this often.
 KEEP_S = 15 * 60.0
+#: Nodes of the last run may all be gone: routers are asked as well if there are too few after this.
+WARM_S = 4.0
 #: The names of all routers together may take this long.
 ROUTER_NAMES_S = 10.0
 #: Addresses told by peers before the nodes were there.
@@ -221,11 +223,16 @@ class Dht:
     async def _find_company(self) -> None:
         """Look for our own neighbourhood, first among whom we know, then through the routers."""
         if any(home.node.contacts() for home in self._homes):
-            await self._bootstrap({})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WARM_S if self._routers else None):
+                    await self._bootstrap({})
         if self.node_count >= ENOUGH_NODES or not self._routers:
             return
         routers = await self._router_endpoints()
         if routers:
+            # Asked at once: in a lookup they come last, after all that memory holds.
+            for known in routers.values():
+                self.candidates_found(known)
             await self._bootstrap(routers)
         if self.node_count:
             self._problem = ""

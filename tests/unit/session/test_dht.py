@@ -17,9 +17,10 @@ from swarm.dht.settings import DhtSettings
 from swarm.net.udp import open_sockets
 from swarm.session import dht_memory
 from swarm.session.dht import Dht
-from swarm.session.dht_memory import memory_path
+from swarm.session.dht_memory import DhtMemory, HomeMemory, memory_path
 from swarm.session.dht_source import DhtSource
 from swarm.session.sources import Membership
+from swarm.wire.krpc import Contact
 
 INFO_HASH = InfoHash(b"i" * 20)
 #: Answers on this machine come in a millisecond; nobody has to wait for those that never come.
@@ -141,6 +142,21 @@ async def test_a_second_process_uses_the_table_under_an_id_of_its_own(tmp_path: 
             ids = one.own_ids() + two.own_ids()
     saved = await dht_memory.load(memory_path(tmp_path))
     assert saved.v4.own_id == ids[0]
+
+
+async def test_a_table_of_nodes_that_have_gone_does_not_hold_up_the_routers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WARM_S", 0.01)
+    (silent,) = open_sockets(["127.0.0.1"], 0)
+    gone = tuple(Contact(bytes((n,)) * 20, Endpoint(f"127.0.0.{n}", silent.port)) for n in range(2, 60))
+    await dht_memory.save(memory_path(tmp_path), DhtMemory(HomeMemory(b"a" * 20, gone)))
+    # With these nobody is given up within the time that a test has.
+    patient = DhtSettings(slow_s=60, slow_min_s=60, slow_max_s=60)
+    async with running() as first, running(at(first), state=tmp_path, settings=patient) as dht:
+        await dht.joined()
+        assert dht.own_ids() == [b"a" * 20]
+    silent.close()
 
 
 async def test_a_damaged_table_is_said_and_done_without(tmp_path: Path) -> None:
