@@ -17,6 +17,8 @@ from tools.bench.clients import NO_NODE
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
 MAKES = ["swarm", "libtorrent", "npm"]
+#: On a loaded machine one of them may be too slow the first time; to say it again changes nothing.
+EIGHT = "eight nodes that take it"
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def announce(network: Network, make: str, info_hash: str, port: int) -> str:
     """Have a node of that make announce a peer; the peer."""
     match make:
         case "swarm":
-            assert network.swarm.announce(info_hash, port) == 8
+            wait_until(lambda: network.swarm.announce(info_hash, port) == 8, EIGHT)
             return f"127.0.0.50:{port}"
         case "libtorrent":
             network.libtorrent[0].announce(info_hash, port)
@@ -69,9 +71,9 @@ def put(network: Network, make: str, value: str) -> str:
     """Have a node of that make store an immutable item; its target."""
     match make:
         case "swarm":
-            item = ImmutableItem(bencode.encode(value.encode()))
-            assert network.swarm.put(item) == 8
-            return item.target.hex()
+            immutable = ImmutableItem(bencode.encode(value.encode()))
+            wait_until(lambda: network.swarm.put(immutable) == 8, EIGHT)
+            return immutable.target.hex()
         case "libtorrent":
             return network.libtorrent[1].put(value)
         case _:
@@ -112,7 +114,7 @@ def put_version(network: Network, make: str, seed: bytes, value: str, seq: int) 
     match make:
         case "swarm":
             item = MutableItem.signed(seed, bencode.encode(value.encode()), seq, b"s")
-            assert network.swarm.put(item) == 8
+            wait_until(lambda: network.swarm.put(item) == 8, EIGHT)
         case "libtorrent":
             network.libtorrent[2].put_mutable(seed, value, "s")
         case _:
