@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from swarm.base.endpoint import Endpoint
 from swarm.wire.tracker.announce import numeric_host
 
+#: An address as users write it: a name or a number, and a port.
+Address = tuple[str, int]
 #: Look-ups under way at a time in this process, each with a thread; where so many hang, DNS is dead.
 LOOKUPS_MAX = 128
 #: Of these, how many one list of names may have.

@@ -6,10 +6,13 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from swarm import __version__
 from swarm.base.endpoint import parse_host_port
 from swarm.base.errors import SettingsError
 from swarm.engine.settings import EngineSettings
 
+#: How we call ourselves to peers.
+CLIENT_NAME = f"swarm {__version__}"
 #: Where a node that knows nobody asks first; any one of them is enough (defaults.md: four routers, as a cold
 #: start fails with the one that libtorrent ships).
 DHT_ROUTERS = (

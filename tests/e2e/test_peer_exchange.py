@@ -86,7 +86,7 @@ async def test_private_or_switched_off_nobody_learns_of_anybody(tmp_path: Path, 
     async with AsyncExitStack() as stack:
         middle, one, two = [await stack.enter_async_context(open_session(settings)) for _ in range(3)]
         dials = [
-            stack.enter_context(mock.patch.object(session, "dial", wraps=session.dial))
+            stack.enter_context(mock.patch.object(session._links, "dial", wraps=session._links.dial))
             for session in (middle, one, two)
         ]
         known = await idle(middle, offer, tmp_path / "middle")

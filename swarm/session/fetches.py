@@ -1,0 +1,175 @@
+"""The magnet links of a session, each from its first second until it is a torrent."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from swarm.base.blocks import BLOCK_BYTES
+from swarm.base.errors import StorageError, SwarmError
+from swarm.base.ids import InfoHash, PeerId
+from swarm.metainfo.magnet import Magnet
+from swarm.metainfo.torrent import Metainfo
+from swarm.net.names import Address, endpoints_of
+from swarm.session.links import Links
+from swarm.session.peer_finder import PeerFinder
+from swarm.session.runner import Runner
+from swarm.session.settings import CLIENT_NAME, SessionSettings
+from swarm.session.sources import Totals
+
+if TYPE_CHECKING:
+    from swarm.session.metadata_fetch import MetadataFetch
+
+
+class Fetches:
+    """Those whose metadata is being fetched, or is there and waits for its torrent.
+
+    Args:
+        on_own_address: gets our address as a tracker sees it (BEP 24), and which; for the torrent that
+            comes of the link.
+    """
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        links: Links,
+        finder: PeerFinder,
+        peer_id: PeerId,
+        rng: random.Random,
+        *,
+        on_own_address: Callable[[InfoHash, str, str], None],
+    ) -> None:
+        self._settings = settings
+        self._links = links
+        self._finder = finder
+        self._peer_id = peer_id
+        self._rng = rng
+        self._on_own_address = on_own_address
+        self._fetches: dict[InfoHash, MetadataFetch] = {}
+
+    def __len__(self) -> int:
+        return len(self._fetches)
+
+    def all(self) -> list[MetadataFetch]:
+        """In the order in which they began."""
+        return list(self._fetches.values())
+
+    def of(self, info_hash: InfoHash) -> MetadataFetch | None:
+        return self._fetches.get(info_hash)
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def begin(
+        self, link: Magnet, peers: Iterable[Address], trackers: Sequence[str], use_trackers: bool
+    ) -> MetadataFetch:
+        """Begin to fetch the metadata of `link`, from peers or from what an earlier time has kept.
+
+        Args:
+            peers, trackers, use_trackers: as in `Session.add`; those that the link names come after them.
+
+        Raises:
+            SwarmError: it is being fetched already.
+        """
+        from swarm.session import metadata_cache
+        from swarm.session.metadata_fetch import MetadataFetch
+
+        info_hash = link.info_hash
+        if info_hash in self._fetches:
+            raise SwarmError(f"{link.name or info_hash}: its metadata is being fetched already")
+        dht = self._finder.join_dht()
+        fetch = self._fetches[info_hash] = MetadataFetch(
+            link,
+            self._peer_id,
+            self._links,
+            settings=self._settings.engine,
+            rng=random.Random(self._rng.getrandbits(64)),
+            client=CLIENT_NAME,
+            listen_port=self._links.port,
+            dht_port=None if dht is None else dht.port,
+            seek_peers=lambda: self._finder.seek(info_hash),
+            on_node=self._finder.node_found,
+            save=lambda info: metadata_cache.save(self._settings.state_dir, info_hash, info),
+            on_close=self._close,
+        )
+        fetch.start(partial(self._run, fetch, list(peers), list(trackers), use_trackers))
+        return fetch
+
+    async def metainfo_of(
+        self, link: Magnet, peers: Iterable[Address], trackers: Sequence[str], use_trackers: bool
+    ) -> Metainfo:
+        """Wait for the metadata of `link`; the arguments are those of `begin`, if it has not begun.
+
+        Raises:
+            MetainfoError: it is there, but no torrent that can be read. SwarmError: it was closed.
+        """
+        fetch = self._fetches.get(link.info_hash)
+        if fetch is not None:
+            return await fetch.metainfo()
+        fetch = self.begin(link, peers, trackers, use_trackers)
+        try:
+            return await fetch.metainfo()
+        except BaseException:
+            await fetch.close()
+            raise
+
+    async def _run(
+        self, fetch: MetadataFetch, peers: list[Address], trackers: list[str], use_trackers: bool
+    ) -> None:
+        """Find peers for a magnet link, unless its metadata was kept."""
+        from swarm.session import metadata_cache
+
+        try:
+            info = await metadata_cache.load(self._settings.state_dir, fetch.info_hash)
+        except StorageError as error:
+            fetch.notice("warning", f"the metadata kept from an earlier time: {error}")
+            info = None
+        if info is not None:
+            fetch.completed(info, is_new=False)
+            return
+        urls = [*trackers, *fetch.magnet.trackers] if use_trackers else []
+        discovery = self._finder.begin(
+            fetch.info_hash,
+            [(url,) for url in urls],
+            is_private=None,
+            # Something is left, nobody knows how much.
+            totals=lambda: Totals(0, 0, BLOCK_BYTES),
+            on_peers=fetch.candidates_found,
+            on_notice=fetch.notice,
+            on_own_address=partial(self._on_own_address, fetch.info_hash),
+        )
+        if discovery is not None:
+            fetch.sources = discovery.status
+        for source, addresses in (("user", peers), ("magnet", list(fetch.magnet.peers))):
+            found = await endpoints_of(
+                addresses,
+                self._settings.names_timeout_s,
+                lambda name, reason: fetch.notice("warning", f"peer {name}: {reason}"),
+            )
+            fetch.candidates_found(found, source)
+
+    async def take_over(self, info_hash: InfoHash, runner: Runner) -> None:
+        """The torrent is here: its runner goes on with the links of its magnet link, if there was one."""
+        fetch = self._fetches.get(info_hash)
+        if fetch is None:
+            return
+        for link in self._links.of(fetch):
+            link.hand_over(runner)
+        del self._fetches[info_hash]
+        await fetch.stop()
+
+    async def let_go(self, info_hash: InfoHash) -> None:
+        """End what is being fetched under that hash, if anything."""
+        fetch = self._fetches.get(info_hash)
+        if fetch is not None:
+            await fetch.close()
+
+    async def _close(self, fetch: MetadataFetch) -> None:
+        if self._fetches.get(fetch.info_hash) is not fetch:
+            return
+        del self._fetches[fetch.info_hash]
+        await fetch.stop()
+        for link in self._links.of(fetch):
+            link.close("the torrent was stopped")
+        await self._finder.stop(fetch.info_hash)

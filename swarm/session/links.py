@@ -1,0 +1,148 @@
+"""The connections of a session: the port on which it listens, the links that come, those it dials."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from swarm.base.endpoint import Endpoint
+from swarm.base.ids import InfoHash
+from swarm.session.listener import bind_addresses, listen
+from swarm.session.peer_link import LinkOwner, PeerLink
+from swarm.session.settings import SessionSettings
+from swarm.session.throttle import Throttle
+from swarm.wire.peer.handshake import Handshake
+
+#: Finds whoever runs a torrent, and what to say to those who ask for it; None: it does not run here.
+FindOwner = Callable[[InfoHash], tuple[LinkOwner, Handshake] | None]
+
+
+class Links:
+    """All links of a session, whichever torrent they belong to, and the limits that they share.
+
+    Args:
+        port: to listen on; None for the first free one of the settings' range.
+        bind: an address or interface that all traffic uses.
+        find_owner: whom an incoming link is for.
+
+    Attributes:
+        port: where peers reach us, once it is open.
+        local_addresses: is IPv6? -> the address that everything must leave from; empty for any.
+    """
+
+    def __init__(
+        self, settings: SessionSettings, find_owner: FindOwner, *, port: int | None, bind: str | None
+    ) -> None:
+        self.settings = settings
+        self.receive_buffer = memoryview(bytearray(settings.receive_buffer_bytes))
+        self.port = 0
+        self.local_addresses: dict[bool, str] = {}
+        self._find_owner = find_owner
+        self._wanted_port = port
+        self._bind = bind
+        self._servers: list[asyncio.Server] = []
+        self._links: set[PeerLink] = set()
+        self._dials: set[asyncio.Task[None]] = set()
+        self._none_left: asyncio.Event | None = None
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    async def open(self) -> None:
+        """Listen.
+
+        Raises:
+            SwarmError: the port is in use. SettingsError: `bind` is not ours.
+        """
+        loop = asyncio.get_running_loop()
+        self.up_throttle = Throttle(loop)
+        self.down_throttle = Throttle(loop)
+        addresses = bind_addresses(self._bind)
+        if self._bind is not None:
+            self.local_addresses = {":" in address: address for address in addresses}
+        first, tried = self.settings.first_port, self.settings.ports_tried
+        ports = range(first, first + tried) if self._wanted_port is None else (self._wanted_port,)
+        sockets, self.port = listen(addresses, ports)
+        for listener in sockets:
+            self._servers.append(await loop.create_server(self._accept, sock=listener))
+
+    def stop_listening(self) -> None:
+        for server in self._servers:
+            server.close()
+
+    async def close(self) -> None:
+        """End every link and every dial; `gone` tells when they have."""
+        for dial in self._dials:
+            dial.cancel()
+        await asyncio.gather(*self._dials, return_exceptions=True)
+        for link in list(self._links):
+            link.close("the session has ended")
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
+        self.up_throttle.close()
+        self.down_throttle.close()
+
+    async def gone(self) -> None:
+        """Wait until no link is left: aborted transports say `connection_lost` in the loop's next round."""
+        if self._links:
+            self._none_left = asyncio.Event()
+            await self._none_left.wait()
+
+    # -- whose they are -------------------------------------------------------------------------
+
+    def of(self, owner: LinkOwner) -> list[PeerLink]:
+        """The links of one torrent, those that are not open yet too, in the order of their numbers."""
+        return sorted((link for link in self._links if link.owner is owner), key=lambda link: link.number)
+
+    def admit(self, link: PeerLink, handshake: Handshake) -> tuple[LinkOwner, Handshake] | None:
+        """Find the torrent that an incoming link asks for."""
+        return self._find_owner(handshake.info_hash)
+
+    # -- coming and going -----------------------------------------------------------------------
+
+    def _accept(self) -> PeerLink:
+        link = PeerLink(self)
+        self._links.add(link)
+        if len(self._links) > self.settings.connections_max:
+            # It must be made before it can be closed.
+            asyncio.get_running_loop().call_soon(link.close, "there are enough connections")
+        return link
+
+    def link_closed(self, link: PeerLink) -> None:
+        self._links.discard(link)
+        if not self._links and self._none_left is not None:
+            self._none_left.set()
+
+    def dial(self, owner: LinkOwner, handshake: Handshake, endpoint: Endpoint) -> None:
+        """Connect to `endpoint` for `owner`; a failure is reported to whoever owns the link by then."""
+        link = PeerLink(self, owner=owner, handshake=handshake, dialled=endpoint)
+        self._links.add(link)
+        task = asyncio.get_running_loop().create_task(self._dial(link, endpoint))
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+
+    async def _dial(self, link: PeerLink, endpoint: Endpoint) -> None:
+        local = self.local_addresses.get(endpoint.is_v6)
+        try:
+            if len(self._links) > self.settings.connections_max:
+                raise OSError("there are enough connections")
+            if self.local_addresses and local is None:
+                raise OSError("the bound interface has no address of that family")
+            async with asyncio.timeout(self.settings.connect_timeout_s):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: link,
+                    endpoint.host,
+                    endpoint.port,
+                    local_addr=(local, 0) if local is not None else None,
+                )
+        except asyncio.CancelledError:
+            self._links.discard(link)
+            raise
+        except OSError as error:
+            self._links.discard(link)
+            reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+            assert link.owner is not None
+            link.owner.dial_failed(endpoint, reason)
+        if link.owner is not None and link.owner.is_stopped:
+            link.close("the torrent was stopped")

@@ -1,0 +1,196 @@
+"""How a session finds peers: one `Discovery` for each info-hash, and the sources that they share."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from swarm.base.endpoint import Endpoint
+from swarm.base.errors import SwarmError
+from swarm.base.ids import InfoHash, PeerId
+from swarm.session.links import Links
+from swarm.session.listener import bind_addresses
+from swarm.session.settings import SessionSettings
+
+if TYPE_CHECKING:
+    from swarm.net.trackers import TrackerClient
+    from swarm.net.udp import UdpSocket
+    from swarm.session.dht import Dht
+    from swarm.session.discovery import Discovery
+    from swarm.session.sources import OnNotice, OnPeers, PeerSource, Totals
+
+
+class PeerFinder:
+    """Trackers, the DHT and the local network, for all torrents of a session.
+
+    A discovery lives as long as its torrent is in the session, from the first second of a magnet link on.
+    What no torrent has asked for yet (the DHT, the client of the trackers) is not begun.
+
+    Args:
+        bind: an address or interface that all traffic uses.
+        on_notice: gets what concerns the whole session.
+    """
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        links: Links,
+        peer_id: PeerId,
+        rng: random.Random,
+        *,
+        bind: str | None,
+        on_notice: OnNotice,
+    ) -> None:
+        self._settings = settings
+        self._links = links
+        self._peer_id = peer_id
+        self._rng = rng
+        self._bind = bind
+        self._on_notice = on_notice
+        self._discoveries: dict[InfoHash, Discovery] = {}
+        #: Discoveries that end while nobody waits for them.
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._tracker_client: TrackerClient | None = None
+        #: Ways to find peers besides trackers; all torrents share them, private ones use none (BEP 27).
+        self._sources: list[PeerSource] = []
+        self._datagrams: list[UdpSocket] = []
+        self._dht: Dht | None = None
+        self._is_dht_wanted = settings.is_dht_enabled
+
+    def open(self) -> None:
+        """The links are open: from now on peers can be looked for."""
+        if self._settings.is_lsd_enabled:
+            from swarm.session.local_discovery import LocalDiscovery
+
+            self._sources.append(LocalDiscovery(self._rng, local_addresses=self._links.local_addresses))
+
+    async def close(self) -> None:
+        """Let go of what the torrents shared; they have left their swarms already."""
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+        if self._dht is not None:
+            await self._dht.close()
+        for socket in self._datagrams:
+            socket.close()
+        self._sources.clear()
+        if self._tracker_client is not None:
+            await self._tracker_client.close()
+            self._tracker_client = None
+
+    # -- one torrent's --------------------------------------------------------------------------
+
+    def begin(
+        self,
+        info_hash: InfoHash,
+        tiers: list[tuple[str, ...]],
+        *,
+        is_private: bool | None,
+        totals: Callable[[], Totals],
+        on_peers: OnPeers,
+        on_notice: OnNotice,
+        on_own_address: Callable[[str, str], None],
+    ) -> Discovery | None:
+        """Begin to look for peers; None where there is nothing to ask. The arguments are `Discovery`'s."""
+        sources = [] if is_private else self._sources
+        if not tiers and not sources:
+            return None
+        from swarm.net.trackers import TrackerClient
+        from swarm.session.discovery import Discovery
+
+        if self._tracker_client is None:
+            self._tracker_client = TrackerClient(local_addresses=self._links.local_addresses)
+        discovery = self._discoveries[info_hash] = Discovery(
+            info_hash,
+            tiers,
+            peer_id=self._peer_id,
+            port=lambda: self._links.port,
+            totals=totals,
+            on_peers=on_peers,
+            on_notice=on_notice,
+            tracker_client=self._tracker_client,
+            rng=random.Random(self._rng.getrandbits(64)),
+            sources=sources,
+            is_private=is_private,
+            on_own_address=on_own_address,
+        )
+        discovery.start()
+        return discovery
+
+    def of(self, info_hash: InfoHash) -> Discovery | None:
+        """Whoever looks for this torrent's peers, if anybody does."""
+        return self._discoveries.get(info_hash)
+
+    def seek(self, info_hash: InfoHash) -> None:
+        """It has too few peers."""
+        discovery = self._discoveries.get(info_hash)
+        if discovery is not None:
+            discovery.need_peers()
+
+    def completed(self, info_hash: InfoHash) -> None:
+        """Everything wanted is here."""
+        discovery = self._discoveries.get(info_hash)
+        if discovery is not None:
+            discovery.completed()
+
+    def leave(self, info_hash: InfoHash) -> None:
+        """Tell the trackers that we go, and wait for nobody; `stop` forgets it."""
+        discovery = self._discoveries.get(info_hash)
+        if discovery is not None:
+            leaving = asyncio.get_running_loop().create_task(discovery.stop(self._settings.stop_timeout_s))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+
+    async def stop(self, info_hash: InfoHash) -> None:
+        """Tell the trackers that we go, for no longer than the settings let us, and forget it."""
+        discovery = self._discoveries.pop(info_hash, None)
+        if discovery is not None:
+            await discovery.stop(self._settings.stop_timeout_s)
+
+    # -- the DHT --------------------------------------------------------------------------------
+
+    @property
+    def dht(self) -> Dht | None:
+        """Our part in the DHT; None before the first torrent that may use it."""
+        return self._dht
+
+    @property
+    def has_dht(self) -> bool:
+        """Whether the DHT may find peers for torrents that are not private."""
+        return self._is_dht_wanted and bool(self._settings.dht_routers)
+
+    def join_dht(self) -> Dht | None:
+        """Our part in the DHT, begun for the first torrent that may use it; None where there is none."""
+        if not self._is_dht_wanted or self._dht is not None:
+            return self._dht
+        from swarm.dht.settings import DhtSettings
+        from swarm.net.udp import open_sockets
+        from swarm.session.dht import Dht
+        from swarm.session.dht_memory import memory_path
+        from swarm.session.dht_source import DhtSource
+
+        settings = self._settings
+        try:
+            self._datagrams = open_sockets(bind_addresses(self._bind), self._links.port)
+        except SwarmError as error:
+            self._is_dht_wanted = False
+            # The torrent that it is for is not here yet.
+            asyncio.get_running_loop().call_soon(self._on_notice, "warning", f"dht: off: {error}")
+            return None
+        self._dht = Dht(
+            self._datagrams,
+            routers=settings.dht_routers,
+            settings=DhtSettings(is_read_only=settings.is_dht_read_only),
+            memory_path=memory_path(settings.state_dir),
+            on_notice=self._on_notice,
+        )
+        self._dht.start()
+        self._sources.append(DhtSource(self._dht))
+        return self._dht
+
+    def node_found(self, endpoint: Endpoint) -> None:
+        """A peer says that its DHT node listens there."""
+        if self._dht is not None:
+            self._dht.candidates_found((endpoint,))

@@ -1,0 +1,55 @@
+"""What users name a torrent by: a file, a URL, bytes; a magnet link or an info-hash."""
+
+from __future__ import annotations
+
+import os
+
+import aiofiles
+
+from swarm.base.errors import MetainfoError
+from swarm.base.ids import InfoHash
+from swarm.metainfo import magnet as magnets
+from swarm.metainfo.magnet import Magnet
+from swarm.metainfo.torrent import MAX_METAINFO_BYTES
+from swarm.storage.faults import storage_error
+
+#: A web server may take this long to give a .torrent.
+_FETCH_TIMEOUT_S = 30.0
+
+
+def magnet_of(source: object) -> Magnet | None:
+    """The magnet link that `source` is, or that an info-hash makes; None where it is something else.
+
+    Raises:
+        MetainfoError: a magnet link that is not valid.
+    """
+    if isinstance(source, Magnet):
+        return source
+    if isinstance(source, InfoHash):
+        return Magnet(source)
+    if isinstance(source, str) and source[:7].lower() == "magnet:":
+        return magnets.parse(source)
+    return None
+
+
+async def read_source(source: str | os.PathLike[str] | bytes) -> bytes:
+    """The bytes of a .torrent: the path of a file, an http(s) URL, or the bytes themselves.
+
+    Raises:
+        MetainfoError: it is too large. StorageError: it cannot be read. SwarmError: nor fetched.
+    """
+    if isinstance(source, bytes):
+        return source
+    text = os.fspath(source)
+    if text.startswith(("http://", "https://")):
+        from swarm.net.http import fetch
+
+        return await fetch(text, max_bytes=MAX_METAINFO_BYTES, timeout_s=_FETCH_TIMEOUT_S)
+    try:
+        async with aiofiles.open(text, "rb") as file:
+            raw = await file.read(MAX_METAINFO_BYTES + 1)
+    except OSError as error:
+        raise storage_error(error, text) from None
+    if len(raw) > MAX_METAINFO_BYTES:
+        raise MetainfoError(f"{text}: larger than any .torrent ({MAX_METAINFO_BYTES >> 20} MiB)")
+    return raw
