@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import sys
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 #: Longest part of a path, in UTF-8: NAME_MAX of every common file system.
 MAX_PART_BYTES = 255
@@ -36,6 +38,8 @@ _INVALID_RUN = re.compile("\ufffd+")
 #: Shorter names cannot have more than MAX_PART_BYTES, at four bytes a character.
 _SHORT_CHARS = 63
 _NOTHING = ("", ".", "..")
+#: Between the parts of a path in a key: in no safe part, and less than any other character.
+_SEPARATOR = "\0"
 
 _WINDOWS_FORBIDDEN = re.compile('[<>:"|?*]')
 _WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
@@ -109,20 +113,22 @@ def unique_paths(paths: Sequence[tuple[str, ...]], *, is_case_kept: bool = False
         is_case_kept: `A` and `a` may lie in one folder (most Linux file systems). By default they
             collide, so that a torrent is laid out the same on every machine.
     """
-    keys = ["/".join(path) for path in paths]
+    keys = [_SEPARATOR.join(path) for path in paths]
     if not is_case_kept:
         keys = [key.casefold() for key in keys]
-    folders = _folders(keys)
-    taken = set(keys)
-    if len(taken) == len(keys) and taken.isdisjoint(folders):
+    # What lies in a folder comes right behind the folder's own name. A set of all folders would take
+    # gigabytes where a stranger's torrent nests thousands of files 128 deep.
+    ordered = sorted(keys)
+    if not any(_collide(one, other) for one, other in pairwise(ordered)):
         return list(paths)
+    taken = set(keys)
     result = []
     used: set[str] = set()
     # The next number to try of each name: a million files called "a" must not take a million squared.
     numbers: dict[str, int] = {}
     for path, key in zip(paths, keys, strict=True):
-        if key in used or key in folders:
-            path, key = _numbered(path, key, numbers, taken, folders, is_case_kept)
+        if key in used or _is_folder(key, ordered):
+            path, key = _numbered(path, key, numbers, taken, ordered, is_case_kept)
         used.add(key)
         taken.add(key)
         result.append(path)
@@ -140,14 +146,15 @@ def unportable_names(names: Sequence[bytes]) -> list[bytes]:
     ]
 
 
-def _folders(keys: Iterable[str]) -> set[str]:
-    folders: set[str] = set()
-    for key in keys:
-        folder = key.rpartition("/")[0]
-        while folder and folder not in folders:
-            folders.add(folder)
-            folder = folder.rpartition("/")[0]
-    return folders
+def _collide(one: str, other: str) -> bool:
+    """Do two keys, the lesser one first, mean the same file, or a file and its folder?"""
+    return other.startswith(one) and (len(one) == len(other) or other[len(one)] == _SEPARATOR)
+
+
+def _is_folder(key: str, ordered: Sequence[str]) -> bool:
+    inside = key + _SEPARATOR
+    at = bisect_left(ordered, inside)
+    return at < len(ordered) and ordered[at].startswith(inside)
 
 
 def _numbered(
@@ -155,7 +162,7 @@ def _numbered(
     key: str,
     numbers: dict[str, int],
     taken: set[str],
-    folders: set[str],
+    ordered: Sequence[str],
     is_case_kept: bool,
 ) -> tuple[tuple[str, ...], str]:
     stem, extension = _split_extension(path[-1])
@@ -166,9 +173,9 @@ def _numbered(
         # The stem is what gets cut, so that every number makes another name.
         name = stem.encode()[: MAX_PART_BYTES - len(ending.encode())].decode("utf-8", "ignore") + ending
         candidate = (*path[:-1], name)
-        candidate_key = "/".join(candidate)
+        candidate_key = _SEPARATOR.join(candidate)
         if not is_case_kept:
             candidate_key = candidate_key.casefold()
-        if candidate_key not in taken and candidate_key not in folders:
+        if candidate_key not in taken and not _is_folder(candidate_key, ordered):
             numbers[key] = number
             return candidate, candidate_key

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from swarm.metainfo.paths import decode_name, safe_part, safe_path, unique_paths, unportable_names
@@ -130,6 +132,22 @@ def test_number_fits_a_name_of_full_length() -> None:
         first, second, third = unique_paths(paths(name, name, name))
         assert len({first, second, third}) == 3
         assert len(third[0].encode()) <= 255
+
+
+def test_names_that_sort_between_a_folder_and_its_files_hide_nothing() -> None:
+    assert unique_paths(paths("a", "a b", "a!", "a-c/x", "a/b")) == paths("a.1", "a b", "a!", "a-c/x", "a/b")
+
+
+def test_deep_folders_take_no_more_memory_than_their_names() -> None:
+    deep = [(f"{number:020}", *["x" * 20] * 126) for number in range(400)]
+    names_bytes = sum(len(part) + 1 for path in deep for part in path)
+    tracemalloc.start()
+    try:
+        assert unique_paths(deep) == deep
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * names_bytes
 
 
 def test_very_many_collisions_are_numbered_one_after_the_other() -> None:
