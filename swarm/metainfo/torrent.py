@@ -280,13 +280,12 @@ def _web_seeds(top: dict[bytes, Value]) -> tuple[str, ...]:
 
 
 def _urls(listed: list[Value], owner: str, limit: int) -> tuple[str, ...]:
-    urls: list[str] = []
+    urls: dict[str, None] = {}
     for raw in listed:
         if not isinstance(raw, bytes):
             raise MetainfoError(f"{owner} holds something that is no URL")
-        text = raw.decode("utf-8", "replace").strip()
-        if text and text not in urls and len(urls) < limit:
-            urls.append(text)
+        if len(urls) < limit and (text := raw.decode("utf-8", "replace").strip()):
+            urls[text] = None
     return tuple(urls)
 
 

@@ -133,6 +133,13 @@ def test_trackers_beyond_the_limit_are_ignored() -> None:
     assert sum(map(len, parse(info(), announce_list=tiers).trackers)) <= limits.MAX_TRACKERS
 
 
+def test_most_of_very_many_web_seeds_and_trackers_are_left_out() -> None:
+    urls = [b"http://w/%d" % number for number in range(50_000)]
+    torrent = parse(info(), url_list=urls, announce_list=[urls])
+    assert len(torrent.web_seeds) == limits.MAX_WEB_SEEDS
+    assert list(map(len, torrent.trackers)) == [limits.MAX_TRACKERS]
+
+
 def test_one_web_seed_may_be_a_string() -> None:
     assert parse(info(), url_list=b"http://w/").web_seeds == ("http://w/",)
     assert parse(info(), url_list=b"").web_seeds == ()
