@@ -145,7 +145,7 @@ def _endpoints(texts: Iterable[str]) -> tuple[tuple[str, int], ...]:
 
 def _selection(texts: Iterable[str]) -> tuple[int, ...]:
     """BEP 53: `0,2,4-6`; parts that make no sense are passed over."""
-    chosen: set[int] = set()
+    runs: list[tuple[int, int]] = []
     for text in texts:
         for part in text.split(","):
             match = re.fullmatch(_SELECTION, part)
@@ -154,5 +154,9 @@ def _selection(texts: Iterable[str]) -> tuple[int, ...]:
             first = int(match[1])
             last = int(match[2] or match[1])
             if first <= last <= MAX_SELECTED_INDEX:
-                chosen.update(range(first, last + 1))
-    return tuple(sorted(chosen))
+                runs.append((first, last))
+    chosen: list[int] = []
+    for first, last in sorted(runs):
+        # Each index once: a link has room for thousands of runs that all say everything.
+        chosen += range(max(first, chosen[-1] + 1) if chosen else first, last + 1)
+    return tuple(chosen)

@@ -54,6 +54,7 @@ XT = f"magnet:?xt=urn:btih:{CD}"
         (f"{XT}&dht=10.0.0.1:1337&dht=foobar.com:1", {"dht_nodes": (("10.0.0.1", 1337), ("foobar.com", 1))}),
         (f"{XT}&so=0,2,4,6-8", {"selected": (0, 2, 4, 6, 7, 8)}),
         (f"{XT}&so=0,2-4,3-5", {"selected": (0, 2, 3, 4, 5)}),
+        (f"{XT}&so=5-9,0-2,1-6,3", {"selected": tuple(range(10))}),
         (f"{XT}&so=2-4&dht=10.0.0.1:1337&so=1", {"selected": (1, 2, 3, 4)}),
         (f"{XT}&so=7-4,100000000&so=10", {"selected": (10,)}),
         (f"{XT}&so=-4&so=1", {"selected": (1,)}),
@@ -144,3 +145,7 @@ def test_made_link_is_what_libtorrent_makes() -> None:
 def test_entries_beyond_the_limit_are_ignored() -> None:
     read = magnet.parse(XT + "".join(f"&tr=http://{number}" for number in range(magnet.MAX_ENTRIES + 100)))
     assert len(read.trackers) == magnet.MAX_ENTRIES
+
+
+def test_selection_that_says_everything_thousands_of_times_is_everything_once() -> None:
+    assert magnet.parse(f"{XT}&so={'0-500000,' * 7000}9").selected == tuple(range(500_001))
