@@ -57,9 +57,10 @@ def parse_host_port(text: str) -> tuple[str, int]:
     host, colon, port_text = text.rpartition(":")
     if not colon or not host or not port_text.isascii() or not port_text.isdigit():
         raise ValueError(f"expected HOST:PORT, got {text!r}")
-    port = int(port_text)
-    if port > 65535:
-        raise ValueError(f"a port is at most 65535, got {port}")
+    # Python refuses to read numbers of thousands of digits, in words that are no user's.
+    digits = port_text.lstrip("0") or "0"
+    if len(digits) > 5 or (port := int(digits)) > 65535:
+        raise ValueError(f"a port is at most 65535, got {digits[:20]}")
     if host.startswith("[") and host.endswith("]") and len(host) > 2:
         host = host[1:-1]
     elif "[" in host or "]" in host:

@@ -18,7 +18,7 @@ from swarm.session.session import Session
 #: Looks like an info-hash rather than a file: long, letters and digits only.
 _HASH_LIKE = re.compile(r"[0-9A-Za-z]{25,}")
 _INFO_HASH_V2 = re.compile(r"[0-9a-fA-F]{64}")
-_RANGES = re.compile(r"\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*")
+_RANGES = re.compile(r"[0-9]{1,9}(?:-[0-9]{1,9})?(?:,[0-9]{1,9}(?:-[0-9]{1,9})?)*")
 
 
 def is_url(source: str) -> bool:

@@ -50,6 +50,11 @@ class TestText:
         with pytest.raises(ValueError, match=reason):
             parse_host_port(text)
 
+    def test_port_of_thousands_of_digits_is_refused_in_few_words(self) -> None:
+        with pytest.raises(ValueError, match=r"at most 65535, got 9{20}$"):
+            parse_host_port("host:" + "9" * 5000)
+        assert parse_host_port("host:00080") == ("host", 80)
+
 
 class TestCompact:
     def test_known_bytes(self) -> None:

@@ -49,6 +49,11 @@ def test_select_takes_numbers_and_globs(
     assert selected_files(torrent, selections) == expected
 
 
+def test_select_refuses_numbers_that_python_itself_does_not_read(torrent: Metainfo) -> None:
+    with pytest.raises(SettingsError, match="no file of"):
+        selected_files(torrent, ["9" * 5000])
+
+
 @pytest.mark.parametrize("selection", ["0", "5", "3-2", "1-999999999999", "none*", ""])
 def test_select_refuses_what_fits_no_file(torrent: Metainfo, selection: str) -> None:
     with pytest.raises(SettingsError, match="--select"):
