@@ -81,6 +81,7 @@ class RoutingTable:
         "_buckets",
         "_by_endpoint",
         "_number",
+        "_numbers",
         "_owners",
         "_range_count",
         "_settings",
@@ -96,6 +97,7 @@ class RoutingTable:
         self._asked_at: dict[int, float] = {}
         self._range_count = 1
         self._by_endpoint: dict[Endpoint, Node] = {}
+        self._numbers: set[int] = set()
         #: Whose place each owner's one node has.
         self._owners: dict[bytes, Node] = {}
 
@@ -223,6 +225,7 @@ class RoutingTable:
         self._asked_at.clear()
         self._range_count = 1
         self._by_endpoint.clear()
+        self._numbers.clear()
         self._owners.clear()
         for node in nodes:
             self._insert(node)
@@ -275,7 +278,7 @@ class RoutingTable:
         while True:
             depth = self._depth_of(node.number)
             bucket = self._buckets[depth]
-            if node.number in [other.number for other in bucket.nodes]:
+            if node.number in self._numbers:
                 # Its id is taken: whoever had it first keeps it as long as it answers.
                 return
             if len(bucket.nodes) < self._size(depth):
@@ -288,11 +291,13 @@ class RoutingTable:
 
     def _replace_or_keep(self, bucket: _Bucket, node: Node) -> None:
         """The bucket is full: the bad go first, then those whose id does not fit (BEP 42)."""
-        weakest = max(bucket.nodes, key=lambda other: (other.failure_count, not other.is_fit))
-        if weakest.failure_count or (node.is_fit and not weakest.is_fit):
-            self._remove(weakest)
-            if self._admit(bucket, node):
-                return
+        weak = [other for other in bucket.nodes if other.failure_count or not other.is_fit]
+        if weak:
+            weakest = max(weak, key=lambda other: (other.failure_count, not other.is_fit))
+            if weakest.failure_count or node.is_fit:
+                self._remove(weakest)
+                if self._admit(bucket, node):
+                    return
         self._keep_as_replacement(bucket, node)
 
     def _keep_as_replacement(self, bucket: _Bucket, node: Node) -> None:
@@ -309,12 +314,14 @@ class RoutingTable:
             return False
         bucket.nodes.append(node)
         self._by_endpoint[node.endpoint] = node
+        self._numbers.add(node.number)
         self._owners[node.owner] = node
         return True
 
     def _remove(self, node: Node) -> None:
         self._buckets[self._depth_of(node.number)].nodes.remove(node)
         del self._by_endpoint[node.endpoint]
+        self._numbers.discard(node.number)
         del self._owners[node.owner]
 
     def _split(self) -> bool:
