@@ -2,6 +2,10 @@
 
 A peer is known by the address its announce came from and the port it names. Seeds get leechers
 only; leechers get both, everybody as likely as any other; nobody gets himself.
+
+Whoever starts with nothing left may be a seed, or may have a magnet link and not know yet what is left
+(aria2 says 0 then): it is counted as a seed and gets leechers first, but some seeds too. Two seeds part
+at once.
 """
 
 from __future__ import annotations
@@ -73,6 +77,8 @@ class Answer(NamedTuple):
 #: family and of the other.
 Visit = tuple[int, int, int, bytes, bytes]
 
+#: Who may be a seed or not gets one seed in so many places, and more where leechers are few.
+UNSURE_SEEDS = 4
 #: Jitters drawn at the start; answers take one after the other.
 _JITTERS = 1024
 
@@ -140,8 +146,11 @@ class Rules:
         want = self.settings.num_want_default if num_want is None else num_want
         if want > self._want_max:
             want = self._want_max
+        seeds_wanted = AS_THEY_COME
+        if is_seed and event == "started":
+            seeds_wanted = want // UNSURE_SEEDS
         was_seed, seeds, leechers, near, far = self._store.join(
-            info_hash, peer, peer_id, is_seed, now, want, AS_THEY_COME, is_near_only
+            info_hash, peer, peer_id, is_seed, now, want, seeds_wanted, is_near_only
         )
         # A completed download is one that was not complete before, as far as we know.
         if event == "completed" and is_seed and not was_seed:

@@ -271,19 +271,18 @@ class MemoryStore:
                 at = row.turn(at, is_seed)
         seeds = row.seed_count
         total = len(row.seen_at)
-        if is_seed:
-            near = row.pick(seeds, total, want, at, self._rng)
-        elif seeds_wanted < 0:
-            near = row.pick(0, total, want, at, self._rng)
-        else:
+        if seeds_wanted >= 0:
             near = self._mixed(row, want, seeds_wanted, at)
+        else:
+            near = row.pick(seeds if is_seed else 0, total, want, at, self._rng)
         far = b""
         if other is not None:
             if not is_near_only and (more := want - len(near) // row.width) > 0:
-                if is_seed:
-                    far = other.pick(other.seed_count, len(other), more, -1, self._rng)
-                else:
+                if seeds_wanted >= 0:
                     far = self._mixed(other, more, seeds_wanted, -1)
+                else:
+                    start = other.seed_count if is_seed else 0
+                    far = other.pick(start, len(other), more, -1, self._rng)
             seeds += other.seed_count
             total += len(other.seen_at)
         return was_seed, seeds, total - seeds, near, far
@@ -299,10 +298,9 @@ class MemoryStore:
     def _mixed(self, row: Row, want: int, seeds_wanted: int, asker: int) -> bytes:
         """So many seeds and leechers for the rest, in one family."""
         seeds, total = row.seed_count, len(row.seen_at)
-        if seeds_wanted < 0:
-            return row.pick(0, total, want, asker, self._rng)
         leechers = total - seeds - (asker >= seeds)
-        seed_count = min(seeds, max(min(seeds_wanted, want), want - leechers))
+        others = seeds - (0 <= asker < seeds)
+        seed_count = min(others, max(min(seeds_wanted, want), want - leechers))
         return row.pick(0, seeds, seed_count, asker, self._rng) + row.pick(
             seeds, total, want - seed_count, asker, self._rng
         )

@@ -91,8 +91,10 @@ end
 local function pick(family, most)
   if most <= 0 then return '' end
   local s, l = count['s'..family], count['l'..family]
-  if into == 'l' and family == f then l = l - 1 end
-  if seed then return table.concat(draw('l'..family, most)) end
+  if family == f then
+    if seed then s = s - 1 else l = l - 1 end
+  end
+  if seed and wanted < 0 then return table.concat(draw('l'..family, most)) end
   local seeds
   if wanted < 0 then seeds = math.floor(most * s / math.max(1, s + l) + chance)
   else seeds = math.min(wanted, most) end

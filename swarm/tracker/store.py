@@ -7,7 +7,7 @@ from typing import Protocol
 
 from swarm.wire.tracker.announce import ScrapeEntry
 
-#: For `join`: seeds and leechers as they come, each peer as likely as any other.
+#: For `join`: whoever is of use, each peer as likely as any other.
 AS_THEY_COME = -1
 
 
@@ -44,8 +44,9 @@ class Store(Protocol):
     ) -> Joined:
         """Add or refresh a peer, and choose at most `want` others at random, never the peer itself.
 
-        Seeds get leechers only. Leechers get `seeds_wanted` seeds and leechers for the rest; where there
-        are too few of one kind the other takes its places. Costs O(want), however large the swarm is.
+        With AS_THEY_COME seeds get leechers only, and leechers get both. Otherwise there are `seeds_wanted`
+        seeds and leechers for the rest; where there are too few of one kind the other takes its places.
+        Costs O(want), however large the swarm is.
 
         Args:
             now: whole seconds.

@@ -6,51 +6,17 @@ transmission decides every ten seconds only.
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 
 from tests.interop.cases import KIB, Case
 from tests.interop.conftest import Stage, client_or_skip
 from tests.interop.test_one_to_one import START_TIMEOUT_S, TRANSFER_TIMEOUT_S, side_by_side
-from tools.bench.clients import Client, Endpoint
+from tools.bench.clients import Client
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 
 #: 25 KiB of piece hashes: two pieces of metadata; and a tree, whose names only the metadata tells.
 CASES = [Case("long 16K", "long", 16 * KIB), Case("tree 32K", "tree", 32 * KIB)]
-
-
-@contextmanager
-def tracker_that_names(endpoint: Endpoint) -> Iterator[str]:
-    """The announce URL of a tracker that tells everybody of this one peer.
-
-    aria2 announces itself as a seed while it has nothing but a magnet link, and a tracker that tells
-    seeds of leechers only, as ours, has nobody for it then.
-    """
-    peer = socket.inet_aton(endpoint[0]) + endpoint[1].to_bytes(2, "big")
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"d8:intervali60e5:peers6:" + peer + b"e")
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/announce"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.mark.parametrize("name", ["libtorrent", "aria2", "transmission"])
@@ -78,10 +44,10 @@ def test_another_client_fetches_metadata_and_content_from_us(name: str, swarm: C
         torrent = stage.torrent(case)
         with swarm.seed(torrent, stage.folder(case, "seeder")) as seeder:
             seeder.wait_ready(START_TIMEOUT_S)
-            with tracker_that_names(seeder.endpoint) as announce:
-                link = torrent.by_magnet(announce)
-                with other.leech(link, stage.folder(case, "here"), stage.folder(case, "leecher")) as leecher:
-                    leecher.wait_complete(TRANSFER_TIMEOUT_S)
+            stage.tracker.wait_for_members(torrent.infohash, 1)
+            link = torrent.by_magnet(stage.tracker.announce)
+            with other.leech(link, stage.folder(case, "here"), stage.folder(case, "leecher")) as leecher:
+                leecher.wait_complete(TRANSFER_TIMEOUT_S)
         return stage.difference(case, "here", other)
 
     assert side_by_side(move, CASES) == {}

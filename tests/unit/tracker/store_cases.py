@@ -118,6 +118,16 @@ class StoreCases:
                 seed_count = sum(int.from_bytes(one, "big") < 100 + seeds for one in found)
                 assert seed_count == min(seeds, max(min(seeds_wanted, want), want - leechers))
 
+    @pytest.mark.parametrize(
+        ("want", "seeds_wanted", "count"), [(10, 3, 3), (50, 3, 9), (4, 9, 4), (8, 0, 0)]
+    )
+    def test_a_seed_may_want_seeds_too(self, store: Store, want: int, seeds_wanted: int, count: int) -> None:
+        for number in range(30):
+            self.join(store, 100 + number, is_seed=number < 10, want=0)
+        found = split(self.join(store, 100, is_seed=True, want=want, seeds_wanted=seeds_wanted).near)
+        assert len(found) == len(set(found)) == min(want, 29) and peer(100) not in found
+        assert sum(int.from_bytes(one, "big") < 110 for one in found) == count
+
     def test_the_other_family_fills_up_where_it_may(self, store: Store) -> None:
         for number in range(1, 5):
             self.join(store, number, is_seed=number == 1)

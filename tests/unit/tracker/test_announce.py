@@ -77,6 +77,29 @@ class TestWhoGetsWhom:
         world.announce(v4(2))
         assert peers(world.announce(v4(3), left=0)) == [v4(2)]
 
+    def test_one_who_starts_with_nothing_left_gets_seeds_too_for_it_may_have_but_a_magnet_link(self) -> None:
+        world = World()
+        world.announce(v4(1), left=0)
+        world.announce(v4(2))
+        assert sorted(peers(world.announce(v4(3), left=0, event="started"))) == [v4(1), v4(2)]
+        assert sorted(peers(world.announce(v6(3), left=0, event="started"))) == [v4(1), v4(2), v4(3)]
+        # Of many, leechers mostly: it may be a seed all the same.
+        for number in range(100, 200):
+            world.announce(v4(number), left=number % 2)
+        found = peers(world.announce(v4(3), left=0, event="started", num_want=40))
+        leechers = [one for one in found if one[3] >= 100 and one[3] % 2]
+        assert len(found) == 40 and v4(3) not in found and len(leechers) >= 29
+
+    def test_with_but_a_magnet_link_it_is_counted_once_and_its_download_too(self) -> None:
+        world = World()
+        world.announce(v4(1), left=0, event="started")
+        world.announce(v4(1), left=0, event="started")
+        assert world.counts() == ScrapeEntry(seeds=1, leechers=0, downloads=0)
+        world.announce(v4(1), left=100, event="started")
+        assert world.counts() == ScrapeEntry(seeds=0, leechers=1, downloads=0)
+        world.announce(v4(1), left=0, event="completed")
+        assert world.counts() == ScrapeEntry(seeds=1, leechers=0, downloads=1)
+
     def test_the_same_address_with_two_ports_are_two_peers(self) -> None:
         world = World()
         first, second = (encode_compact(Endpoint("127.0.0.1", port)) for port in (1, 2))

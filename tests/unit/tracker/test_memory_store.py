@@ -175,7 +175,7 @@ class StoreMachine(RuleBasedStateMachine):
                 if in_torrent == torrent
                 and len(other) == of_width
                 and other != key[1]
-                and not (is_seed and seed)
+                and not (is_seed and seed and seeds_wanted == AS_THEY_COME)
             }
             peers = split(found, of_width)
             assert len(peers) == len(set(peers)) == min(most, len(others)) and others.issuperset(peers)
