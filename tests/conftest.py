@@ -16,7 +16,7 @@ import pytest
 os.environ["SWARM_DHT_BOOTSTRAP"] = ""
 
 #: Folders whose tests open real sockets and start real processes.
-_CHECKED = {"e2e", "interop"}
+_CHECKED = {"e2e", "hostile", "interop"}
 #: What was told to end may need a moment to be gone from the system's tables.
 _GRACE_S = 2.0
 

@@ -6,6 +6,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -48,6 +49,8 @@ _OPTIONS = (
     option("--down", type=Rate(), metavar="RATE", help="Receive at most so much a second, likewise."),
     option("--max-peers", type=click.IntRange(1, 10_000), metavar="N",
            help="Connections at most (default: 55 a torrent, 200 in all)."),
+    option("--blocklist", type=click.Path(path_type=Path), metavar="FILE",
+           help="Exchange nothing with these addresses (P2P or CIDR lines); read again when it changes."),
     option("--encryption", type=click.Choice(["off", "allow", "require"]), default="allow",
            callback=_refuse_require, help="Not built yet: links are in the clear."),
     option("--json", "is_json", is_flag=True, help="JSON lines on stdout, nothing else."),
@@ -73,6 +76,7 @@ class TransferOptions:
     up: int | None
     down: int | None
     max_peers: int | None
+    blocklist: Path | None
     encryption: str
     is_json: bool
     is_quiet: bool
@@ -98,6 +102,7 @@ class TransferOptions:
             dht_routers=self.dht_routers or default_dht_routers(),
             is_waiting_for_room=is_waiting_for_room,
             is_lsd_enabled=not self.no_lsd,
+            blocklist=self.blocklist,
         )
         engine = EngineSettings(is_exchanging=not self.no_pex)
         if self.max_peers is not None:

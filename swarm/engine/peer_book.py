@@ -5,13 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
 from swarm.engine.settings import EngineSettings
 
+_Banned = TypeVar("_Banned", str, bytes)
+
 #: Backoff grows by this (defaults.md: x 2.5).
 BACKOFF = 2.5
+#: Banned addresses, and ids, that are remembered; the oldest give way.
+BANS_MAX = 10_000
 #: Dials are counted in fractions; less than this is rounding.
 _GRAIN = 1e-6
 #: The source of addresses that a relay told us to dial (BEP 55): they are tried once.
@@ -277,8 +282,10 @@ class PeerBook:
         """
         if peer_id is not None:
             self._banned_ids[peer_id] = reason
-        if not endpoint.host.startswith("127.") and endpoint.host != "::1":
+            _forget_oldest(self._banned_ids)
+        if not (self._settings.is_loopback_shared and endpoint.is_loopback):
             self._banned_hosts[endpoint.host] = reason
+            _forget_oldest(self._banned_hosts)
             for other in [other for other in self._candidates if other.host == endpoint.host]:
                 self._remove(other)
         self._remove(endpoint)
@@ -302,3 +309,8 @@ class PeerBook:
 def _is_private_source(source: str) -> bool:
     """BEP 27: a private torrent's peers come from its trackers; whom the user names is the user's choice."""
     return source == "user" or source.startswith("tracker")
+
+
+def _forget_oldest(bans: dict[_Banned, str]) -> None:
+    if len(bans) > BANS_MAX:
+        del bans[next(iter(bans))]

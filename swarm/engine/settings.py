@@ -28,6 +28,9 @@ class EngineSettings:
     #: ... and forgotten after so many failures in a row.
     dial_failures_max: int = 6
 
+    #: Peers on loopback addresses are many on one machine: they are not counted or banned by address.
+    is_loopback_shared: bool = True
+
     #: Peers tell each other of peers (BEP 11), and help each other through NATs (BEP 55); never of private
     #: torrents.
     is_exchanging: bool = True

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash
+from swarm.session.door import BLOCKED, Door
 from swarm.session.listener import bind_addresses, listen
 from swarm.session.peer_link import LinkOwner, PeerLink
 from swarm.session.settings import SessionSettings
 from swarm.session.throttle import Throttle
 from swarm.wire.peer.handshake import Handshake
+
+if TYPE_CHECKING:
+    from swarm.base.ip_ranges import IpRanges
+    from swarm.session.blocklist import Blocklist
 
 #: Finds whoever runs a torrent, and what to say to those who ask for it; None: it does not run here.
 FindOwner = Callable[[InfoHash], tuple[LinkOwner, Handshake] | None]
@@ -24,6 +30,7 @@ class Links:
         port: to listen on; None for the first free one of the settings' range.
         bind: an address or interface that all traffic uses.
         find_owner: whom an incoming link is for.
+        on_notice: (level, text) for the user.
 
     Attributes:
         port: where peers reach us, once it is open.
@@ -31,13 +38,22 @@ class Links:
     """
 
     def __init__(
-        self, settings: SessionSettings, find_owner: FindOwner, *, port: int | None, bind: str | None
+        self,
+        settings: SessionSettings,
+        find_owner: FindOwner,
+        on_notice: Callable[[str, str], None],
+        *,
+        port: int | None,
+        bind: str | None,
     ) -> None:
         self.settings = settings
         self.receive_buffer = memoryview(bytearray(settings.receive_buffer_bytes))
         self.port = 0
         self.local_addresses: dict[bool, str] = {}
         self._find_owner = find_owner
+        self._on_notice = on_notice
+        self._door = Door(settings)
+        self._blocklist: Blocklist | None = None
         self._wanted_port = port
         self._bind = bind
         self._servers: list[asyncio.Server] = []
@@ -52,9 +68,16 @@ class Links:
         """Listen.
 
         Raises:
-            SwarmError: the port is in use. SettingsError: `bind` is not ours.
+            SwarmError: the port is in use. SettingsError: `bind` is not ours, or the blocklist is none.
+            StorageError: the blocklist cannot be read.
         """
         loop = asyncio.get_running_loop()
+        if self.settings.blocklist is not None:
+            from swarm.session.blocklist import Blocklist
+
+            path, check_s = self.settings.blocklist, self.settings.blocklist_check_s
+            self._blocklist = Blocklist(path, check_s, self._block, self._on_notice)
+            await self._blocklist.open()
         self.up_throttle = Throttle(loop)
         self.down_throttle = Throttle(loop)
         addresses = bind_addresses(self._bind)
@@ -65,6 +88,8 @@ class Links:
         sockets, self.port = listen(addresses, ports)
         for listener in sockets:
             self._servers.append(await loop.create_server(self._accept, sock=listener))
+        if self._blocklist is not None:
+            self._blocklist.watch()
 
     def stop_listening(self) -> None:
         for server in self._servers:
@@ -72,6 +97,8 @@ class Links:
 
     async def close(self) -> None:
         """End every link and every dial; `gone` tells when they have."""
+        if self._blocklist is not None:
+            await self._blocklist.close()
         for dial in self._dials:
             dial.cancel()
         await asyncio.gather(*self._dials, return_exceptions=True)
@@ -97,7 +124,32 @@ class Links:
 
     def admit(self, link: PeerLink, handshake: Handshake) -> tuple[LinkOwner, Handshake] | None:
         """Find the torrent that an incoming link asks for."""
+        self._door.recognised(link)
         return self._find_owner(handshake.info_hash)
+
+    # -- who may ----------------------------------------------------------------------------------
+
+    def _block(self, ranges: IpRanges) -> None:
+        """From now on nothing is exchanged with these addresses."""
+        self._door.blocklist = ranges
+        for link in list(self._links):
+            if link.endpoint.host in ranges:
+                link.close(BLOCKED)
+
+    def ban(self, endpoint: Endpoint, reason: str) -> None:
+        """Keep everybody at this address out, for it was proven to lie or to flood us."""
+        self._door.ban(endpoint, reason)
+
+    def is_refused(self, endpoint: Endpoint) -> bool:
+        """Whether nothing is exchanged with this address."""
+        return self._door.refusal(endpoint.host) is not None
+
+    def enter(self, link: PeerLink) -> str | None:
+        """An incoming link has come; returns why it must go again, or None."""
+        refusal = self._door.enter(link)
+        if refusal is not None:
+            self._on_notice("detail", f"peer {link.endpoint} refused: {refusal}")
+        return refusal
 
     # -- coming and going -----------------------------------------------------------------------
 
@@ -111,6 +163,7 @@ class Links:
 
     def link_closed(self, link: PeerLink) -> None:
         self._links.discard(link)
+        self._door.left(link)
         if not self._links and self._none_left is not None:
             self._none_left.set()
 
@@ -127,6 +180,9 @@ class Links:
         try:
             if len(self._links) > self.settings.connections_max:
                 raise OSError("there are enough connections")
+            refusal = self._door.refusal(endpoint.host)
+            if refusal is not None:
+                raise OSError(refusal)
             if self.local_addresses and local is None:
                 raise OSError("the bound interface has no address of that family")
             async with asyncio.timeout(self.settings.connect_timeout_s):

@@ -306,6 +306,7 @@ class MetadataFetch:
                         self.notice("detail", f"peer {link.endpoint} dropped: {reason}")
                         link.finish(reason)
                 case BanHost(endpoint, reason):
+                    self._dialler.ban(endpoint, reason)
                     self.notice("warning", f"peer {endpoint} banned: {reason}")
                 case SeekPeers():
                     self._seek_peers()
@@ -363,4 +364,5 @@ class MetadataFetch:
         self._tell(DialFailed(endpoint, reason))
 
     def candidates_found(self, endpoints: Sequence[Endpoint], source: str) -> None:
-        self._tell(CandidatesFound(endpoints, source))
+        welcome = [endpoint for endpoint in endpoints if not self._dialler.is_refused(endpoint)]
+        self._tell(CandidatesFound(welcome, source))

@@ -53,6 +53,7 @@ class LinkSource(Protocol):
     up_throttle: Throttle
     down_throttle: Throttle
 
+    def enter(self, link: PeerLink) -> str | None: ...
     def admit(self, link: PeerLink, handshake: Handshake) -> tuple[LinkOwner, Handshake] | None: ...
     def link_closed(self, link: PeerLink) -> None: ...
 
@@ -130,6 +131,10 @@ class PeerLink(asyncio.BufferedProtocol):
         if not self.is_outgoing:
             host, port = transport.get_extra_info("peername")[:2]
             self.endpoint = Endpoint(normalized(host), port)
+            refusal = self._source.enter(self)
+            if refusal is not None:
+                self.close(refusal)
+                return
         settings = self._source.settings
         # Limits are for the uplink that others share with us; the local network has room.
         self._is_unlimited = (

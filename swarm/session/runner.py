@@ -64,6 +64,8 @@ class Dialler(Protocol):
     """The session, as it serves those who run a torrent."""
 
     def dial(self, owner: LinkOwner, handshake: Handshake, endpoint: Endpoint) -> None: ...
+    def ban(self, endpoint: Endpoint, reason: str) -> None: ...
+    def is_refused(self, endpoint: Endpoint) -> bool: ...
 
 
 class Runner:
@@ -247,6 +249,7 @@ class Runner:
                         self._on_notice("detail", f"peer {link.endpoint} dropped: {reason}")
                         link.finish(reason)
                 case BanHost(endpoint, reason):
+                    self._dialler.ban(endpoint, reason)
                     self._on_notice("warning", f"peer {endpoint} banned: {reason}")
                 case AnnounceCompleted():
                     self._on_complete()
@@ -300,7 +303,8 @@ class Runner:
         self.tell(DialFailed(endpoint, reason))
 
     def candidates_found(self, endpoints: Sequence[Endpoint], source: str) -> None:
-        self.tell(CandidatesFound(endpoints, source))
+        welcome = [endpoint for endpoint in endpoints if not self._dialler.is_refused(endpoint)]
+        self.tell(CandidatesFound(welcome, source))
 
     # -- serving --------------------------------------------------------------------------------
 

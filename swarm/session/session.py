@@ -61,7 +61,7 @@ class Session:
         self._rng = random.SystemRandom()
         self._peer_id = PeerId.generate(self._rng)
         self._disk: Disk | None = None
-        self._links = Links(self.settings, self._owner_of, port=port, bind=bind)
+        self._links = Links(self.settings, self._owner_of, self._notice, port=port, bind=bind)
         self._finder = PeerFinder(
             self.settings, self._links, self._peer_id, self._rng, bind=bind, on_notice=self._notice
         )

@@ -53,6 +53,15 @@ class SessionSettings:
 
     #: Links of all torrents together (defaults.md: 200).
     connections_max: int = 200
+    #: Incoming links from one address, and from one network (/24, /48): a few people behind one router, many
+    #: in one house; more would be one machine that wants all places.
+    connections_per_address_max: int = 8
+    connections_per_prefix_max: int = 32
+    #: Incoming links that have not said what they want: in a storm the oldest of them go.
+    silent_links_max: int = 64
+    #: A file of addresses that nothing is exchanged with (P2P or CIDR), and how often it is looked at.
+    blocklist: Path | None = None
+    blocklist_check_s: float = 5.0
     #: TCP connect, and the handshake after it. Who is slower than this would be a slow peer anyway.
     connect_timeout_s: float = 10.0
     handshake_timeout_s: float = 10.0

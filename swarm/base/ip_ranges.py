@@ -1,0 +1,151 @@
+"""Sets of addresses, as blocklists write them: sorted ranges, looked up by bisection."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+
+from swarm.base.errors import SettingsError
+
+#: First and last address of a range, as numbers of one family.
+Range = tuple[int, int]
+
+#: Characters of a line that an error shows.
+_SHOWN_MAX_CHARS = 60
+#: The lines that lists consist of, read without a call for each number: `[NAME:]A.B.C.D-E.F.G.H`.
+_V4_LINE = re.compile(
+    r"(?:.*:)?\s*(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\s*-\s*(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})",
+    re.ASCII,
+)
+#: ::ffff:0:0/96, IPv4 in IPv6.
+_MAPPED_FIRST = 0xFFFF << 32
+_MAPPED_LAST = _MAPPED_FIRST | 0xFFFFFFFF
+
+
+class IpRanges:
+    """An immutable set of IPv4 and IPv6 addresses.
+
+    Args:
+        v4, v6: ranges (first <= last) in any order; those that overlap or touch become one.
+    """
+
+    __slots__ = ("_v4", "_v6")
+
+    def __init__(self, v4: Iterable[Range] = (), v6: Iterable[Range] = ()) -> None:
+        firsts, lasts = _joined(v4)
+        # Eight bytes a range: lists have hundreds of thousands.
+        self._v4: tuple[Sequence[int], Sequence[int]] = array("I", firsts), array("I", lasts)
+        self._v6: tuple[Sequence[int], Sequence[int]] = _joined(v6)
+
+    def __contains__(self, host: str) -> bool:
+        """Whether the numeric address `host` is in it; a name never is."""
+        if not self._v4[0] and not self._v6[0]:
+            return False
+        try:
+            number, is_v6 = _address(host.partition("%")[0])
+        except ValueError:
+            return False
+        firsts, lasts = self._v6 if is_v6 else self._v4
+        at = bisect_right(firsts, number) - 1
+        return at >= 0 and number <= lasts[at]
+
+    def __len__(self) -> int:
+        """How many ranges it takes."""
+        return len(self._v4[0]) + len(self._v6[0])
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """The ranges, ascending, IPv4 first: first and last address."""
+        for firsts, lasts, make in ((*self._v4, ipaddress.IPv4Address), (*self._v6, ipaddress.IPv6Address)):
+            for first, last in zip(firsts, lasts, strict=True):
+                yield str(make(first)), str(make(last))
+
+
+def parse_ranges(text: str) -> IpRanges:
+    """Read a list: a line each of `NAME:FIRST-LAST` (P2P), `FIRST-LAST`, `ADDRESS/BITS` (CIDR) or `ADDRESS`.
+
+    Empty lines and those that begin with # are passed over. Numbers of IPv4 may have leading zeros, as in
+    many lists, and are decimal all the same. A name may hold colons; where what follows one of them could be
+    an IPv6 address, the longest that can be is meant.
+
+    Raises:
+        SettingsError: a line that is none of these; says which.
+    """
+    v4: list[Range] = []
+    v6: list[Range] = []
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+        line = line.strip()
+        if not line or line[0] == "#":
+            continue
+        try:
+            first, last, is_v6 = _parse_line(line)
+            if first > last:
+                raise ValueError
+        except ValueError:
+            raise SettingsError(
+                f"line {number}: not a range of addresses: {line[:_SHOWN_MAX_CHARS]!r}"
+            ) from None
+        (v6 if is_v6 else v4).append((first, last))
+    return IpRanges(v4, v6)
+
+
+def _parse_line(line: str) -> tuple[int, int, bool]:
+    """First and last address and whether they are of IPv6; ValueError where `line` is no range."""
+    match = _V4_LINE.fullmatch(line)
+    if match is not None:
+        parts = [int(part) for part in match.groups()]
+        if max(parts) > 255:
+            raise ValueError
+        a, b, c, d, e, f, g, h = parts
+        return a << 24 | b << 16 | c << 8 | d, e << 24 | f << 16 | g << 8 | h, False
+    left, dash, right = line.rpartition("-")
+    if dash:
+        last, last_is_v6 = _address(right.strip())
+        first, is_v6 = _named_address(left.strip())
+        if is_v6 != last_is_v6:
+            raise ValueError
+        return first, last, is_v6
+    address, slash, _ = line.partition("/")
+    if not slash:
+        number, is_v6 = _address(address)
+        return number, number, is_v6
+    network = ipaddress.ip_network(line, strict=False)
+    first, last = int(network.network_address), int(network.broadcast_address)
+    if network.version == 6 and first >= _MAPPED_FIRST and last <= _MAPPED_LAST:
+        return first & 0xFFFFFFFF, last & 0xFFFFFFFF, False
+    return first, last, network.version == 6
+
+
+def _named_address(text: str) -> tuple[int, bool]:
+    """The address in `NAME:ADDRESS` or `ADDRESS`: the longest that can be one."""
+    while True:
+        try:
+            return _address(text.strip())
+        except ValueError:
+            _, colon, text = text.partition(":")
+            if not colon:
+                raise
+
+
+def _address(text: str) -> tuple[int, bool]:
+    """The number of an address and whether it is of IPv6; IPv4 in IPv6 is IPv4."""
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        mapped = address.ipv4_mapped
+        return (int(address), True) if mapped is None else (int(mapped), False)
+    return int(address), False
+
+
+def _joined(ranges: Iterable[Range]) -> tuple[list[int], list[int]]:
+    """Firsts and lasts of the same addresses, ascending, with a gap between any two."""
+    firsts: list[int] = []
+    lasts: list[int] = []
+    for first, last in sorted(ranges):
+        if lasts and first <= lasts[-1] + 1:
+            lasts[-1] = max(lasts[-1], last)
+        else:
+            firsts.append(first)
+            lasts.append(last)
+    return firsts, lasts
