@@ -11,9 +11,10 @@ from typing import Any, assert_never
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
-from swarm.base.endpoint import Endpoint, unpacked_host
+from swarm.base.endpoint import Endpoint
 from swarm.base.errors import PeerError
 from swarm.base.ids import InfoHash, PeerId, client_name
+from swarm.engine.addresses import Addresses
 from swarm.engine.availability import Availability
 from swarm.engine.choker import Choker
 from swarm.engine.commands import (
@@ -30,7 +31,6 @@ from swarm.engine.commands import (
     SendMessages,
     StoreBlocks,
 )
-from swarm.engine.crossing import crossed_links
 from swarm.engine.events import (
     BlocksSent,
     CandidatesFound,
@@ -49,16 +49,15 @@ from swarm.engine.events import (
     UploadLimited,
     WokenUp,
 )
-from swarm.engine.exchange import Exchange
+from swarm.engine.extensions import Extensions
 from swarm.engine.greeting import Greeting
 from swarm.engine.holdings import Holdings
 from swarm.engine.metadata_uploads import MetadataUploads
 from swarm.engine.peer import Peer
-from swarm.engine.peer_book import FULL, PeerBook
+from swarm.engine.peer_book import PeerBook
 from swarm.engine.picker import UNWANTED, Picker
-from swarm.engine.priority import OwnAddress, who_yields
 from swarm.engine.rates import Rate
-from swarm.engine.rendezvous import Rendezvous, RendezvousCounts
+from swarm.engine.rendezvous import RendezvousCounts
 from swarm.engine.requests import Requests
 from swarm.engine.settings import EngineSettings
 from swarm.engine.spreading import Spreading
@@ -66,14 +65,7 @@ from swarm.engine.stats import EngineStats, PeerStats, peer_stats
 from swarm.engine.suggestions import Suggestions
 from swarm.engine.uploads import Uploads
 from swarm.engine.verifier import Verifier
-from swarm.wire.peer.extended import (
-    HANDSHAKE_ID,
-    LOCAL_IDS,
-    ExtendedHandshake,
-    decode_dont_have,
-    decode_extended_handshake,
-    encode_dont_have,
-)
+from swarm.wire.peer.extended import HANDSHAKE_ID, encode_dont_have
 from swarm.wire.peer.messages import (
     AllowedFast,
     BitfieldMessage,
@@ -168,21 +160,25 @@ class TorrentEngine:
         )
         self._suggestions = Suggestions(have, settings, self._send)
         self._choker = Choker(settings, geometry.piece_length, rng, self._choke, self._unchoke)
-        self._own_address = OwnAddress(listen_port)
-        self._book = book or PeerBook(peer_id, settings, rng, now)
-        self._book.rank_by(self._own_address.priority)
-        if is_private:
-            self._book.become_private()
-        is_exchanging = settings.is_exchanging and not is_private
-        self._exchange = Exchange(self._book, settings, self._send, is_on=is_exchanging)
-        self._rendezvous = Rendezvous(
+        self._addresses = Addresses(
             self._peers,
-            self._book,
-            self._exchange,
-            self._own_address,
+            book or PeerBook(peer_id, settings, rng, now),
             settings,
             self._send,
-            is_on=is_exchanging,
+            listen_port=listen_port,
+            is_private=is_private,
+        )
+        self._book = self._addresses.book
+        self._exchange = self._addresses.exchange
+        self._extensions = Extensions(
+            self._addresses,
+            self._holdings,
+            self._requests,
+            self._metadata,
+            settings,
+            self._send,
+            dial=self._dial,
+            dial_one=self._dial_one,
         )
         self._download = Rate(now, settings.rate_window_s)
         self._upload = Rate(now, settings.rate_window_s)
@@ -210,13 +206,6 @@ class TorrentEngine:
             Extended: self._on_extended,
             KeepAlive: self._on_nothing,
         }
-        #: What peers send us of each extension, by the ids that we have told them (BEP 10).
-        self._extensions: dict[int, Callable[[Peer, bytes, float], None]] = {
-            LOCAL_IDS["lt_donthave"]: self._on_dont_have,
-            LOCAL_IDS["ut_metadata"]: self._on_metadata,
-            LOCAL_IDS["ut_pex"]: self._on_peer_exchange,
-            LOCAL_IDS["ut_holepunch"]: self._on_holepunch,
-        }
 
     # -- the door -------------------------------------------------------------------------------
 
@@ -240,8 +229,7 @@ class TorrentEngine:
                 if self._book.found(event.endpoints, event.source, now):
                     self._dial(now)
             case DialFailed():
-                self._book.dial_failed(event.endpoint, now)
-                self._tried(event.endpoint, now, is_reached=False)
+                self._addresses.tried(event.endpoint, now, is_reached=False)
             case PieceNotWritten():
                 if self._requests.hashed(event.piece) is not None:
                     self._picker.returned(event.piece)
@@ -249,7 +237,7 @@ class TorrentEngine:
                 self._piece_lost(event.piece)
                 self._blocks_lost(event)
             case OwnAddressSeen():
-                self._own_address_seen(event.host, event.source)
+                self._addresses.own_address_seen(event.host, event.source)
             case SelectionChanged():
                 self._select(event, now)
             case DownloadHeld():
@@ -325,6 +313,9 @@ class TorrentEngine:
         for endpoint in self._book.take(len(self._peers), skip_seeds=self.is_complete, now=now):
             self._commands.append(Dial(endpoint))
 
+    def _dial_one(self, endpoint: Endpoint) -> None:
+        self._commands.append(Dial(endpoint))
+
     def _drop(self, peer: Peer, reason: str, now: float, *, is_welcome: bool = False) -> None:
         self._commands.append(DropPeer(peer.number, reason))
         self._forget(peer, now, is_welcome=is_welcome)
@@ -333,31 +324,12 @@ class TorrentEngine:
 
     def _peer_connected(self, event: PeerConnected, now: float) -> None:
         if event.is_outgoing:
-            self._tried(event.endpoint, now, is_reached=True)
-        for peer in crossed_links(self._peers.values(), event, self._book, self._settings, now):
+            self._addresses.tried(event.endpoint, now, is_reached=True)
+        for peer in self._addresses.crossed(event, now):
             self._drop(peer, "it is connected already", now)
-        ids = [peer.peer_id for peer in self._peers.values()]
-        refusal = self._book.refusal(
-            event.endpoint,
-            event.peer_id,
-            ids,
-            is_outgoing=event.is_outgoing,
-            connected_count=len(self._peers),
-        )
-        yielding: Peer | None = None
-        if refusal is FULL:
-            yielding = who_yields(
-                self._peers.values(),
-                event.endpoint,
-                self._own_address,
-                now,
-                after_s=self._settings.yields_after_s,
-            )
-        if refusal is not None and yielding is None:
+        refusal, yielding = self._addresses.entry(event, now)
+        if refusal is not None:
             self._commands.append(DropPeer(event.peer, refusal))
-            self._book.lost(
-                event.endpoint, now, is_outgoing=event.is_outgoing, is_seed=False, is_welcome=False
-            )
             return
         peer = Peer(
             event.peer,
@@ -376,8 +348,7 @@ class TorrentEngine:
             self._tick_at = now + self._settings.tick_s
         self._peers[event.peer] = peer
         self._availability.add(peer.have)
-        self._book.connected(event.endpoint, is_outgoing=event.is_outgoing)
-        self._exchange.joined(peer, now)
+        self._addresses.connected(peer, now)
         self._verifier.met(event.peer, event.endpoint)
         greeting = self._greeting.messages(
             peer,
@@ -393,14 +364,6 @@ class TorrentEngine:
             # Only now, so that nobody is dialled for the place that the newcomer has.
             self._drop(yielding, "its place is for a peer of higher priority", now, is_welcome=True)
 
-    def _tried(self, endpoint: Endpoint, now: float, *, is_reached: bool) -> None:
-        self._exchange.tried(endpoint, is_reached=is_reached)
-        self._rendezvous.tried(endpoint, now, is_reached=is_reached)
-
-    def _own_address_seen(self, host: str, voter: str) -> None:
-        if self._own_address.seen(host, voter):
-            self._book.own_address_changed()
-
     def _forget(self, peer: Peer, now: float, *, is_welcome: bool = True, is_lost: bool = False) -> None:
         """The link is gone (`is_lost`: not by our will): take everything back."""
         self._requests.take_back(peer, is_forgiven=False)
@@ -411,19 +374,7 @@ class TorrentEngine:
         self._metadata.lost(peer.number)
         if self._spreading.is_active:
             self._spreading.lost(peer)
-        self._exchange.lost(peer, now)
-        self._rendezvous.lost(peer)
-        has_served = peer.download.total_bytes > 0
-        is_short = now - peer.connected_at < self._settings.short_link_s
-        self._book.lost(
-            peer.listens_at or peer.endpoint,
-            now,
-            is_outgoing=peer.is_outgoing,
-            is_seed=peer.is_seed or peer.is_upload_only,
-            is_welcome=is_welcome or has_served,
-            # Who accepts and closes at once is as good as not there.
-            was_short=is_lost and is_short and not has_served and not peer.upload.total_bytes,
-        )
+        self._addresses.lost(peer, now, is_welcome=is_welcome, is_lost=is_lost)
         if not peer.am_choking:
             self._refill_slots(now)
         self._fill_all(now)
@@ -534,52 +485,9 @@ class TorrentEngine:
         self._requests.offered(peer, now)
 
     def _on_extended(self, peer: Peer, message: Extended, now: float) -> None:
+        self._extensions.received(peer, message, now)
         if message.extended_id == HANDSHAKE_ID:
-            handshake = decode_extended_handshake(message.payload)
-            peer.extensions.update(handshake.extensions)
-            peer.client = handshake.client or peer.client
-            if handshake.request_queue is not None:
-                peer.depth_max = min(handshake.request_queue, self._settings.request_depth_max)
-            peer.is_upload_only = handshake.is_upload_only
-            self._introduced(peer, handshake, now)
             self._drop_if_useless(peer, now)
-            return
-        handler = self._extensions.get(message.extended_id)
-        if handler is not None:
-            handler(peer, message.payload, now)
-
-    def _introduced(self, peer: Peer, handshake: ExtendedHandshake, now: float) -> None:
-        """What it says of where it is, and where we are."""
-        peer.prefers_encryption = handshake.prefers_encryption
-        if handshake.listen_port is not None and peer.listens_at is None:
-            peer.listens_at = Endpoint(peer.endpoint.host, handshake.listen_port)
-            self._book.identified(peer.listens_at)
-        if handshake.your_ip:
-            self._own_address_seen(unpacked_host(handshake.your_ip), peer.endpoint.host)
-        self._exchange.joined(peer, now)
-
-    def _on_peer_exchange(self, peer: Peer, payload: bytes, now: float) -> None:
-        if self._exchange.received(peer, payload, now):
-            self._dial(now)
-
-    def _on_holepunch(self, peer: Peer, payload: bytes, now: float) -> None:
-        endpoint = self._rendezvous.received(peer, payload, now)
-        if endpoint is not None:
-            self._commands.append(Dial(endpoint))
-
-    def _on_dont_have(self, peer: Peer, payload: bytes, now: float) -> None:
-        """BEP 54: `peer` has lost a piece."""
-        piece = decode_dont_have(payload)
-        if piece < self._geometry.piece_count and self._holdings.lost(peer, piece) and not peer.has_fast:
-            # No reject will come for what it was asked of that piece.
-            self._requests.take_back_piece(peer, piece)
-
-    def _on_metadata(self, peer: Peer, payload: bytes, now: float) -> None:
-        """BEP 9: `peer` has come with a magnet link."""
-        answer = self._metadata.answer(peer.number, payload)
-        extended_id = peer.extensions.get("ut_metadata")
-        if answer is not None and extended_id:
-            self._send(peer, [Extended(extended_id, answer)])
 
     def _drop_if_useless(self, peer: Peer, now: float) -> None:
         """Two that want nothing of each other free their places for others."""
@@ -750,7 +658,7 @@ class TorrentEngine:
     @property
     def rendezvous_counts(self) -> RendezvousCounts:
         """What came of holepunching (BEP 55)."""
-        return self._rendezvous.counts
+        return self._addresses.rendezvous.counts
 
     # -- seen from outside ----------------------------------------------------------------------
 

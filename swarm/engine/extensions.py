@@ -1,0 +1,96 @@
+"""The extension protocol (BEP 10): who speaks what, and which desk hears it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from swarm.base.endpoint import Endpoint
+from swarm.engine.addresses import Addresses
+from swarm.engine.holdings import Holdings
+from swarm.engine.metadata_uploads import MetadataUploads
+from swarm.engine.peer import Peer
+from swarm.engine.requests import Requests
+from swarm.engine.settings import EngineSettings
+from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS, decode_dont_have, decode_extended_handshake
+from swarm.wire.peer.messages import Extended, Message
+
+Send = Callable[[Peer, Sequence[Message]], None]
+
+
+class Extensions:
+    """Routes extended messages by the ids that we have told our peers.
+
+    Args:
+        dial: addresses have become known; dial those that are due.
+        dial_one: dial this one, whatever else is due.
+    """
+
+    def __init__(
+        self,
+        addresses: Addresses,
+        holdings: Holdings,
+        requests: Requests,
+        metadata: MetadataUploads,
+        settings: EngineSettings,
+        send: Send,
+        *,
+        dial: Callable[[float], None],
+        dial_one: Callable[[Endpoint], None],
+    ) -> None:
+        self._addresses = addresses
+        self._holdings = holdings
+        self._requests = requests
+        self._metadata = metadata
+        self._settings = settings
+        self._send = send
+        self._dial = dial
+        self._dial_one = dial_one
+        self._handlers: dict[int, Callable[[Peer, bytes, float], None]] = {
+            HANDSHAKE_ID: self._on_handshake,
+            LOCAL_IDS["lt_donthave"]: self._on_dont_have,
+            LOCAL_IDS["ut_metadata"]: self._on_metadata,
+            LOCAL_IDS["ut_pex"]: self._on_peer_exchange,
+            LOCAL_IDS["ut_holepunch"]: self._on_holepunch,
+        }
+
+    def received(self, peer: Peer, message: Extended, now: float) -> None:
+        """Hear what `peer` says; ids that we have told nobody are passed over.
+
+        Raises:
+            PeerError: it breaks the rules of the extension.
+        """
+        handler = self._handlers.get(message.extended_id)
+        if handler is not None:
+            handler(peer, message.payload, now)
+
+    def _on_handshake(self, peer: Peer, payload: bytes, now: float) -> None:
+        handshake = decode_extended_handshake(payload)
+        peer.extensions.update(handshake.extensions)
+        peer.client = handshake.client or peer.client
+        if handshake.request_queue is not None:
+            peer.depth_max = min(handshake.request_queue, self._settings.request_depth_max)
+        peer.is_upload_only = handshake.is_upload_only
+        self._addresses.introduced(peer, handshake, now)
+
+    def _on_dont_have(self, peer: Peer, payload: bytes, now: float) -> None:
+        """BEP 54: `peer` has lost a piece."""
+        piece = decode_dont_have(payload)
+        if piece < len(peer.have) and self._holdings.lost(peer, piece) and not peer.has_fast:
+            # No reject will come for what it was asked of that piece.
+            self._requests.take_back_piece(peer, piece)
+
+    def _on_metadata(self, peer: Peer, payload: bytes, now: float) -> None:
+        """BEP 9: `peer` has come with a magnet link."""
+        answer = self._metadata.answer(peer.number, payload)
+        extended_id = peer.extensions.get("ut_metadata")
+        if answer is not None and extended_id:
+            self._send(peer, [Extended(extended_id, answer)])
+
+    def _on_peer_exchange(self, peer: Peer, payload: bytes, now: float) -> None:
+        if self._addresses.exchange.received(peer, payload, now):
+            self._dial(now)
+
+    def _on_holepunch(self, peer: Peer, payload: bytes, now: float) -> None:
+        endpoint = self._addresses.rendezvous.received(peer, payload, now)
+        if endpoint is not None:
+            self._dial_one(endpoint)
