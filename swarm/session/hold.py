@@ -62,7 +62,8 @@ class Hold:
             # What is written by others meanwhile takes room as well: the reason is kept true.
             self.reason = await self._reason(error)
             self._changed(self.reason)
-            if await self._has_room(error) and await try_again():
+            # A write is the only proof; what the system says of its room is for what comes after it.
+            if await try_again() and await self._has_room(error):
                 break
         self._go_on()
 

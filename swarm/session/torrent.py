@@ -120,7 +120,8 @@ class Torrent:
             self._held,
             self.notice,
             probe_s=settings.room_probe_s,
-            room_bytes=settings.room_to_go_on_bytes,
+            # What was allocated is room that the system does not count as free.
+            room_bytes=0 if is_allocating else settings.room_to_go_on_bytes,
         )
         #: Blocks of incomplete pieces, piece -> mask: those to load before the start, those kept at the end.
         self._partials: dict[int, int] = {}
