@@ -195,13 +195,12 @@ async def test_paused_download_seeds_what_it_has_and_other_torrents_notice_nothi
     async with open_session(settings) as seeder, open_session(settings) as leecher:
         paused = await leech(leecher, seeder, offer, small_disk)
         await until(lambda: paused.state == "paused")
-        kept = paused.snapshot().pieces_done
-        assert kept
         async with open_session(settings) as third:
             taking = await third.add(
                 offer.raw, save_to=tmp_path / "third", peers=[("127.0.0.1", leecher.port)]
             )
-            await until(lambda: taking.snapshot().pieces_done == kept)
+            # What was being written when the first piece found no room may still come.
+            await until(lambda: 0 < taking.snapshot().pieces_done == paused.snapshot().pieces_done)
         fine = await leech(leecher, seeder, other, tmp_path / "leech")
         await within(fine.completed())
         assert paused.state == "paused"
