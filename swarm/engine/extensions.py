@@ -10,7 +10,6 @@ from swarm.engine.holdings import Holdings
 from swarm.engine.metadata_uploads import MetadataUploads
 from swarm.engine.peer import Peer
 from swarm.engine.requests import Requests
-from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS, decode_dont_have, decode_extended_handshake
 from swarm.wire.peer.messages import Extended, Message
 
@@ -31,7 +30,6 @@ class Extensions:
         holdings: Holdings,
         requests: Requests,
         metadata: MetadataUploads,
-        settings: EngineSettings,
         send: Send,
         *,
         dial: Callable[[float], None],
@@ -41,7 +39,6 @@ class Extensions:
         self._holdings = holdings
         self._requests = requests
         self._metadata = metadata
-        self._settings = settings
         self._send = send
         self._dial = dial
         self._dial_one = dial_one
@@ -68,7 +65,7 @@ class Extensions:
         peer.extensions.update(handshake.extensions)
         peer.client = handshake.client or peer.client
         if handshake.request_queue is not None:
-            peer.depth_max = min(handshake.request_queue, self._settings.request_depth_max)
+            peer.pipeline.allow(handshake.request_queue)
         peer.is_upload_only = handshake.is_upload_only
         self._addresses.introduced(peer, handshake, now)
 

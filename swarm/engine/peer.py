@@ -7,6 +7,7 @@ from collections import deque
 from swarm.base.bitfield import Bitfield
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
+from swarm.engine.pipeline import Pipeline
 from swarm.engine.rates import Rate
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.messages import Request
@@ -27,8 +28,6 @@ class Peer:
         "client",
         "connected_at",
         "declined",
-        "depth",
-        "depth_max",
         "download",
         "endpoint",
         "extensions",
@@ -43,7 +42,6 @@ class Peer:
         "interesting",
         "is_miser",
         "is_outgoing",
-        "is_probe_first",
         "is_snubbed",
         "is_stalled",
         "is_taker",
@@ -55,15 +53,11 @@ class Peer:
         "peer_choking",
         "peer_id",
         "peer_interested",
+        "pipeline",
         "prefers_encryption",
-        "probe_at",
-        "probe_depth",
-        "probe_mask",
-        "probe_piece",
         "queue",
         "queued_blocks",
         "refused",
-        "round_trip_s",
         "said_at",
         "sending_bytes",
         "suggested_at",
@@ -119,17 +113,7 @@ class Peer:
         self.asked_blocks = 0
         self.asked_since = now
         self.last_block_at = now
-        self.depth = settings.request_depth_start
-        self.depth_max = settings.request_depth_unknown
-        #: One block on its way whose time is taken: its piece, its bit (0: none), how many blocks were
-        #: asked for then, and since when.
-        self.probe_piece = -1
-        self.probe_mask = 0
-        self.probe_depth = 0
-        self.probe_at = now
-        #: Nothing else was asked for when it was.
-        self.is_probe_first = False
-        self.round_trip_s = float("inf")
+        self.pipeline = Pipeline(settings, now)
         #: Its requests were given to others as well; it may still answer them.
         self.is_stalled = False
         self.is_snubbed = False

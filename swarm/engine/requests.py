@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry, lowest_blocks, mask_runs, run_mask
 from swarm.base.errors import PeerError
+from swarm.engine.partial_piece import PartialPiece
 from swarm.engine.peer import Peer
 from swarm.engine.picker import Picker
 from swarm.engine.settings import EngineSettings
@@ -16,41 +16,6 @@ from swarm.wire.peer.messages import Cancel, Message, Piece, Request
 EARLIER_RUN = -1
 #: How a host is told; the coordinator passes its own.
 Send = Callable[[Peer, list[Message]], None]
-
-
-@dataclass(slots=True)
-class PartialPiece:
-    """A piece on its way: each block is missing, asked of somebody, or arrived.
-
-    Args:
-        full: mask of all its blocks.
-        arrived: mask of those that are stored.
-        asked: peer number -> mask of the blocks it was asked for and has not sent yet.
-        senders: peer number -> mask of the blocks it sent.
-        sole_peer: where set, only this peer may be asked: after a bad piece with several senders
-            the next try has one, so that a second failure names the liar.
-    """
-
-    piece: int
-    full: int
-    arrived: int = 0
-    asked: dict[int, int] = field(default_factory=dict)
-    senders: dict[int, int] = field(default_factory=dict)
-    #: Blocks in `asked` of peers that are not stalled.
-    pending: int = 0
-    is_solo: bool = False
-    #: It went from one peer to another once (see `Requests.offered`); twice could go on for ever.
-    is_moved: bool = False
-    sole_peer: int | None = None
-
-    @property
-    def missing(self) -> int:
-        """Blocks to ask for: not here, and asked of nobody who still answers."""
-        return self.full & ~(self.arrived | self.pending)
-
-    @property
-    def is_complete(self) -> bool:
-        return self.arrived == self.full
 
 
 class Requests:
@@ -88,7 +53,7 @@ class Requests:
             return
         if peer.peer_choking and not peer.allowed_fast_in:
             return
-        depth = min(peer.depth, peer.depth_max)
+        depth = min(peer.pipeline.depth, peer.pipeline.depth_max)
         room = depth - peer.asked_blocks
         if room < depth * self._settings.refill_share and peer.asked_blocks:
             return
@@ -119,7 +84,7 @@ class Requests:
         rate = peer.download.average(now, 5.0)
         if rate * self._settings.whole_rest_s < missing * BLOCK_BYTES:
             return room
-        return max(room, min(missing, peer.depth_max - peer.asked_blocks))
+        return max(room, min(missing, peer.pipeline.depth_max - peer.asked_blocks))
 
     def _ask(self, peer: Peer, partial: PartialPiece, mask: int, messages: list[Message], now: float) -> int:
         piece = partial.piece
@@ -129,13 +94,9 @@ class Requests:
         peer.asked[piece] = peer.asked.get(piece, 0) | mask
         count = mask.bit_count()
         peer.asked_blocks += count
-        if not peer.probe_mask or not peer.asked.get(peer.probe_piece, 0) & peer.probe_mask:
-            # The first block of the first run tells the round trip, the last of a later one the queue.
-            peer.is_probe_first = is_first
-            peer.probe_piece = piece
-            peer.probe_mask = mask & -mask if is_first else 1 << (mask.bit_length() - 1)
-            peer.probe_depth = peer.asked_blocks
-            peer.probe_at = now
+        pipeline = peer.pipeline
+        if not pipeline.probe_mask or not peer.asked.get(pipeline.probe_piece, 0) & pipeline.probe_mask:
+            pipeline.time_one(piece, mask, peer.asked_blocks, now, is_first=is_first)
         partial.asked[peer.number] = partial.asked.get(peer.number, 0) | mask
         if not peer.is_stalled:
             partial.pending |= mask
@@ -214,7 +175,7 @@ class Requests:
                 ours_s = (depth_of(messages) + mask.bit_count()) * BLOCK_BYTES / rate
                 if expected_s < self._settings.end_game_advantage * ours_s:
                     continue
-                mask &= ~_asked_by_many(partial, self._settings.end_game_askers_max)
+                mask &= ~partial.asked_by_many(self._settings.end_game_askers_max)
                 mask = lowest_blocks(mask & ~partial.asked.get(peer.number, 0), room)
                 if mask:
                     room -= self._ask(peer, partial, mask, messages, now)
@@ -384,27 +345,8 @@ class Requests:
         if peer.is_stalled or peer.is_snubbed:
             peer.is_snubbed = False
             self._set_stalled(peer, False)
-        if mask & peer.probe_mask and piece == peer.probe_piece:
-            self._answer_probe(peer, now)
-
-    def _answer_probe(self, peer: Peer, now: float) -> None:
-        """The block that was asked for last, some time ago, is here: set the depth by how long it took.
-
-        What a peer cannot send within `request_ahead_s` only waits in its queue, while others could send it
-        sooner. Where blocks come in less than that, the pipeline may be too short: it grows.
-        """
-        took_s = now - peer.probe_at
-        if peer.is_probe_first:
-            # The pipe was empty: nothing but the way there and back, and the blocks of the first run.
-            peer.round_trip_s = min(peer.round_trip_s, took_s)
-        peer.probe_mask = 0
-        wanted_s = min(peer.round_trip_s, took_s) + self._settings.request_ahead_s
-        factor = min(wanted_s / took_s, 2.0) if took_s > 0 else 2.0
-        depth = int(max(peer.probe_depth, 1) * factor) + 1
-        if factor >= 1.0:
-            # Never shallower for an answer that came in time.
-            depth = max(depth, peer.depth)
-        peer.depth = max(self._settings.request_depth_min, min(depth, self._settings.request_depth_max))
+        if mask & peer.pipeline.probe_mask and piece == peer.pipeline.probe_piece:
+            peer.pipeline.answered(now)
 
     # -- giving up ------------------------------------------------------------------------------
 
@@ -472,7 +414,7 @@ class Requests:
         if silent_s < self._settings.request_timeout_s or peer.is_stalled:
             return False
         self._set_stalled(peer, True)
-        peer.depth = self._settings.request_depth_min
+        peer.pipeline.stalled()
         return True
 
     def _set_stalled(self, peer: Peer, is_stalled: bool) -> None:
@@ -554,13 +496,3 @@ class Requests:
 def depth_of(messages: list[Message]) -> int:
     """How many blocks the requests in `messages` stand for."""
     return sum(-(-message.length // BLOCK_BYTES) for message in messages if isinstance(message, Request))
-
-
-def _asked_by_many(partial: PartialPiece, askers_max: int) -> int:
-    """The blocks that have been asked of `askers_max` peers already."""
-    seen_once = 0
-    many = 0
-    for mask in partial.asked.values():
-        many |= seen_once & mask
-        seen_once |= mask
-    return many if askers_max == 2 else (seen_once if askers_max < 2 else 0)

@@ -175,7 +175,6 @@ class TorrentEngine:
             self._holdings,
             self._requests,
             self._metadata,
-            settings,
             self._send,
             dial=self._dial,
             dial_one=self._dial_one,

@@ -1,0 +1,49 @@
+"""A piece on its way, block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class PartialPiece:
+    """A piece on its way: each block is missing, asked of somebody, or arrived.
+
+    Args:
+        full: mask of all its blocks.
+        arrived: mask of those that are stored.
+        asked: peer number -> mask of the blocks it was asked for and has not sent yet.
+        senders: peer number -> mask of the blocks it sent.
+        sole_peer: where set, only this peer may be asked: after a bad piece with several senders
+            the next try has one, so that a second failure names the liar.
+    """
+
+    piece: int
+    full: int
+    arrived: int = 0
+    asked: dict[int, int] = field(default_factory=dict)
+    senders: dict[int, int] = field(default_factory=dict)
+    #: Blocks in `asked` of peers that are not stalled.
+    pending: int = 0
+    is_solo: bool = False
+    #: It went from one peer to another once (see `Requests.offered`); twice could go on for ever.
+    is_moved: bool = False
+    sole_peer: int | None = None
+
+    @property
+    def missing(self) -> int:
+        """Blocks to ask for: not here, and asked of nobody who still answers."""
+        return self.full & ~(self.arrived | self.pending)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.arrived == self.full
+
+    def asked_by_many(self, askers_max: int) -> int:
+        """The blocks that have been asked of `askers_max` peers already."""
+        seen_once = 0
+        many = 0
+        for mask in self.asked.values():
+            many |= seen_once & mask
+            seen_once |= mask
+        return many if askers_max == 2 else (seen_once if askers_max < 2 else 0)
