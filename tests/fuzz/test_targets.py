@@ -51,7 +51,7 @@ def test_corpus_keeps_the_invariant(target: Target, raw: bytes) -> None:
 def test_any_bytes_keep_the_invariant(target: Target) -> None:
     good = st.sampled_from([*target.seeds, *(raw for _, raw in target.corpus())])
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(st.builds(changed, good, edits, st.binary(max_size=3)) | st.binary(max_size=200))
     def check(raw: bytes) -> None:
         target.check(raw)
