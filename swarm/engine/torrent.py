@@ -428,7 +428,11 @@ class TorrentEngine:
 
     def _on_choke(self, peer: Peer, message: Choke, now: float) -> None:
         peer.peer_choking = True
-        # With BEP 6 rejects follow, without it silence; blocks under way are welcome in both cases.
+        if peer.has_fast:
+            # BEP 6: each request gets its block or a reject. What is not rejected is under way: on a slow
+            # line that may be a second's worth, which must not be asked of others as well.
+            return
+        # Without it silence follows; blocks under way are welcome.
         self._requests.take_back(peer, is_forgiven=True)
         self._fill_all(now)
 

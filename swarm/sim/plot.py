@@ -82,7 +82,7 @@ def _draw_completion(axes: Axes, simulation: Simulation, result: Report) -> None
     )
     axes.set_ylabel("verified, % of the torrent")
     axes.set_ylim(0, 101)
-    axes.set_xlim(0, result.last_s * 1.08)
+    axes.set_xlim(0, result.last_s * 1.1)
     legend = axes.legend(loc="upper left", frameon=False)
     for line in legend.get_lines():
         line.set_alpha(1.0)

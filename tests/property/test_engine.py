@@ -135,9 +135,7 @@ class Swarm(RuleBasedStateMachine):
         asked = list(peer.asked)
         peer.says(Choke())
         if peer.has_fast and rejects:
-            void = [
-                block for block in asked if block[0] not in peer.allowed_fast and block in peer.taken_back
-            ]
+            void = [block for block in asked if block[0] not in peer.allowed_fast and block in peer.asked]
             for block in void:
                 peer.says(reject(self.world, block))
 

@@ -147,9 +147,9 @@ class TestLeavingAndChoking:
         stays.sends()
         assert world.have == "****" and world.completed_count == 1
 
-    def test_choke_takes_everything_back(self) -> None:
+    def test_choke_without_the_fast_extension_takes_everything_back(self) -> None:
         world = World()
-        peer, other = world.seed(), world.seed()
+        peer, other = world.connect("****", is_unchoking=True, has_fast=False), world.seed()
         peer.says(Choke())
         assert not peer.asked and peer.taken_back
         other.sends()
@@ -157,23 +157,40 @@ class TestLeavingAndChoking:
 
     def test_blocks_that_were_on_their_way_when_it_choked_are_welcome(self) -> None:
         world = World()
-        peer = world.seed()
+        peer = world.connect("****", is_unchoking=True, has_fast=False)
         peer.says(Choke())
         peer.sends_blocks(list(peer.taken_back))
         assert world.have == "****" and peer.drop_reason == "both of us have everything"
 
-    def test_rejects_that_follow_a_choke_are_expected(self) -> None:
-        world = World()
-        peer = world.seed()
+    def test_what_is_under_way_when_it_chokes_is_not_asked_of_others(self) -> None:
+        world = World(settings=NO_END_GAME)
+        peer, other = world.seed(), world.seed()
+        owed = len(peer.asked)
         peer.says(Choke())
-        peer.says(*(reject(peer, piece, 0, 2) for piece in range(4)))
-        assert peer.drop_reason is None and not peer.taken_back
+        assert len(peer.asked) == owed and not other.asked
+        peer.sends()
+        assert world.have == "****" and world.engine.stats(world.now).wasted_bytes == 0
+
+    def test_what_is_rejected_after_a_choke_is_asked_of_others(self) -> None:
+        world = World(settings=NO_END_GAME)
+        peer, other = world.seed(), world.seed()
+        peer.says(Choke(), *(reject(peer, piece, 0, 2) for piece in range(4)))
+        assert peer.drop_reason is None and not peer.asked
+        other.says(Have(0))
+        assert len(other.asked) == 8
+
+    def test_one_who_chokes_and_says_nothing_is_not_waited_for(self) -> None:
+        world = World(settings=NO_END_GAME)
+        peer, other = world.seed(), world.seed()
+        peer.says(Choke())
+        world.pass_time(world.settings.request_timeout_s + 2)
+        assert len(other.asked) == 8
 
     def test_same_blocks_are_asked_again_after_an_unchoke(self) -> None:
         world = World()
         peer = world.seed()
         peer.sends(1)
-        peer.says(Choke())
+        peer.says(Choke(), *(reject(peer, piece, block) for piece, block in list(peer.asked)))
         peer.says(Unchoke())
         assert len(peer.asked) == 7
 

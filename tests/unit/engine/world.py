@@ -195,8 +195,10 @@ class FakePeer:
                 self.allowed_fast.add(piece)
             case Choke():
                 self.is_choking = True
-                self.taken_back |= self.asked
-                self.asked.clear()
+                # BEP 6: with the extension only a reject says that no block will come.
+                if not self.has_fast:
+                    self.taken_back |= self.asked
+                    self.asked.clear()
             case Unchoke():
                 self.is_choking = False
             case Piece(piece, begin, length):
