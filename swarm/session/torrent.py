@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
-from swarm.base.blocks import BLOCK_BYTES, mask_runs
 from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash
 from swarm.engine.events import DownloadHeld
@@ -20,7 +19,9 @@ from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.doubts import Doubts
 from swarm.session.hold import Hold
+from swarm.session.inspection import Inspection
 from swarm.session.lock import ProcessLock
+from swarm.session.partial_blocks import PartialBlocks
 from swarm.session.progress import Notice, Progress, State
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
@@ -28,7 +29,6 @@ from swarm.session.settings import SessionSettings
 from swarm.session.sources import SourceStatus
 from swarm.session.state import ResumeKeeper, resume_path
 from swarm.storage import resume
-from swarm.storage.check import check_pieces, pieces_with_data
 from swarm.storage.disk import Disk
 from swarm.storage.faults import storage_error
 from swarm.storage.files import ContentFiles
@@ -36,14 +36,6 @@ from swarm.storage.pieces import PieceStore
 
 #: Notices kept until somebody reads them; older ones give way.
 NOTICES_MAX = 1000
-
-
-class DataMismatchError(SwarmError):
-    """Content that should be complete is not what the torrent says; `files` names the bad ones."""
-
-    def __init__(self, reason: str, files: list[str]) -> None:
-        self.files = files
-        super().__init__(reason)
 
 
 class Torrent:
@@ -83,8 +75,7 @@ class Torrent:
         self._loop = asyncio.get_running_loop()
         self._finishing: asyncio.Task[None] | None = None
         self._state: State = "checking"
-        self._checked_bytes = 0
-        self._checking_bytes = 0
+        self._inspection = Inspection(metainfo, self._layout, self.files, disk)
         self._added_at = time.monotonic()
         self._completed_at: float | None = None
         self._complete = asyncio.Event()
@@ -108,7 +99,7 @@ class Torrent:
             self.files,
             lambda: self._have,
             lambda index: self._layout.pieces_of(index, metainfo.geometry),
-            self._check_again,
+            lambda pieces: asyncio.ensure_future(self._inspection.matching(pieces)),
             lambda: self.runner,
             on_lost=self._keeper.lost,
             on_done=self._keeper.touch,
@@ -123,8 +114,7 @@ class Torrent:
             # What was allocated is room that the system does not count as free.
             room_bytes=0 if is_allocating else settings.room_to_go_on_bytes,
         )
-        #: Blocks of incomplete pieces, piece -> mask: those to load before the start, those kept at the end.
-        self._partials: dict[int, int] = {}
+        self._partials = PartialBlocks(metainfo.geometry)
         self._lock = ProcessLock(
             self._keeper.path.with_suffix(".lock"),
             f"{content} is being downloaded already, by another process or session",
@@ -163,8 +153,8 @@ class Torrent:
             done_bytes=done,
             wanted_bytes=done + missing,
             total_bytes=geometry.total_bytes,
-            checked_bytes=self._checked_bytes,
-            checking_bytes=self._checking_bytes,
+            checked_bytes=self._inspection.checked_bytes,
+            checking_bytes=self._inspection.checking_bytes,
             downloaded_bytes=stats.downloaded_bytes if stats else 0,
             uploaded_bytes=stats.uploaded_bytes if stats else 0,
             wasted_bytes=stats.wasted_bytes if stats else 0,
@@ -269,24 +259,20 @@ class Torrent:
         """
         geometry = self.metainfo.geometry
         await self._patiently(lambda: self._disk.run(self._enter))
-        trust = await self._trust()
+        trust = await self._inspection.trust(self._keeper.path, self.notice)
         if skip_verify:
             self._have = Bitfield(geometry.piece_count, is_full=True)
         else:
             self._have = trust.verified
             if not trust.is_content_unchanged:
-                await self._patiently(self._check)
+                await self._patiently(
+                    lambda: self._inspection.check(self._have, is_whole=self.is_seeding_only)
+                )
         if self.is_seeding_only and not self._have.is_full:
-            self._fail_mismatch()
+            raise self._inspection.mismatch(self._have)
         if not self.is_seeding_only:
             await self._patiently(lambda: self._disk.run(self.files.create_empty))
-        self._partials = {
-            piece: mask
-            for piece, mask in trust.partials.items()
-            if 0 <= piece < geometry.piece_count
-            and piece not in self._have
-            and 0 < mask < geometry.full_mask(piece)
-        }
+        self._partials.believe(trust.partials, self._have)
         # Whatever happens to them from here on is noticed.
         await self._disk.run(self.files.settle_all)
         if self.is_seeding_only:
@@ -313,91 +299,14 @@ class Torrent:
             self.notice("warning", f"other processes cannot be kept off the download: {reason}")
         self.files.take_from_part()
 
-    async def _trust(self) -> resume.Trust:
-        nothing = resume.Trust.nothing(self.metainfo.geometry.piece_count)
-        try:
-            record = await resume.load(self._keeper.path)
-        except StorageError as error:
-            self.notice("warning", f"{error}; the content is verified afresh")
-            return nothing
-        if (
-            record is None
-            or record.info_hash != self.info_hash
-            or len(record.verified) != len(nothing.verified)
-        ):
-            return nothing
-        geometry = self.metainfo.geometry
-        pieces = [self._layout.pieces_of(index, geometry) for index in range(len(self.metainfo.files))]
-        signature = await self._disk.run(self.files.signature)
-
-        def reach(index: int, piece: int) -> int:
-            return self.files.signed_length(index, geometry.piece_offset(piece) + geometry.piece_bytes(piece))
-
-        return resume.weigh(record, signature, pieces, resume.boot_id(), reach)
-
-    async def _check(self) -> None:
-        geometry = self.metainfo.geometry
-        if self.is_seeding_only:
-            suspects = list(self._have.missing())
-        else:
-            with_data = await self._disk.run(self.files.data_ranges)
-            suspects = [piece for piece in pieces_with_data(geometry, with_data) if piece not in self._have]
-        self._checked_bytes = 0
-        self._checking_bytes = sum(map(geometry.piece_bytes, suspects))
-
-        def progress(size_bytes: int) -> None:
-            self._checked_bytes += size_bytes
-
-        found = await check_pieces(
-            self.files, geometry, self.metainfo.piece_hashes, self._disk, suspects, progress=progress
-        )
-        for piece in found:
-            self._have.add(piece)
-
-    def _fail_mismatch(self) -> None:
-        geometry = self.metainfo.geometry
-        bad = [
-            str(self.files.path_of(index))
-            for index, file in enumerate(self.metainfo.files)
-            if not file.is_pad
-            and any(piece not in self._have for piece in self._layout.pieces_of(index, geometry))
-        ]
-        missing = len(self._have) - self._have.count
-        shown = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
-        raise DataMismatchError(
-            f"{missing} of {len(self._have)} pieces of {self.name} do not match what is on disk: {shown}", bad
-        )
-
     async def load_partials(self, store: PieceStore) -> None:
         """Fetch the blocks of incomplete pieces that an orderly stop has kept; for `begin`."""
+        await self._disk.run(lambda: self._partials.load(store))
 
-        def job() -> dict[int, int]:
-            loaded = {}
-            for piece, mask in self._partials.items():
-                with contextlib.suppress(StorageError):
-                    store.load_blocks(piece, self._runs(piece, mask))
-                    loaded[piece] = mask
-            return loaded
-
-        self._partials = await self._disk.run(job)
-
-    def _write_partials(self, runner: Runner) -> dict[int, int]:
-        """Put the blocks of incomplete pieces where they belong; in a thread, when all has stopped."""
-        if runner.engine is None or self.is_seeding_only or self._state == "failed":
-            return {}
-        written = {}
-        for piece, mask in runner.engine.partial_blocks().items():
-            try:
-                runner.store.write_blocks(piece, self._runs(piece, mask))
-            except StorageError as error:
-                self.notice("warning", f"incomplete pieces could not be kept: {error}")
-                break
-            written[piece] = mask
-        return written
-
-    def _runs(self, piece: int, mask: int) -> list[tuple[int, int]]:
-        run_bytes = self.metainfo.geometry.run_bytes
-        return [(first * BLOCK_BYTES, run_bytes(piece, first, count)) for first, count in mask_runs(mask)]
+    def _keep_partials(self, runner: Runner) -> None:
+        """In a thread, when all has stopped."""
+        if runner.engine is not None and not self.is_seeding_only and self._state != "failed":
+            self._partials.keep(runner.engine.partial_blocks(), runner.store, self.notice)
 
     def begin(self, runner: Runner, *, client: str, listen_port: int | None) -> None:
         """The content is known: join the swarm."""
@@ -414,9 +323,8 @@ class Torrent:
             client=client,
             listen_port=listen_port,
             is_sequential=self._selection.is_sequential,
-            partials=self._partials,
+            partials=self._partials.take(),
         )
-        self._partials = {}
         assert runner.engine is not None
         if runner.engine.is_complete:
             self._finished()
@@ -477,12 +385,6 @@ class Torrent:
         if self.runner is not None and self._state not in ("stopped", "failed"):
             self._doubts.suspect(index)
 
-    def _check_again(self, pieces: Sequence[int]) -> asyncio.Future[Bitfield]:
-        metainfo = self.metainfo
-        return asyncio.ensure_future(
-            check_pieces(self.files, metainfo.geometry, metainfo.piece_hashes, self._disk, pieces)
-        )
-
     def piece_lost(self, piece: int) -> None:
         """`piece` cannot be read any more."""
         self._keeper.lost(piece)
@@ -534,7 +436,7 @@ class Torrent:
             boot_id=resume.boot_id(),
             downloaded_bytes=stats.downloaded_bytes,
             uploaded_bytes=stats.uploaded_bytes,
-            partials=dict(self._partials),
+            partials=dict(self._partials.masks),
         )
 
     async def shut(self) -> None:
@@ -547,8 +449,8 @@ class Torrent:
         await self._keeper.stop()
         runner = self.runner
         if runner is not None:
-            self._partials = await self._disk.run(lambda: self._write_partials(runner))
-            if self._have.count or self._partials or self._keeper.path.exists():
+            await self._disk.run(lambda: self._keep_partials(runner))
+            if self._have.count or self._partials.masks or self._keeper.path.exists():
                 await self._keeper.save(is_clean=True)
         self.files.close()
         self._lock.release()
