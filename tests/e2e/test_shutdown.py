@@ -129,7 +129,8 @@ class Half:
         """The same command ends with the right bytes, hashes nothing again, fetches less than all."""
         done = self.commands.run(*self.command(self.port, "--json")[len(SWARM) :])
         assert done.returncode == 0, done.stderr
-        last = [json.loads(line) for line in done.stdout.splitlines()][-2]
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        last = [event for event in events if event["event"] == "progress"][-1]
         assert last["checking_bytes"] == 0
         assert last["downloaded_bytes"] < SIZE
         assert (self.commands.folder / "here" / "data.bin").read_bytes() == self.content.read_bytes()
