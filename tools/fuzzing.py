@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -77,6 +78,8 @@ def main(argv: list[str] | None = None) -> None:
         for name in names:
             print(f"{name}: {distil(name, options.corpus / name)} files")
         return
+    if find_spec("atheris") is None:
+        parser.error("atheris is not installed: pip install -e '.[fuzz]'")
     with tempfile.TemporaryDirectory(prefix="swarm-fuzz-") as scratch:
         outcomes = [fuzz(name, options.seconds, (options.corpus or Path(scratch)) / name) for name in names]
     sys.exit(any(outcome.finding for outcome in outcomes))
