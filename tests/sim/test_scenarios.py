@@ -50,7 +50,7 @@ def test_one_seed_gives_one_trace(name: str) -> None:
 
 
 class TestPolicies:
-    """The figures of docs/decisions/010 and on, with some room."""
+    """The figures of docs/decisions/015 and on, with some room."""
 
     def test_flash_crowd_of_ten_comes_near_the_bound(self) -> None:
         result = reported(small("flash-crowd", 10, total_bytes=64 << 20, piece_length=256 << 10), 0)
