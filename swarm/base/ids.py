@@ -119,7 +119,8 @@ def client_name(peer_id: bytes) -> str:
         and prefix[1::2][:3].replace("-", "").isdigit()
         and prefix[2] == "-"
     ):
-        return f"Mainline {'.'.join(prefix[1:].strip('-').split('-'))}"
+        # Only the first digits were looked at: what follows may steer a terminal.
+        return ascii(f"Mainline {'.'.join(prefix[1:].strip('-').split('-'))}")[1:-1]
     if len(prefix) == 8 and prefix[0] in _SHADOW_NAMES and prefix[1:4].isalnum() and prefix[4:6] == "--":
         return f"{_SHADOW_NAMES[prefix[0]]} {'.'.join(str(int(char, 36)) for char in prefix[1:4])}"
     # aria2 uses "A2-1-36-0-" since 1.18.

@@ -46,6 +46,7 @@ class TestPeerId:
             (b"S123--", "Shadow 1.2.3"),
             (b"M1-2-3--", "Mainline 1.2.3"),
             (b"M7-10-3-", "Mainline 7.10.3"),
+            (b"M7--2-\x1ba", "Mainline 7..2.\\x1ba"),
             (b"-xx1230-", "xx 1.2.3"),
             (b"-LT2110-", "libtorrent 2.1.1"),
             (b"-TR300Z-", "Transmission 3.0.0.35"),
