@@ -9,7 +9,8 @@ import zlib
 from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
-from swarm.base.errors import StorageError, SwarmError
+from swarm.base.errors import SettingsError, StorageError, SwarmError
+from swarm.base.ip_ranges import parse_ranges
 from swarm.storage import sealed
 from swarm.storage.resume import ResumeRecord, weigh
 from swarm.tracker import snapshot
@@ -97,6 +98,19 @@ def _tracker_lists(raw: bytes) -> None:
             assert all(one.isalnum() for one in admission.passkeys or ())
 
 
+def _blocklist(raw: bytes) -> None:
+    """A list of addresses that a user got from somewhere."""
+    try:
+        found = parse_ranges(raw.decode("latin-1"))
+    except SettingsError as error:
+        assert str(error).isprintable()
+        return
+    again = parse_ranges("\n".join(f"{first}-{last}" for first, last in found))
+    assert list(again) == list(found)
+    for first, last in found:
+        assert first in found and last in found
+
+
 _SNAPSHOT_MAGIC = b"swarm tracker 1\n"
 
 
@@ -109,6 +123,12 @@ def _a_snapshot() -> bytes:
 
 FILE_TARGETS = (
     Target("resume", _resume, (_RECORD, _BODY), max_bytes=1024),
+    Target(
+        "blocklist",
+        _blocklist,
+        (b"some: name:1.2.3.4-1.2.4.0\n10.0.0.0/8\n# no\n2001:db8::/32\n::1\n5.6.7.8-5.6.7.9 , 000 , x\n",),
+        max_bytes=512,
+    ),
     Target("sealed", _sealed, (b"swrm" + sealed.seal(b"swrm", b"body")[4:],), max_bytes=128),
     Target("tracker-snapshot", _tracker_snapshot, (_a_snapshot(),), max_bytes=512),
     Target("tracker-lists", _tracker_lists, (b"# ours\n" + b"6a" * 20 + b" # tour\n", b"key1\nkey2\n"), 512),
