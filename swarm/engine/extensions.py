@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from swarm.base.endpoint import Endpoint
-from swarm.engine.addresses import Addresses
-from swarm.engine.holdings import Holdings
-from swarm.engine.metadata_uploads import MetadataUploads
+from swarm.engine.download.holdings import Holdings
+from swarm.engine.download.requests import Requests
+from swarm.engine.finding.addresses import Addresses
+from swarm.engine.metadata.uploads import MetadataUploads
 from swarm.engine.peer import Peer
-from swarm.engine.requests import Requests
 from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS, decode_dont_have, decode_extended_handshake
 from swarm.wire.peer.messages import Extended, Message
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.endpoint import Endpoint, packed_host
-from swarm.engine.allowed_fast import allowed_fast_set
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
+from swarm.engine.upload.allowed_fast import allowed_fast_set
 from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS, ExtendedHandshake, encode_extended_handshake
 from swarm.wire.peer.messages import (
     AllowedFast,

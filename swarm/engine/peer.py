@@ -7,7 +7,7 @@ from collections import deque
 from swarm.base.bitfield import Bitfield
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
-from swarm.engine.pipeline import Pipeline
+from swarm.engine.download.pipeline import Pipeline
 from swarm.engine.rates import Rate
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.messages import Request

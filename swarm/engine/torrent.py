@@ -14,9 +14,6 @@ from swarm.base.blocks import Geometry
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import PeerError
 from swarm.base.ids import InfoHash, PeerId, client_name
-from swarm.engine.addresses import Addresses
-from swarm.engine.availability import Availability
-from swarm.engine.choker import Choker
 from swarm.engine.commands import (
     AnnounceCompleted,
     BanHost,
@@ -31,6 +28,11 @@ from swarm.engine.commands import (
     SendMessages,
     StoreBlocks,
 )
+from swarm.engine.download.availability import Availability
+from swarm.engine.download.holdings import Holdings
+from swarm.engine.download.picker import UNWANTED, Picker
+from swarm.engine.download.requests import Requests
+from swarm.engine.download.verifier import Verifier
 from swarm.engine.events import (
     BlocksSent,
     CandidatesFound,
@@ -50,21 +52,19 @@ from swarm.engine.events import (
     WokenUp,
 )
 from swarm.engine.extensions import Extensions
+from swarm.engine.finding.addresses import Addresses
+from swarm.engine.finding.peer_book import PeerBook
+from swarm.engine.finding.rendezvous import RendezvousCounts
 from swarm.engine.greeting import Greeting
-from swarm.engine.holdings import Holdings
-from swarm.engine.metadata_uploads import MetadataUploads
+from swarm.engine.metadata.uploads import MetadataUploads
 from swarm.engine.peer import Peer
-from swarm.engine.peer_book import PeerBook
-from swarm.engine.picker import UNWANTED, Picker
 from swarm.engine.rates import Rate
-from swarm.engine.rendezvous import RendezvousCounts
-from swarm.engine.requests import Requests
 from swarm.engine.settings import EngineSettings
-from swarm.engine.spreading import Spreading
 from swarm.engine.stats import EngineStats, PeerStats, peer_stats
-from swarm.engine.suggestions import Suggestions
-from swarm.engine.uploads import Uploads
-from swarm.engine.verifier import Verifier
+from swarm.engine.upload.choker import Choker
+from swarm.engine.upload.spreading import Spreading
+from swarm.engine.upload.suggestions import Suggestions
+from swarm.engine.upload.uploads import Uploads
 from swarm.wire.peer.extended import HANDSHAKE_ID, encode_dont_have
 from swarm.wire.peer.messages import (
     AllowedFast,

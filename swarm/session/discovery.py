@@ -11,8 +11,8 @@ from functools import partial
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash, PeerId
-from swarm.engine.announcer import TrackerState
-from swarm.engine.rounds import Rounds
+from swarm.engine.finding.announcer import TrackerState
+from swarm.engine.finding.rounds import Rounds
 from swarm.session.sources import Membership, OnNotice, OnPeers, PeerSource, SourceStatus, Totals
 from swarm.session.tracker_announces import AnnounceClient, TrackerAnnounces, report_bug, wait_for_news
 

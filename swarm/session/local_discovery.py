@@ -27,7 +27,7 @@ INTERVAL_S = 300.0
 #: Torrents that are announced within this time share a datagram.
 _GATHER_S = 0.05
 #: BEP 14 asks for one announce a minute so that large networks see no storms. That is kept for each
-#: torrent (`engine/pace`); all of them together are so many datagrams in any minute.
+#: torrent (`engine/finding/pace`); all of them together are so many datagrams in any minute.
 DATAGRAMS_MAX = 10
 _MINUTE_S = 60.0
 #: Datagrams of others that are read in a minute; whoever sends more is not heard until it is over.

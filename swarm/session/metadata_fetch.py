@@ -23,7 +23,7 @@ from swarm.engine.events import (
     PeerLost,
     WokenUp,
 )
-from swarm.engine.metadata import MetadataCommand, MetadataCompleted, MetadataEngine, MetadataEvent
+from swarm.engine.metadata.engine import MetadataCommand, MetadataCompleted, MetadataEngine, MetadataEvent
 from swarm.engine.settings import EngineSettings
 from swarm.metainfo.builder import TorrentOptions, build_metainfo
 from swarm.metainfo.magnet import Magnet

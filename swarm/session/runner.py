@@ -44,7 +44,7 @@ from swarm.engine.events import (
     UploadLimited,
     WokenUp,
 )
-from swarm.engine.peer_book import PeerBook
+from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
 from swarm.session.peer_link import LinkOwner, PeerLink

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from swarm.base.errors import SettingsError
-from swarm.engine.picker import HIGH, NORMAL, UNWANTED
+from swarm.engine.download.picker import HIGH, NORMAL, UNWANTED
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
 

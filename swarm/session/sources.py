@@ -42,7 +42,7 @@ class Membership:
 class PeerSource(Protocol):
     """A way to find peers that needs no tracker; one object serves all torrents of a session.
 
-    `discovery` decides when a round is due (`engine/rounds`), so a source keeps no schedule of its own.
+    `discovery` decides when a round is due (`engine/finding/rounds`): a source keeps no schedule of its own.
     Private torrents (BEP 27) never reach one. All calls come on the event loop.
     """
 

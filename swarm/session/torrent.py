@@ -12,8 +12,8 @@ from pathlib import Path
 from swarm.base.bitfield import Bitfield
 from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash
+from swarm.engine.download.picker import UNWANTED
 from swarm.engine.events import DownloadHeld
-from swarm.engine.picker import UNWANTED
 from swarm.engine.stats import PeerStats
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo

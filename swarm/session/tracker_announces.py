@@ -1,4 +1,4 @@
-"""One torrent's announces to its trackers: the host of `engine/announcer`."""
+"""One torrent's announces to its trackers: the host of `engine/finding/announcer`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Protocol
 from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.base.units import format_span
-from swarm.engine.announcer import Announcer, Due, TrackerStatus
+from swarm.engine.finding.announcer import Announcer, Due, TrackerStatus
 from swarm.net.names import endpoints_of
 from swarm.session.sources import OnNotice, OnPeers, SourceStatus, Totals
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, tracker_name

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from swarm.base.endpoint import Endpoint, decode_compact_v4, encode_compact
 from swarm.base.ids import InfoHash, PeerId
-from swarm.engine.announcer import Announcer, Due
+from swarm.engine.finding.announcer import Announcer, Due
 from swarm.sim.world import World
 from swarm.tracker.announce import Announce, Rules, TrackerSettings
 from swarm.tracker.memory_store import MemoryStore

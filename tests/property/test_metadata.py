@@ -22,7 +22,7 @@ from swarm.wire.peer.metadata import (
     metadata_piece_count,
 )
 from swarm.wire.peer.protocol import KEPT_BYTES_MAX, Decoder, EarlyDecoder
-from tests.unit.engine.metadata_world import FakeHelper, MetadataWorld, info_of, liar
+from tests.unit.engine.metadata.metadata_world import FakeHelper, MetadataWorld, info_of, liar
 
 PIECES = st.integers(0, 2**31 - 1)
 

@@ -47,7 +47,7 @@ from swarm.engine.events import (
     PiecesHashed,
     WokenUp,
 )
-from swarm.engine.peer_book import PeerBook
+from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
 from swarm.wire.peer.messages import (

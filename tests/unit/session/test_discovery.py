@@ -11,7 +11,7 @@ import pytest
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError, TrackerError
 from swarm.base.ids import InfoHash, PeerId
-from swarm.engine.announcer import TrackerState
+from swarm.engine.finding.announcer import TrackerState
 from swarm.net import names
 from swarm.net.trackers import TrackerClient
 from swarm.session.discovery import Discovery

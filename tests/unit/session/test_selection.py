@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swarm.base.errors import SettingsError
-from swarm.engine.picker import HIGH, NORMAL, UNWANTED
+from swarm.engine.download.picker import HIGH, NORMAL, UNWANTED
 from swarm.metainfo.builder import TorrentOptions
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo

@@ -1,0 +1,138 @@
+"""What the connected peers have, and what of it interests us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from swarm.base.bitfield import Bitfield
+from swarm.base.errors import PeerError
+from swarm.engine.download.availability import Availability
+from swarm.engine.download.picker import UNWANTED, Picker
+from swarm.engine.peer import Peer
+from swarm.engine.upload.spreading import Spreading
+from swarm.wire.peer.messages import Interested, Message, NotInterested
+
+Send = Callable[[Peer, list[Message]], None]
+
+
+class Holdings:
+    """Keeps each peer's pieces, the availability of all, and says `interested` when that changes.
+
+    `peer.interesting` counts the pieces it has that we want and miss; it is kept up to date piece by piece.
+    """
+
+    def __init__(self, availability: Availability, picker: Picker, spreading: Spreading, send: Send) -> None:
+        self._availability = availability
+        self._picker = picker
+        self._spreading = spreading
+        self._send = send
+        #: Peers that have said which pieces they have (BEP 3, BEP 6).
+        self._introduced: set[int] = set()
+
+    def has_introduced(self, peer: Peer) -> bool:
+        """Has `peer` said which pieces it has? Until then it only seems to have none."""
+        return peer.number in self._introduced
+
+    def introduced(self, peer: Peer, have: Bitfield) -> None:
+        """`peer` has said which pieces it has.
+
+        Raises:
+            PeerError: it has said so before (BEP 6: exactly one of bitfield, have all, have none).
+        """
+        if peer.number in self._introduced:
+            raise PeerError("it said twice which pieces it has")
+        self._introduced.add(peer.number)
+        self._availability.remove(peer.have)
+        peer.have = have
+        peer.found_nothing = None
+        self._availability.add(have)
+        if self._spreading.is_active:
+            if have.is_full:
+                self._spreading.met_seed()
+            for piece in have:
+                self._spreading.seen(peer, piece)
+        peer.interesting = self._picker.count_interesting(have)
+        self._show_interest(peer)
+
+    def gained(self, peer: Peer, piece: int) -> bool:
+        """`peer` has one more piece; False where it had it already."""
+        have = peer.have
+        if not have.add(piece):
+            return False
+        if have.count == len(have.flags):
+            self._availability.counts[piece] += 1
+            self._availability.became_seed()
+            # One that began without a piece may never have said so (BEP 3).
+            self._introduced.add(peer.number)
+        else:
+            self._availability.raise_one(piece)
+        if self._spreading.is_active:
+            self._spreading.seen(peer, piece)
+        if self._picker.wants(piece):
+            peer.interesting += 1
+            if not peer.am_interested:
+                self._show_interest(peer)
+        return True
+
+    def lost(self, peer: Peer, piece: int) -> bool:
+        """`peer` has lost a piece (BEP 54); False where it did not have it."""
+        if not peer.have.flags[piece]:
+            return False
+        if peer.have.is_full:
+            self._availability.was_seed()
+        peer.have.discard(piece)
+        peer.found_nothing = None
+        self._availability.lower_one(piece)
+        if self._picker.wants(piece):
+            peer.interesting -= 1
+            self._show_interest(peer)
+        return True
+
+    def gone(self, peer: Peer) -> None:
+        """The link to `peer` is closed."""
+        self._introduced.discard(peer.number)
+        self._availability.remove(peer.have)
+
+    def we_gained(self, peers: Iterable[Peer], pieces: Sequence[int]) -> None:
+        """We have these pieces now: nobody is interesting for them any more."""
+        wanted = [piece for piece in pieces if self._picker.priorities[piece] != UNWANTED]
+        for peer in peers:
+            flags = peer.have.flags
+            count = sum(flags[piece] for piece in wanted)
+            if count:
+                peer.interesting -= count
+                self._show_interest(peer)
+
+    def we_lost(self, peers: Iterable[Peer], piece: int) -> None:
+        """We miss `piece` again."""
+        if self._picker.wants(piece):
+            for peer in peers:
+                if peer.have.flags[piece]:
+                    peer.interesting += 1
+                    self._show_interest(peer)
+
+    def reselected(self, peers: Iterable[Peer]) -> None:
+        """The user wants other pieces now."""
+        for peer in peers:
+            peer.interesting = self._picker.count_interesting(peer.have)
+            self._show_interest(peer)
+
+    def _show_interest(self, peer: Peer) -> None:
+        is_interested = peer.interesting > 0
+        if is_interested != peer.am_interested:
+            peer.am_interested = is_interested
+            self._send(peer, [Interested() if is_interested else NotInterested()])
+
+    def check(self, peers: Iterable[Peer]) -> None:
+        """Raise AssertionError where the books are wrong (for tests)."""
+        counts = [0] * len(self._availability.counts)
+        seeds = 0
+        for peer in peers:
+            assert peer.interesting == self._picker.count_interesting(peer.have), "interesting is wrong"
+            if peer.have.is_full:
+                seeds += 1
+            else:
+                for piece in peer.have:
+                    counts[piece] += 1
+        assert counts == self._availability.counts, "availability is wrong"
+        assert seeds == self._availability.seed_count, "seed_count is wrong"

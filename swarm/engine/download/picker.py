@@ -1,0 +1,204 @@
+"""Which piece to start next."""
+
+from __future__ import annotations
+
+import random
+
+from swarm.base.bitfield import Bitfield
+from swarm.base.blocks import Geometry
+from swarm.engine.download.availability import Availability, RarityOrder
+from swarm.engine.peer import Peer
+
+#: Piece priorities; the host maps files to them.
+UNWANTED, NORMAL, HIGH = 0, 1, 2
+
+
+class Picker:
+    """Chooses among the pieces that are wanted, missing and not started.
+
+    Rarest first with random ties; random for the first pieces; ascending where the user wants to
+    read while it comes. Higher priorities come first in every mode.
+
+    Args:
+        have: our own pieces; `priorities`: one byte a piece.
+    """
+
+    __slots__ = (
+        "_availability",
+        "_epoch",
+        "_have",
+        "_is_sequential",
+        "_orders",
+        "_random_first",
+        "_rng",
+        "_startable",
+        "priorities",
+        "wanted_missing",
+    )
+
+    def __init__(
+        self,
+        have: Bitfield,
+        priorities: bytes,
+        availability: Availability,
+        rng: random.Random,
+        *,
+        is_sequential: bool = False,
+        random_first_pieces: int = 4,
+    ) -> None:
+        self._have = have
+        self._availability = availability
+        self._rng = rng
+        self._random_first = random_first_pieces
+        self._is_sequential = is_sequential
+        self._orders: dict[int, RarityOrder] = {}
+        #: Another number whenever there is more on offer than before.
+        self._epoch = 0
+        #: One flag a piece: wanted, missing, not started.
+        self._startable = bytearray(len(have))
+        self.priorities = priorities
+        #: How many pieces are wanted and not verified yet.
+        self.wanted_missing = 0
+        self.select(priorities, is_sequential=is_sequential, started=())
+
+    def select(self, priorities: bytes, *, is_sequential: bool, started: tuple[int, ...] | list[int]) -> None:
+        """Take the user's choice; `started` pieces are not offered again."""
+        if len(priorities) != len(self._have):
+            raise ValueError(f"{len(priorities)} priorities for {len(self._have)} pieces")
+        self.priorities = priorities
+        self._is_sequential = is_sequential
+        self._epoch += 1
+        busy = set(started)
+        by_priority: dict[int, list[int]] = {}
+        self._startable = bytearray(len(priorities))
+        self.wanted_missing = 0
+        for piece in self._have.missing():
+            priority = priorities[piece]
+            if priority == UNWANTED:
+                continue
+            self.wanted_missing += 1
+            if piece not in busy:
+                by_priority.setdefault(priority, []).append(piece)
+                self._startable[piece] = 1
+        # Highest first; dicts keep that order.
+        self._orders = {}
+        for priority in sorted(by_priority, reverse=True):
+            order = RarityOrder(self._availability.counts, self._rng)
+            order.rebuild(by_priority[priority], self._availability.counts)
+            self._orders[priority] = order
+        self._availability.orders = list(self._orders.values())
+
+    def wants(self, piece: int) -> bool:
+        """Is `piece` wanted and not verified yet?"""
+        return self.priorities[piece] != UNWANTED and not self._have.flags[piece]
+
+    def count_interesting(self, have: Bitfield) -> int:
+        """How many of somebody's pieces we want and miss."""
+        if have.is_full:
+            return self.wanted_missing
+        return sum(1 for piece in have if self.wants(piece))
+
+    def pick(self, peer: Peer) -> int | None:
+        """The next piece to start with `peer`, or None where it has none that is startable.
+
+        The piece stays on offer until `started` is called.
+        """
+        # To find nothing costs a look at every piece, and is found again and again of most peers.
+        nothing = (self._epoch, peer.have.count, len(peer.refused))
+        if peer.found_nothing == nothing:
+            return None
+        piece = self._search(peer)
+        peer.found_nothing = nothing if piece is None else None
+        return piece
+
+    def _search(self, peer: Peer) -> int | None:
+        has = peer.have.flags.__getitem__
+        for order in self._orders.values():
+            if not order:
+                continue
+            if self._is_sequential:
+                piece = self._lowest(peer, order)
+            elif self._have.count < self._random_first:
+                start = int(self._rng.random() * len(order))
+                piece = next(filter(has, order.from_place(start)), None)
+            elif peer.have.is_full:
+                piece = order.at(0)
+            else:
+                piece = next(filter(has, order), None)
+            if piece is not None and piece not in peer.refused:
+                return piece
+            if piece is not None:
+                allowed = (other for other in order if has(other) and other not in peer.refused)
+                piece = next(allowed, None)
+                if piece is not None:
+                    return piece
+        return None
+
+    def _lowest(self, peer: Peer, order: RarityOrder) -> int | None:
+        at = self._startable.find(1)
+        while at >= 0:
+            if peer.have.flags[at] and at in order:
+                return at
+            at = self._startable.find(1, at + 1)
+        return None
+
+    def pick_allowed_fast(self, peer: Peer) -> int | None:
+        """A startable piece among those that `peer` serves although it chokes us (BEP 6)."""
+        for piece in sorted(peer.allowed_fast_in):
+            if self._startable[piece] and peer.have.flags[piece] and piece not in peer.refused:
+                return piece
+        return None
+
+    def started(self, piece: int) -> None:
+        """Blocks of `piece` are being asked for: it is not on offer any more."""
+        self._startable[piece] = 0
+        self._orders[self.priorities[piece]].remove(piece)
+
+    def returned(self, piece: int) -> None:
+        """`piece` was given up (bad, or nobody to ask): it is on offer again if still wanted."""
+        if self.wants(piece) and not self._startable[piece]:
+            self._epoch += 1
+            self._startable[piece] = 1
+            priority = self.priorities[piece]
+            if priority not in self._orders:
+                self.select(self.priorities, is_sequential=self._is_sequential, started=self._unstartable())
+            else:
+                self._orders[priority].add(piece)
+
+    def _unstartable(self) -> list[int]:
+        return [piece for piece in self._have.missing() if not self._startable[piece]]
+
+    def verified(self, piece: int) -> None:
+        """`piece` is ours now (its bit in `have` is set already)."""
+        if self.priorities[piece] != UNWANTED:
+            self.wanted_missing -= 1
+
+    def lost(self, piece: int) -> None:
+        """`piece` is no longer ours (its bit is cleared already)."""
+        if self.priorities[piece] != UNWANTED:
+            self.wanted_missing += 1
+            self.returned(piece)
+
+    def missing_bytes(self, geometry: Geometry) -> int:
+        """How many bytes are wanted and not verified."""
+        total = self.wanted_missing * geometry.piece_length
+        last = geometry.piece_count - 1
+        if last >= 0 and self.wants(last):
+            total -= geometry.piece_length - geometry.piece_bytes(last)
+        return total
+
+    @property
+    def has_startable(self) -> bool:
+        return any(self._orders.values())
+
+    def check(self) -> None:
+        """Raise AssertionError where the desk contradicts itself (for tests)."""
+        on_offer = set()
+        for priority, order in self._orders.items():
+            order.check()
+            for piece in order:
+                assert self.priorities[piece] == priority, "a piece stands in the wrong order"
+                on_offer.add(piece)
+        assert on_offer == {piece for piece, flag in enumerate(self._startable) if flag}, "offers differ"
+        assert all(self.wants(piece) for piece in on_offer), "an unwanted piece is on offer"
+        assert self.wanted_missing == sum(map(self.wants, range(len(self._have)))), "wanted_missing is wrong"

@@ -1,0 +1,498 @@
+"""Which blocks are asked of whom: pipelines, shared pieces, timeouts, the end game."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from swarm.base.blocks import BLOCK_BYTES, Geometry, lowest_blocks, mask_runs, run_mask
+from swarm.base.errors import PeerError
+from swarm.engine.download.partial_piece import PartialPiece
+from swarm.engine.download.picker import Picker
+from swarm.engine.peer import Peer
+from swarm.engine.settings import EngineSettings
+from swarm.wire.peer.messages import Cancel, Message, Piece, Request
+
+#: In place of a peer's number: blocks that were stored by an earlier run. No peer answers for them.
+EARLIER_RUN = -1
+#: How a host is told; the coordinator passes its own.
+Send = Callable[[Peer, list[Message]], None]
+
+
+class Requests:
+    """Keeps every unchoked peer's pipeline full with the right blocks.
+
+    A fast peer gets pieces of its own, so that neighbouring blocks travel and arrive together;
+    slower ones share. A block is asked of a second peer only in the end game.
+    """
+
+    def __init__(
+        self, geometry: Geometry, picker: Picker, peers: dict[int, Peer], settings: EngineSettings, send: Send
+    ) -> None:
+        self._geometry = geometry
+        self._picker = picker
+        self._peers = peers
+        self._settings = settings
+        self._send = send
+        self.partials: dict[int, PartialPiece] = {}
+        #: Partials with missing blocks, oldest first.
+        self._open: dict[int, PartialPiece] = {}
+        #: Complete, being hashed; still in memory.
+        self.hashing: dict[int, PartialPiece] = {}
+        self._in_flight_bytes = 0
+        self.is_held = False
+        #: A piece could not be started because of `in_flight_bytes_max`.
+        self.is_short_of_memory = False
+        #: Bytes that came although nobody needed them any more.
+        self.wasted_bytes = 0
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    def fill(self, peer: Peer, now: float) -> None:
+        """Ask `peer` for as much as its pipeline has room for."""
+        if not peer.interesting or self.is_held:
+            return
+        if peer.peer_choking and not peer.allowed_fast_in:
+            return
+        depth = min(peer.pipeline.depth, peer.pipeline.depth_max)
+        room = depth - peer.asked_blocks
+        if room < depth * self._settings.refill_share and peer.asked_blocks:
+            return
+        if peer.is_stalled:
+            # One block to see whether it has woken up; the rest is better asked elsewhere.
+            room = min(room, 1 - peer.asked_blocks)
+        messages: list[Message] = []
+        while room > 0:
+            partial = self._choose(peer, now)
+            if partial is None:
+                break
+            mask = lowest_blocks(partial.missing, self._rounded(peer, partial, room, now))
+            room -= self._ask(peer, partial, mask, messages, now)
+        if room > 0 and not peer.is_stalled and not peer.peer_choking and not self._picker.has_startable:
+            self._ask_twice(peer, room, messages, now)
+        if messages:
+            self._send(peer, messages)
+
+    def _rounded(self, peer: Peer, partial: PartialPiece, room: int, now: float) -> int:
+        """How many blocks to ask for where there is room for `room`: rather all that a piece still needs.
+
+        A peer that serves one after the other sends in its turn what it was asked for; a rest would have to
+        wait for the next turn, and half a piece is of no use to anybody.
+        """
+        missing = partial.missing.bit_count()
+        if missing <= room or peer.is_stalled:
+            return room
+        rate = peer.download.average(now, 5.0)
+        if rate * self._settings.whole_rest_s < missing * BLOCK_BYTES:
+            return room
+        return max(room, min(missing, peer.pipeline.depth_max - peer.asked_blocks))
+
+    def _ask(self, peer: Peer, partial: PartialPiece, mask: int, messages: list[Message], now: float) -> int:
+        piece = partial.piece
+        is_first = not peer.asked_blocks
+        if is_first:
+            peer.asked_since = now
+        peer.asked[piece] = peer.asked.get(piece, 0) | mask
+        count = mask.bit_count()
+        peer.asked_blocks += count
+        pipeline = peer.pipeline
+        if not pipeline.probe_mask or not peer.asked.get(pipeline.probe_piece, 0) & pipeline.probe_mask:
+            pipeline.time_one(piece, mask, peer.asked_blocks, now, is_first=is_first)
+        partial.asked[peer.number] = partial.asked.get(peer.number, 0) | mask
+        if not peer.is_stalled:
+            partial.pending |= mask
+        if partial.is_solo and not peer.is_stalled:
+            partial.sole_peer = peer.number
+        if not partial.missing:
+            self._open.pop(piece, None)
+        messages += [
+            Request(piece, first * BLOCK_BYTES, self._geometry.run_bytes(piece, first, run))
+            for first, run in mask_runs(mask)
+        ]
+        return count
+
+    def _choose(self, peer: Peer, now: float) -> PartialPiece | None:
+        """The piece whose blocks `peer` should be asked for next."""
+        shareable: PartialPiece | None = None
+        for partial in self._open.values():
+            if not self._may_ask(peer, partial):
+                continue
+            if peer.number in partial.asked or peer.number in partial.senders or not partial.pending:
+                return partial
+            if shareable is None or partial.arrived.bit_count() > shareable.arrived.bit_count():
+                shareable = partial
+        if shareable is not None and self._is_slow(peer, now):
+            return shareable
+        return self._start(peer) or shareable
+
+    def _may_ask(self, peer: Peer, partial: PartialPiece) -> bool:
+        piece = partial.piece
+        return (
+            peer.have.flags[piece] == 1
+            and (not peer.peer_choking or piece in peer.allowed_fast_in)
+            and piece not in peer.refused
+            and (not partial.is_solo or partial.sole_peer in (None, peer.number))
+        )
+
+    def _is_slow(self, peer: Peer, now: float) -> bool:
+        rate = peer.download.average(now, 5.0)
+        known = peer.download.total_bytes > 4 * BLOCK_BYTES
+        return known and rate * self._settings.whole_piece_s < self._geometry.piece_length
+
+    def _start(self, peer: Peer) -> PartialPiece | None:
+        piece = self._picker.pick_allowed_fast(peer) if peer.peer_choking else self._picker.pick(peer)
+        if piece is None:
+            return None
+        size = self._geometry.piece_bytes(piece)
+        if self._in_flight_bytes and self._in_flight_bytes + size > self._settings.in_flight_bytes_max:
+            self.is_short_of_memory = True
+            return None
+        return self._begin(PartialPiece(piece, self._geometry.full_mask(piece)))
+
+    def _begin(self, partial: PartialPiece) -> PartialPiece:
+        """Take up a piece: it is not on offer any more, and counts as in flight."""
+        piece = partial.piece
+        self._picker.started(piece)
+        self._in_flight_bytes += self._geometry.piece_bytes(piece)
+        self.partials[piece] = partial
+        self._open[piece] = partial
+        return partial
+
+    def _ask_twice(self, peer: Peer, room: int, messages: list[Message], now: float) -> None:
+        """End game: everything is asked for, so ask this idle peer for what slower ones still owe.
+
+        Only a peer with nothing left to do takes part, and only where it would be clearly sooner;
+        each copy costs the swarm a block.
+        """
+        if peer.asked_blocks:
+            return
+        rate = max(peer.download.average(now, 5.0), 1.0)
+        for partial in list(self.partials.values()):
+            if not self._may_ask(peer, partial) or peer.number in partial.asked:
+                continue
+            for number, mask in list(partial.asked.items()):
+                asker = self._peers[number]
+                expected_s = asker.asked_blocks * BLOCK_BYTES / max(asker.download.average(now, 5.0), 1.0)
+                ours_s = (depth_of(messages) + mask.bit_count()) * BLOCK_BYTES / rate
+                if expected_s < self._settings.end_game_advantage * ours_s:
+                    continue
+                mask &= ~partial.asked_by_many(self._settings.end_game_askers_max)
+                mask = lowest_blocks(mask & ~partial.asked.get(peer.number, 0), room)
+                if mask:
+                    room -= self._ask(peer, partial, mask, messages, now)
+                if room <= 0:
+                    return
+
+    def offered(self, peer: Peer, now: float) -> None:
+        """`peer` says that its line stands still (BEP 6, "suggest"): let it send what others have not begun.
+
+        Where few pieces are about, all that it has may be asked of others already, who serve somebody else
+        first.
+        """
+        if peer.peer_choking or self.is_held or peer.is_stalled:
+            return
+        # What it refused when it was busy it may give now.
+        peer.refused.clear()
+        self.fill(peer, now)
+        partial = self._unbegun(peer, now) if not peer.asked_blocks and peer.interesting else None
+        if partial is None:
+            return
+        partial.is_moved = True
+        ((number, mask),) = partial.asked.items()
+        other = self._peers[number]
+        self._owes_no_longer(other, partial.piece, mask)
+        self._cancel(other, partial.piece, mask)
+        messages: list[Message] = []
+        self._ask(peer, partial, mask, messages, now)
+        self._send(peer, messages)
+
+    def _unbegun(self, peer: Peer, now: float) -> PartialPiece | None:
+        """The last piece of the one that owes us most, where it has sent nothing of it and `peer` has it."""
+        best: PartialPiece | None = None
+        most = 0
+        for partial in self.partials.values():
+            if (
+                partial.arrived
+                or partial.is_moved
+                or len(partial.asked) != 1
+                or not self._may_ask(peer, partial)
+            ):
+                continue
+            other = self._peers[next(iter(partial.asked))]
+            # BEP 6 alone says what becomes of a cancelled request.
+            is_waited_for = len(other.asked) > 1 or now - other.asked_since >= self._settings.give_up_s
+            if other.has_fast and is_waited_for and other.asked_blocks >= most:
+                best, most = partial, other.asked_blocks
+        return best
+
+    # -- arriving -------------------------------------------------------------------------------
+
+    def arrived(self, peer: Peer, run: Piece, now: float) -> tuple[int, PartialPiece | None]:
+        """Take note of a run of blocks from `peer`.
+
+        Returns:
+            The mask of the blocks to store, counted from the run's first; and the piece if it is
+            complete with them.
+
+        Raises:
+            PeerError: it keeps sending what nobody asked for.
+        """
+        first, odd = divmod(run.begin, BLOCK_BYTES)
+        count = -(-run.length // BLOCK_BYTES)
+        piece = run.piece
+        mask = run_mask(first, count)
+        if odd or run.length != self._geometry.run_bytes(piece, first, count):
+            self._unasked(peer, count)
+            return 0, None
+        asked = mask & peer.asked.get(piece, 0)
+        if asked != mask:
+            mask &= ~self._strangers(peer, piece, mask & ~asked)
+            if not mask:
+                return 0, None
+        partial = self.partials.get(piece)
+        useful = mask & ~partial.arrived if partial is not None else 0
+        if partial is not None:
+            # Before the peer is struck off below: what is here is not missing again.
+            partial.arrived |= useful
+        if asked:
+            self._owes_no_longer(peer, piece, asked)
+        self._keep_pace(peer, piece, asked, now)
+        peer.download.add(run.length)
+        if useful != mask:
+            self.wasted_bytes += self._geometry.mask_bytes(piece, mask & ~useful)
+        if partial is None or not useful:
+            return 0, None
+        partial.senders[peer.number] = partial.senders.get(peer.number, 0) | useful
+        if len(partial.asked) > (peer.number in partial.asked):
+            self._cancel_elsewhere(partial, useful)
+        if not partial.is_complete:
+            if not partial.missing:
+                self._open.pop(piece, None)
+            return useful >> first, None
+        del self.partials[piece]
+        self._open.pop(piece, None)
+        self.hashing[piece] = partial
+        return useful >> first, partial
+
+    def _owes_no_longer(self, peer: Peer, piece: int, mask: int) -> None:
+        """Strike `mask` (all of it asked) from what `peer` owes."""
+        left = peer.asked[piece] & ~mask
+        peer.asked_blocks -= mask.bit_count()
+        if left:
+            peer.asked[piece] = left
+        else:
+            del peer.asked[piece]
+        partial = self.partials.get(piece)
+        if partial is None:
+            return
+        if left:
+            partial.asked[peer.number] = left
+        else:
+            partial.asked.pop(peer.number, None)
+        self._recount(partial)
+
+    def _recount(self, partial: PartialPiece) -> None:
+        """Find again what is pending, after somebody was struck off."""
+        pending = 0
+        for number, mask in partial.asked.items():
+            if not self._peers[number].is_stalled:
+                pending |= mask
+        partial.pending = pending
+        if partial.missing:
+            self._open.setdefault(partial.piece, partial)
+        else:
+            # Its peer has woken up and answers for these blocks again.
+            self._open.pop(partial.piece, None)
+
+    def _strangers(self, peer: Peer, piece: int, mask: int) -> int:
+        """Which of the blocks `peer` does not owe were never asked of it: they are not taken."""
+        forgiven = peer.forgiven.get(piece, 0)
+        if mask & forgiven:
+            peer.forgiven[piece] = forgiven & ~mask
+        strangers = mask & ~forgiven
+        if strangers:
+            self._unasked(peer, strangers.bit_count())
+        return strangers
+
+    def _unasked(self, peer: Peer, count: int) -> None:
+        peer.unasked_blocks += count
+        self.wasted_bytes += count * BLOCK_BYTES
+        if peer.unasked_blocks > self._settings.unasked_blocks_max:
+            raise PeerError(f"it sent {peer.unasked_blocks} blocks that nobody asked for")
+
+    def _cancel_elsewhere(self, partial: PartialPiece, mask: int) -> None:
+        """The blocks are here: take them back from others that were asked as well."""
+        for number, asked in list(partial.asked.items()):
+            both = asked & mask
+            if not both:
+                continue
+            other = self._peers[number]
+            self._owes_no_longer(other, partial.piece, both)
+            self._cancel(other, partial.piece, both)
+
+    def _cancel(self, peer: Peer, piece: int, mask: int) -> None:
+        """Tell `peer` that it does not owe these blocks any more; they may still come."""
+        peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
+        cancels: list[Message] = [
+            Cancel(piece, first * BLOCK_BYTES, self._geometry.run_bytes(piece, first, run))
+            for first, run in mask_runs(mask)
+        ]
+        self._send(peer, cancels)
+
+    def _keep_pace(self, peer: Peer, piece: int, mask: int, now: float) -> None:
+        """`peer` has sent something."""
+        peer.last_block_at = now
+        peer.asked_since = now
+        if peer.is_stalled or peer.is_snubbed:
+            peer.is_snubbed = False
+            self._set_stalled(peer, False)
+        if mask & peer.pipeline.probe_mask and piece == peer.pipeline.probe_piece:
+            peer.pipeline.answered(now)
+
+    # -- giving up ------------------------------------------------------------------------------
+
+    def take_back(self, peer: Peer, *, is_forgiven: bool) -> None:
+        """Everything asked of `peer` is open again: it choked us, or is gone.
+
+        Args:
+            is_forgiven: blocks on their way may still come and are welcome then.
+        """
+        for piece, mask in peer.asked.items():
+            if is_forgiven:
+                peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
+            partial = self.partials.get(piece)
+            if partial is not None:
+                partial.asked.pop(peer.number, None)
+                if partial.sole_peer == peer.number:
+                    partial.sole_peer = None
+                self._recount(partial)
+        peer.asked.clear()
+        peer.asked_blocks = 0
+
+    def take_back_piece(self, peer: Peer, piece: int) -> None:
+        """`peer` no longer has `piece`: what it was asked of it is open again."""
+        mask = peer.asked.get(piece, 0)
+        if not mask:
+            return
+        peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
+        self._owes_no_longer(peer, piece, mask)
+        partial = self.partials.get(piece)
+        if partial is not None and partial.sole_peer == peer.number:
+            partial.sole_peer = None
+
+    def rejected(self, peer: Peer, piece: int, begin: int, length: int) -> None:
+        """BEP 6: `peer` will not answer these requests.
+
+        Raises:
+            PeerError: they were never sent ("SHOULD close the connection").
+        """
+        first = begin // BLOCK_BYTES
+        mask = run_mask(first, -(-length // BLOCK_BYTES))
+        asked = mask & peer.asked.get(piece, 0)
+        forgiven = mask & ~asked & peer.forgiven.get(piece, 0)
+        if asked | forgiven != mask:
+            raise PeerError("it rejected requests that were never sent")
+        if forgiven:
+            peer.forgiven[piece] &= ~forgiven
+        if asked:
+            self._owes_no_longer(peer, piece, asked)
+            if peer.peer_choking:
+                # It is not allowed after all; asking again would only be rejected again.
+                peer.allowed_fast_in.discard(piece)
+            else:
+                peer.refused.add(piece)
+            partial = self.partials.get(piece)
+            if partial is not None and partial.sole_peer == peer.number and peer.number not in partial.asked:
+                partial.sole_peer = None
+
+    def check_timeouts(self, peer: Peer, now: float) -> bool:
+        """Give the blocks of a silent peer to others; True where that opened some."""
+        if not peer.asked_blocks:
+            return False
+        silent_s = now - max(peer.asked_since, peer.last_block_at)
+        if silent_s >= self._settings.snub_s:
+            peer.is_snubbed = True
+        if silent_s < self._settings.request_timeout_s or peer.is_stalled:
+            return False
+        self._set_stalled(peer, True)
+        peer.pipeline.stalled()
+        return True
+
+    def _set_stalled(self, peer: Peer, is_stalled: bool) -> None:
+        if peer.is_stalled == is_stalled:
+            return
+        peer.is_stalled = is_stalled
+        for piece in peer.asked:
+            partial = self.partials.get(piece)
+            if partial is not None:
+                if is_stalled and partial.sole_peer == peer.number:
+                    partial.sole_peer = None
+                self._recount(partial)
+
+    def hashed(self, piece: int) -> PartialPiece | None:
+        """The piece has left memory, good or bad."""
+        partial = self.hashing.pop(piece, None)
+        if partial is not None:
+            self._in_flight_bytes -= self._geometry.piece_bytes(piece)
+        return partial
+
+    def restart_solo(self, piece: int) -> None:
+        """Ask for `piece` again at once, of one peer alone (see PartialPiece)."""
+        self._begin(PartialPiece(piece, self._geometry.full_mask(piece), is_solo=True))
+
+    def adopt(self, piece: int, arrived: int) -> None:
+        """Go on with a piece of which an earlier run has stored the blocks `arrived` (not all of them)."""
+        full = self._geometry.full_mask(piece)
+        self._begin(PartialPiece(piece, full, arrived=arrived, senders={EARLIER_RUN: arrived}))
+
+    def abandon(self, pieces: Iterable[int]) -> list[int]:
+        """Drop these partial pieces (they are not wanted any more); returns those that were started."""
+        dropped = []
+        for piece in pieces:
+            partial = self.partials.pop(piece, None)
+            if partial is None:
+                continue
+            dropped.append(piece)
+            self._open.pop(piece, None)
+            self._in_flight_bytes -= self._geometry.piece_bytes(piece)
+            for number, mask in list(partial.asked.items()):
+                peer = self._peers[number]
+                del peer.asked[piece]
+                peer.asked_blocks -= mask.bit_count()
+                self._cancel(peer, piece, mask)
+        return dropped
+
+    @property
+    def in_flight_bytes(self) -> int:
+        return self._in_flight_bytes
+
+    def check(self) -> None:
+        """Raise AssertionError where the desk contradicts itself (for tests)."""
+        for piece, partial in self.partials.items():
+            assert not partial.is_complete, "a complete piece was not handed on"
+            pending = 0
+            for number, mask in partial.asked.items():
+                assert mask, "an empty entry"
+                assert not mask & partial.arrived, "asked for what has arrived"
+                assert self._peers[number].asked.get(piece) == mask, "peer and piece disagree"
+                if not self._peers[number].is_stalled:
+                    pending |= mask
+            assert pending == partial.pending, "pending is wrong"
+            assert bool(partial.missing) == (piece in self._open), "open is wrong"
+            sent = 0
+            for mask in partial.senders.values():
+                assert not sent & mask, "a block has two senders"
+                sent |= mask
+            assert sent == partial.arrived, "senders and arrived differ"
+        for peer in self._peers.values():
+            assert peer.asked_blocks == sum(mask.bit_count() for mask in peer.asked.values()), (
+                "asked_blocks is wrong"
+            )
+            for piece, mask in peer.asked.items():
+                assert self.partials[piece].asked.get(peer.number) == mask, "peer and piece disagree"
+        held = sum(self._geometry.piece_bytes(piece) for piece in (*self.partials, *self.hashing))
+        assert held == self._in_flight_bytes, "in_flight_bytes is wrong"
+
+
+def depth_of(messages: list[Message]) -> int:
+    """How many blocks the requests in `messages` stand for."""
+    return sum(-(-message.length // BLOCK_BYTES) for message in messages if isinstance(message, Request))

@@ -1,0 +1,1 @@
+"""Peers: whom we know of, whom we ask for more, who comes in and who must go."""

@@ -1,0 +1,127 @@
+"""Where peers are: every address of a torrent, how it is known, who may come in and who must go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from swarm.base.endpoint import Endpoint, unpacked_host
+from swarm.engine.events import PeerConnected
+from swarm.engine.finding.crossing import crossed_links
+from swarm.engine.finding.exchange import Exchange
+from swarm.engine.finding.peer_book import FULL, PeerBook
+from swarm.engine.finding.priority import OwnAddress, who_yields
+from swarm.engine.finding.rendezvous import Rendezvous
+from swarm.engine.peer import Peer
+from swarm.engine.settings import EngineSettings
+from swarm.wire.peer.extended import ExtendedHandshake
+from swarm.wire.peer.messages import Message
+
+Send = Callable[[Peer, Sequence[Message]], None]
+
+
+class Addresses:
+    """The book, peer exchange, holepunching and our own address, which all hear of the same events.
+
+    Args:
+        peers: those that are connected, by number.
+        book: may know addresses already.
+        listen_port: where peers reach us, or None.
+        is_private: only trackers and the user name peers, and nobody is told of any (BEP 27).
+    """
+
+    def __init__(
+        self,
+        peers: Mapping[int, Peer],
+        book: PeerBook,
+        settings: EngineSettings,
+        send: Send,
+        *,
+        listen_port: int | None,
+        is_private: bool,
+    ) -> None:
+        self._peers = peers
+        self._settings = settings
+        self._own = OwnAddress(listen_port)
+        self.book = book
+        book.rank_by(self._own.priority)
+        if is_private:
+            book.become_private()
+        is_exchanging = settings.is_exchanging and not is_private
+        self.exchange = Exchange(book, settings, send, is_on=is_exchanging)
+        self.rendezvous = Rendezvous(
+            peers, book, self.exchange, self._own, settings, send, is_on=is_exchanging
+        )
+
+    # -- who comes in ---------------------------------------------------------------------------
+
+    def crossed(self, event: PeerConnected, now: float) -> list[Peer]:
+        """The peers whose links give way to this one, for both are the same peer."""
+        return crossed_links(self._peers.values(), event, self.book, self._settings, now)
+
+    def entry(self, event: PeerConnected, now: float) -> tuple[str | None, Peer | None]:
+        """Whether a peer may come in.
+
+        Returns:
+            why not, or None; and who must leave for it, where the reason is that all places are taken.
+        """
+        refusal = self.book.refusal(
+            event.endpoint,
+            event.peer_id,
+            [peer.peer_id for peer in self._peers.values()],
+            is_outgoing=event.is_outgoing,
+            connected_count=len(self._peers),
+        )
+        yielding: Peer | None = None
+        if refusal is FULL:
+            yielding = who_yields(
+                self._peers.values(), event.endpoint, self._own, now, after_s=self._settings.yields_after_s
+            )
+        if refusal is None or yielding is not None:
+            return None, yielding
+        self.book.lost(event.endpoint, now, is_outgoing=event.is_outgoing, is_seed=False, is_welcome=False)
+        return refusal, None
+
+    # -- what happens to them -------------------------------------------------------------------
+
+    def tried(self, endpoint: Endpoint, now: float, *, is_reached: bool) -> None:
+        """A dial has ended."""
+        if not is_reached:
+            self.book.dial_failed(endpoint, now)
+        self.exchange.tried(endpoint, is_reached=is_reached)
+        self.rendezvous.tried(endpoint, now, is_reached=is_reached)
+
+    def connected(self, peer: Peer, now: float) -> None:
+        """`peer` has come in."""
+        self.book.connected(peer.endpoint, is_outgoing=peer.is_outgoing)
+        self.exchange.joined(peer, now)
+
+    def introduced(self, peer: Peer, handshake: ExtendedHandshake, now: float) -> None:
+        """What `peer` says of where it is, and where we are (BEP 10)."""
+        peer.prefers_encryption = handshake.prefers_encryption
+        if handshake.listen_port is not None and peer.listens_at is None:
+            peer.listens_at = Endpoint(peer.endpoint.host, handshake.listen_port)
+            self.book.identified(peer.listens_at)
+        if handshake.your_ip:
+            self.own_address_seen(unpacked_host(handshake.your_ip), peer.endpoint.host)
+        self.exchange.joined(peer, now)
+
+    def own_address_seen(self, host: str, voter: str) -> None:
+        """`voter` says that `host` is our address."""
+        if self._own.seen(host, voter):
+            self.book.own_address_changed()
+
+    def lost(self, peer: Peer, now: float, *, is_welcome: bool, is_lost: bool) -> None:
+        """`peer` is gone (`is_lost`: not by our will); whether it may come again."""
+        self.exchange.lost(peer, now)
+        self.rendezvous.lost(peer)
+        has_served = peer.download.total_bytes > 0
+        is_short = now - peer.connected_at < self._settings.short_link_s
+        self.book.lost(
+            peer.listens_at or peer.endpoint,
+            now,
+            is_outgoing=peer.is_outgoing,
+            is_seed=peer.is_seed or peer.is_upload_only,
+            is_welcome=is_welcome or has_served,
+            # Who accepts and closes at once is as good as not there.
+            was_short=is_lost and is_short and not has_served and not peer.upload.total_bytes,
+        )

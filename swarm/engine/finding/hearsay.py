@@ -1,0 +1,137 @@
+"""What peers tell us of other peers (BEP 11), and how far we believe it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from swarm.base.endpoint import Endpoint
+from swarm.base.errors import PeerError
+from swarm.engine.allowance import Allowance
+from swarm.engine.finding.peer_book import PeerBook
+from swarm.engine.settings import EngineSettings
+from swarm.wire.peer.pex import Contact, ContactFlags, PeerExchange, decode_peer_exchange
+
+#: Hosts whose record is kept; hosts remembered that one of them has told of; the oldest give way.
+TELLERS_MAX = 500
+HOSTS_MAX = 500
+
+_NOTHING = PeerExchange()
+
+
+def is_in_sight(contact: Endpoint, viewer: Endpoint) -> bool:
+    """Whether an address of `contact` can mean anything to `viewer`, or from it to us.
+
+    A private address leads a stranger nowhere, or to a machine that is none of his; only who is on
+    such a network himself, or on this machine, may be told of its addresses or tell us of them.
+    """
+    if contact.is_loopback:
+        return viewer.is_loopback
+    return viewer.is_local or not contact.is_local
+
+
+@dataclass(slots=True)
+class _Line:
+    """One link, as it is used for this."""
+
+    allowance: Allowance
+    abuses: int = 0
+
+
+@dataclass(slots=True)
+class _Teller:
+    """How true it was what one host told us; it outlives the link, so that to come again clears nobody."""
+
+    untried: int = 0
+    reached: int = 0
+    failed: int = 0
+    hosts: dict[str, None] = field(default_factory=dict)
+
+
+class Hearsay:
+    """Puts the addresses that peers tell us of into the book, as "pex", and remembers how true they were."""
+
+    def __init__(self, book: PeerBook, settings: EngineSettings) -> None:
+        self._book = book
+        self._settings = settings
+        self._lines: dict[int, _Line] = {}
+        self._tellers: dict[str, _Teller] = {}
+        #: Addresses in the book that were not tried yet -> the host that told us.
+        self._told_by: dict[Endpoint, str] = {}
+
+    def lost(self, number: int) -> None:
+        self._lines.pop(number, None)
+
+    def received(self, number: int, teller: Endpoint, payload: bytes, now: float) -> tuple[PeerExchange, int]:
+        """Hear what the peer at `teller` says on link `number`.
+
+        Returns:
+            What of it can be (nothing, where it may not speak now), and how many addresses were new.
+
+        Raises:
+            PeerError: it does so far too often, or sends nonsense again and again.
+        """
+        line = self._lines.get(number)
+        if line is None:
+            allowance = Allowance(self._settings.pex_burst, self._settings.pex_refill_s, now)
+            line = self._lines[number] = _Line(allowance)
+        if not line.allowance.take(now):
+            self._abused(line)
+            return _NOTHING, 0
+        try:
+            heard = decode_peer_exchange(payload)
+        except PeerError:
+            self._abused(line)
+            return _NOTHING, 0
+        if heard.is_cut:
+            self._abused(line)
+        added = [
+            contact
+            for contact in heard.added
+            if contact.endpoint.is_dialable and is_in_sight(contact.endpoint, teller)
+        ]
+        fresh_count = sum(self._believe(teller.host, contact, now) for contact in added)
+        return PeerExchange(added, heard.dropped), fresh_count
+
+    def _abused(self, line: _Line) -> None:
+        line.abuses += 1
+        if line.abuses > self._settings.pex_abuses_max:
+            raise PeerError("it floods us with peer exchange")
+
+    def _believe(self, host: str, contact: Contact, now: float) -> bool:
+        """Take one address up; whether it is new."""
+        endpoint = contact.endpoint
+        if endpoint in self._told_by:
+            return False
+        teller = self._tellers.get(host)
+        if teller is None:
+            teller = self._tellers[host] = _Teller()
+            if len(self._tellers) > TELLERS_MAX:
+                del self._tellers[next(iter(self._tellers))]
+        if teller.untried >= self._settings.pex_untried_max:
+            return False
+        if not teller.reached and teller.failed >= self._settings.pex_failures_max:
+            return False
+        # BEP 11: "Duplicate IP addresses (e.g. with different ports) should be ignored." On one machine
+        # clients do differ by nothing else.
+        if endpoint.host in teller.hosts and not endpoint.is_loopback:
+            return False
+        is_seed = bool(contact.flags & ContactFlags.UPLOAD_ONLY)
+        if not self._book.found([endpoint], "pex", now, is_seed=is_seed):
+            return False
+        teller.hosts[endpoint.host] = None
+        if len(teller.hosts) > HOSTS_MAX:
+            del teller.hosts[next(iter(teller.hosts))]
+        teller.untried += 1
+        self._told_by[endpoint] = host
+        return True
+
+    def tried(self, endpoint: Endpoint, *, is_reached: bool) -> None:
+        """An address was dialled: whoever told us of it gains or loses by it."""
+        teller = self._tellers.get(self._told_by.pop(endpoint, ""))
+        if teller is None:
+            return
+        teller.untried -= 1
+        if is_reached:
+            teller.reached += 1
+        else:
+            teller.failed += 1

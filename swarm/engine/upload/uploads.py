@@ -1,0 +1,276 @@
+"""What peers have asked of us, and how much of it is on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from swarm.base.bitfield import Bitfield
+from swarm.base.errors import PeerError
+from swarm.engine.download.availability import Availability
+from swarm.engine.peer import Peer
+from swarm.engine.settings import EngineSettings
+from swarm.engine.upload.spreading import Spreading
+from swarm.wire.peer.messages import Message, Reject, Request
+
+Send = Callable[[Peer, list[Message]], None]
+#: peer, piece, begin, length, block_bytes
+Serve = Callable[[Peer, Request], None]
+
+
+class Uploads:
+    """Queues requests and hands them to the host, a bounded number of bytes per peer at a time.
+
+    What is queued here can still be cancelled, rejected or dropped by a choke; what the host has
+    will be sent.
+    """
+
+    def __init__(
+        self,
+        have: Bitfield,
+        availability: Availability,
+        spreading: Spreading,
+        settings: EngineSettings,
+        send: Send,
+        serve: Serve,
+    ) -> None:
+        self._have = have
+        self._availability = availability
+        self._spreading = spreading
+        self._settings = settings
+        self._send = send
+        self._serve = serve
+        #: Bytes of all peers that the host has and has not sent.
+        self._in_host_bytes = 0
+        self._rate: float | None = None
+        self._ahead_s = settings.serve_ahead_s
+        #: Under a limit: who waits to be served, in turn.
+        self._turns: dict[int, Peer] = {}
+        #: In the midst of a piece.
+        self._turn: Peer | None = None
+        self._sent_bytes = 0
+        self._ticked_bytes = 0
+        self._ticked_at = float("-inf")
+
+    def limit(self, rate: float | None, now: float) -> None:
+        """The host sends `rate` bytes a second at the most, for all peers; None for no limit it knows of.
+
+        A short uplink that all share block by block brings all their pieces at the same late time. Served
+        one after the other, the first can pass its piece on while the next gets his: a piece reaches a
+        crowd in a fraction of the time. So the host is given only what it sends in a moment.
+        """
+        self._rate = rate
+        self._ahead_s = self._settings.serve_ahead_s
+        waiting = [*self._turns.values(), *([self._turn] if self._turn is not None else [])]
+        self._turns, self._turn = {}, None
+        for peer in waiting:
+            self.serve(peer, now)
+
+    def tick(self, now: float) -> None:
+        """Once a second: where the host sends less than it may, those it has now are slow; give it others."""
+        if self._rate is None or now - self._ticked_at < self._settings.tick_s / 2:
+            return
+        rate = (self._sent_bytes - self._ticked_bytes) / (now - self._ticked_at)
+        self._ticked_bytes, self._ticked_at = self._sent_bytes, now
+        if (self._turns or self._turn) and rate < self._settings.busy_share * self._rate:
+            self._ahead_s = min(2 * self._ahead_s, self._settings.serve_ahead_max_s)
+        else:
+            self._ahead_s = max(self._ahead_s / 2, self._settings.serve_ahead_s)
+        self._take_turns(now)
+
+    def lost(self, peer: Peer, now: float) -> None:
+        """The host will send it nothing more."""
+        self._turns.pop(peer.number, None)
+        if self._turn is peer:
+            self._turn = None
+        self._in_host_bytes -= peer.sending_bytes
+        if self._rate is not None:
+            self._take_turns(now)
+
+    def requested(self, peer: Peer, request: Request, now: float) -> None:
+        """Queue a run of requests, or say no.
+
+        Raises:
+            PeerError: more requests than an honest peer sends.
+        """
+        count = _block_count(request)
+        if not self._have.flags[request.piece]:
+            self._refuse(peer, request, count)
+            return
+        if peer.am_choking and request.piece not in peer.allowed_fast_out:
+            self._refuse(peer, request, count)
+            return
+        if peer.queued_blocks + count > self._settings.served_queue_max:
+            self._refuse(peer, request, count)
+            return
+        if self._spreading.is_active and not self._spreading.accepts(peer, request.piece):
+            self._send(peer, [_reject(request)])
+            return
+        peer.queue.append(request)
+        peer.queued_blocks += count
+        self.serve(peer, now)
+
+    def _refuse(self, peer: Peer, request: Request, count: int) -> None:
+        peer.choked_requests += count
+        if peer.choked_requests > self._settings.choked_requests_max:
+            raise PeerError("it floods us with requests that we cannot answer")
+        if peer.has_fast:
+            self._send(peer, [_reject(request)])
+
+    def cancelled(self, peer: Peer, piece: int, begin: int, length: int) -> None:
+        """Take the run out of the queue as far as it is still there."""
+        end = begin + length
+        kept: list[Request] = []
+        taken: list[Message] = []
+        for request in peer.queue:
+            request_end = request.begin + request.length
+            if request.piece != piece or request.begin >= end or request_end <= begin:
+                kept.append(request)
+                continue
+            # Blocks before, within and after the cancelled range stay whole: cut at their borders.
+            size = request.block_bytes
+            low = max(0, -(-(begin - request.begin) // size)) * size
+            high = min(
+                request.length, (end - request.begin) // size * size if end < request_end else request.length
+            )
+            if high <= low:
+                kept.append(request)
+                continue
+            if low:
+                kept.append(Request(piece, request.begin, low, size))
+            taken.append(Reject(piece, request.begin + low, high - low, size))
+            if high < request.length:
+                kept.append(Request(piece, request.begin + high, request.length - high, size))
+        if taken:
+            _requeue(peer, kept)
+            if peer.has_fast:
+                # BEP 6: every request gets its block or a reject, a cancelled one too.
+                self._send(peer, taken)
+
+    def serve(self, peer: Peer, now: float) -> None:
+        """Hand queued runs to the host while the peer's window has room, or when its turn has come."""
+        if self._rate is not None:
+            if peer.queue and peer is not self._turn:
+                self._turns.setdefault(peer.number, peer)
+            self._take_turns(now)
+            return
+        window = self._window(peer)
+        while peer.queue and peer.sending_bytes < window:
+            request = peer.queue.popleft()
+            self._hand_over(peer, request, window - peer.sending_bytes, now)
+
+    def _hand_over(self, peer: Peer, request: Request, room: int, now: float) -> None:
+        """Give the host about `room` bytes of `request`, in whole blocks, and queue the rest again."""
+        if request.length > room:
+            blocks = max(1, room // request.block_bytes)
+            head = blocks * request.block_bytes
+            if head < request.length:
+                peer.queue.appendleft(
+                    Request(request.piece, request.begin + head, request.length - head, request.block_bytes)
+                )
+                request = Request(request.piece, request.begin, head, request.block_bytes)
+        peer.queued_blocks -= _block_count(request)
+        if not peer.sending_bytes:
+            peer.last_served_at = now
+        peer.sending_bytes += request.length
+        self._in_host_bytes += request.length
+        self._serve(peer, request)
+
+    def _take_turns(self, now: float) -> None:
+        """Under a limit: serve one after the other, each until what it asked for of a piece is sent."""
+        assert self._rate is not None
+        ahead_bytes = self._rate * self._ahead_s
+        while self._in_host_bytes < ahead_bytes:
+            peer = self._next_turn()
+            if peer is None:
+                return
+            request = peer.queue.popleft()
+            self._hand_over(peer, request, int(ahead_bytes - self._in_host_bytes), now)
+            del self._turns[peer.number]
+            if peer.queue and peer.queue[0].piece == request.piece:
+                self._turn = peer
+            else:
+                self._turn = None
+                if peer.queue:
+                    self._turns[peer.number] = peer
+
+    def _next_turn(self) -> Peer | None:
+        """Whose turn it is: his whose piece is not sent yet, else his who wants the rarest.
+
+        What few have is passed on by whoever gets it; those whose last blocks still leave come later, and
+        those who pass nothing on come last.
+        """
+        if self._turn is not None:
+            peer, self._turn = self._turn, None
+            if peer.queue:
+                self._turns[peer.number] = peer
+                return peer
+        best: Peer | None = None
+        best_rank = (True, True, 0)
+        for number, peer in list(self._turns.items()):
+            if not peer.queue:
+                del self._turns[number]
+                continue
+            rank = (peer.comes_last, peer.sending_bytes > 0, self._availability.of(peer.queue[0].piece))
+            if best is None or rank < best_rank:
+                best, best_rank = peer, rank
+        return best
+
+    @property
+    def is_dry(self) -> bool:
+        """Under a limit: the host has nothing left to send, and nobody asks for more."""
+        return self._rate is not None and not self._turns and self._turn is None
+
+    def _window(self, peer: Peer) -> int:
+        """About a second of what the peer takes: a choke or a cancel should not come too late."""
+        rate = int(
+            peer.upload.total_bytes
+            if peer.upload.total_bytes < 1 << 20
+            else peer.upload.average(peer.said_at)
+        )
+        return max(self._settings.send_window_min, min(2 * rate, self._settings.send_window_max))
+
+    def sent(self, peer: Peer, length: int, now: float) -> None:
+        """The host is done with `length` bytes."""
+        peer.sending_bytes -= length
+        self._in_host_bytes -= length
+        self._sent_bytes += length
+        peer.upload.add(length)
+        peer.last_served_at = now
+        self.serve(peer, now)
+
+    def choked(self, peer: Peer) -> None:
+        """We choke `peer`: its queue is void; with BEP 6 it is told so, request by request."""
+        kept = [request for request in peer.queue if request.piece in peer.allowed_fast_out]
+        if peer.has_fast:
+            rejects: list[Message] = [
+                _reject(request) for request in peer.queue if request.piece not in peer.allowed_fast_out
+            ]
+            if rejects:
+                self._send(peer, rejects)
+        _requeue(peer, kept)
+        if self._spreading.is_active:
+            self._spreading.take_back(peer)
+
+    def withdraw(self, peer: Peer, piece: int) -> None:
+        """`piece` can no longer be served: refuse what `peer` waits for of it."""
+        for request in [request for request in peer.queue if request.piece == piece]:
+            self.cancelled(peer, piece, request.begin, request.length)
+
+    def check(self, peers: Iterable[Peer]) -> None:
+        """Raise AssertionError where the desk contradicts itself (for tests)."""
+        assert self._in_host_bytes == sum(peer.sending_bytes for peer in peers), "in_host_bytes is wrong"
+
+
+def _block_count(request: Request) -> int:
+    return -(-request.length // request.block_bytes)
+
+
+def _reject(request: Request) -> Reject:
+    return Reject(request.piece, request.begin, request.length, request.block_bytes)
+
+
+def _requeue(peer: Peer, kept: list[Request]) -> None:
+    """Let `peer` wait for `kept` and nothing else."""
+    peer.queue.clear()
+    peer.queue.extend(kept)
+    peer.queued_blocks = sum(map(_block_count, kept))

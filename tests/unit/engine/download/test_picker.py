@@ -1,0 +1,170 @@
+"""Which piece comes next. Worlds are drawn: a digit a piece for availability, `*` for what one has."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from swarm.base.blocks import Geometry
+from swarm.base.endpoint import Endpoint
+from swarm.base.ids import PeerId
+from swarm.engine.download.availability import Availability
+from swarm.engine.download.picker import Picker
+from swarm.engine.peer import Peer
+from swarm.engine.settings import EngineSettings
+from tests.unit.engine.world import drawn, read_drawing
+
+
+def picker(
+    availability: str,
+    have: str = "",
+    priorities: str = "",
+    *,
+    seed: int = 1,
+    random_first: int = 0,
+    is_sequential: bool = False,
+) -> Picker:
+    count = len(availability)
+    desk = Availability(count)
+    desk.counts = list(map(int, availability))
+    return Picker(
+        read_drawing(have or " " * count),
+        bytes(map(int, priorities or "1" * count)),
+        desk,
+        random.Random(seed),
+        is_sequential=is_sequential,
+        random_first_pieces=random_first,
+    )
+
+
+def peer(have: str) -> Peer:
+    made = Peer(
+        1,
+        Endpoint("10.0.0.1", 1),
+        PeerId(bytes(20)),
+        is_outgoing=False,
+        has_fast=True,
+        has_extended=False,
+        piece_count=len(have),
+        settings=EngineSettings(),
+        now=0.0,
+    )
+    made.have = read_drawing(have)
+    return made
+
+
+def picks(desk: Picker, one: Peer) -> list[int]:
+    """All pieces that would be started with `one`, in order."""
+    order = []
+    while (piece := desk.pick(one)) is not None:
+        desk.started(piece)
+        desk.check()
+        order.append(piece)
+    return order
+
+
+class TestOrder:
+    @pytest.mark.parametrize(
+        ("availability", "have", "peer_has", "first"),
+        [
+            ("2223333", "* * *  ", "*******", 1),
+            ("3223333", "       ", "****** ", (1, 2)),
+            ("1222", "    ", " ***", (1, 2, 3)),
+            ("1111", "****", "****", None),
+            ("1111", "    ", "    ", None),
+            ("9219", "    ", "*  *", (0, 3)),
+        ],
+    )
+    def test_rarest_piece_comes_first(
+        self, availability: str, have: str, peer_has: str, first: int | tuple[int, ...] | None
+    ) -> None:
+        piece = picker(availability, have).pick(peer(peer_has))
+        assert piece in first if isinstance(first, tuple) else piece == first
+
+    def test_rarest_first_goes_on_to_the_commonest(self) -> None:
+        assert picks(picker("43210"), peer("*****")) == [4, 3, 2, 1, 0]
+
+    def test_ties_are_broken_at_random(self) -> None:
+        assert {picker("1111", seed=seed).pick(peer("****")) for seed in range(50)} == {0, 1, 2, 3}
+
+    def test_first_pieces_are_random_so_that_there_is_something_to_trade(self) -> None:
+        firsts = {picker("1999", seed=seed, random_first=1).pick(peer("****")) for seed in range(50)}
+        assert firsts == {0, 1, 2, 3}
+        assert picker("1999", "   *", random_first=1).pick(peer("****")) == 0
+
+    def test_sequential_goes_in_order_through_what_the_peer_has(self) -> None:
+        assert picks(picker("12345", is_sequential=True), peer("* ***")) == [0, 2, 3, 4]
+
+    @pytest.mark.parametrize("is_sequential", [True, False])
+    def test_higher_priorities_come_first_and_unwanted_never(self, is_sequential: bool) -> None:
+        desk = picker("1111", priorities="0121", is_sequential=is_sequential)
+        assert picks(desk, peer("****"))[0] == 2
+        assert sorted(picks(picker("1111", priorities="0121"), peer("****"))) == [1, 2, 3]
+
+    def test_refused_pieces_are_not_asked_for_again(self) -> None:
+        one = peer("****")
+        one.refused = {0, 2}
+        assert sorted(picks(picker("1234"), one)) == [1, 3]
+
+    def test_allowed_fast_pieces_are_those_named_had_and_startable(self) -> None:
+        one = peer("*** ")
+        one.allowed_fast_in = {0, 1, 2, 3}
+        one.refused = {1}
+        desk = picker("1111", "*   ")
+        assert desk.pick_allowed_fast(one) == 2
+        desk.started(2)
+        assert desk.pick_allowed_fast(one) is None
+
+
+class TestBooks:
+    def test_started_piece_is_not_offered_until_returned(self) -> None:
+        desk = picker("12")
+        desk.started(0)
+        assert desk.pick(peer("**")) == 1
+        desk.returned(0)
+        desk.returned(0)
+        desk.check()
+        assert desk.pick(peer("**")) == 0
+
+    def test_selection_keeps_started_pieces_out(self) -> None:
+        desk = picker("111")
+        desk.started(0)
+        desk.select(b"\1\0\2", is_sequential=False, started=[0])
+        desk.check()
+        assert picks(desk, peer("***")) == [2]
+        assert desk.wanted_missing == 2
+
+    def test_unwanted_piece_is_not_taken_back(self) -> None:
+        desk = picker("11")
+        desk.started(0)
+        desk.select(b"\0\1", is_sequential=False, started=[0])
+        desk.returned(0)
+        desk.check()
+        assert picks(desk, peer("**")) == [1]
+
+    def test_piece_of_a_priority_that_had_no_more_pieces_is_taken_back(self) -> None:
+        desk = picker("11", priorities="21")
+        desk.started(0)
+        desk.select(b"\2\1", is_sequential=False, started=[0])
+        desk.returned(0)
+        desk.check()
+        assert desk.pick(peer("**")) == 0
+
+    def test_lost_piece_is_offered_again(self) -> None:
+        desk = picker("11", "**")
+        assert desk.wanted_missing == 0 and not desk.has_startable
+        desk._have.discard(1)
+        desk.lost(1)
+        desk.check()
+        assert drawn(picks(desk, peer("**")), 2) == " *"
+
+    def test_wrong_number_of_priorities_is_our_own_fault(self) -> None:
+        with pytest.raises(ValueError, match="3 priorities for 2 pieces"):
+            picker("11").select(b"\1\1\1", is_sequential=False, started=[])
+
+    def test_missing_bytes_know_the_short_last_piece(self) -> None:
+        geometry = Geometry(250, 100)
+        assert picker("111").missing_bytes(geometry) == 250
+        assert picker("111", priorities="110").missing_bytes(geometry) == 200
+        assert picker("111", "* *").missing_bytes(geometry) == 100

@@ -1,0 +1,372 @@
+"""The announcer's decisions, in virtual time."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from swarm.base.endpoint import Endpoint
+from swarm.base.errors import TrackerError
+from swarm.engine.finding.announcer import Announcer, AnnounceSettings, Due, TrackerState
+from swarm.wire.tracker.announce import AnnounceResponse
+
+PEERS = (Endpoint("10.0.0.1", 1),)
+#: No spread, so that instants can be compared.
+EXACT = AnnounceSettings(interval_jitter=0, retry_jitter=0)
+
+
+def announcer(*tiers: list[str], is_seed: bool = False, seed: int = 1) -> Announcer:
+    return Announcer(tiers, random.Random(seed), key=7, is_seed=is_seed, settings=EXACT)
+
+
+def response(interval_s: int = 1800, **fields: object) -> AnnounceResponse:
+    return AnnounceResponse(interval_s=interval_s, **({"peers": PEERS} | fields))  # type: ignore[arg-type]
+
+
+def only(dues: list[Due]) -> tuple[str, str | None]:
+    (due,) = dues
+    return due.url, due.event
+
+
+class TestEvents:
+    def test_started_comes_once_then_regular_announces(self) -> None:
+        desk = announcer(["a"])
+        assert only(desk.due(0)) == ("a", "started")
+        desk.answered("a", response(), 1)
+        assert desk.due(1800) == []
+        assert desk.next_wakeup() == 1801
+        assert only(desk.due(1801)) == ("a", None)
+
+    def test_started_is_said_again_until_it_is_answered(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.failed("a", TrackerError("no answer"), 1)
+        assert only(desk.due(11)) == ("a", "started")
+
+    def test_nothing_is_due_while_an_announce_is_on_its_way(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        assert desk.due(100) == [] and desk.next_wakeup() is None
+
+    def test_completed_is_told_at_once_and_once(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.answered("a", response(), 0)
+        desk.completed(5)
+        assert desk.next_wakeup() == 0
+        assert only(desk.due(5)) == ("a", "completed")
+        desk.answered("a", response(), 6)
+        assert desk.due(7) == []
+        desk.completed(8)
+        assert desk.due(8) == []
+
+    def test_completed_is_tried_again_after_a_failure(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.answered("a", response(), 0)
+        desk.completed(5)
+        desk.due(5)
+        desk.failed("a", TrackerError("down"), 6)
+        assert desk.due(7) == []
+        assert only(desk.due(16)) == ("a", "completed")
+
+    def test_completed_while_started_is_on_its_way_follows_it(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.completed(1)
+        desk.answered("a", response(), 2)
+        assert only(desk.due(2)) == ("a", "completed")
+
+    def test_completed_before_any_announce_joins_as_a_seed(self) -> None:
+        desk = announcer(["a"])
+        desk.completed(0)
+        assert only(desk.due(0)) == ("a", "started")
+        desk.answered("a", response(), 0)
+        assert desk.due(1) == []
+
+    def test_a_seed_from_the_start_never_completes(self) -> None:
+        desk = announcer(["a"], is_seed=True)
+        desk.due(0)
+        desk.answered("a", response(), 0)
+        desk.completed(1)
+        assert desk.due(1) == []
+
+    def test_stopped_goes_to_those_that_list_us(self) -> None:
+        desk = announcer(["a"], ["b"], ["c"])
+        desk.due(0)
+        desk.failed("a", TrackerError("down"), 0)
+        desk.due(0)
+        desk.answered("b", response(), 0)
+        assert [(due.url, due.event, due.num_want) for due in desk.stopping()] == [("b", "stopped", 0)]
+        assert desk.due(10_000) == [] and desk.next_wakeup() is None
+
+    def test_stopped_also_goes_to_the_one_being_asked(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        assert only(desk.stopping()) == ("a", "stopped")
+
+    def test_nobody_is_told_who_was_never_asked(self) -> None:
+        assert announcer(["a"]).stopping() == []
+
+    def test_tracker_id_and_key_go_into_the_next_announces(self) -> None:
+        desk = announcer(["a"])
+        assert desk.due(0)[0].tracker_id is None
+        desk.answered("a", response(tracker_id=b"id"), 0)
+        (due,) = desk.due(1800)
+        assert (due.tracker_id, due.key, due.num_want) == (b"id", 7, 80)
+        desk.answered("a", response(), 1800)
+        assert desk.stopping()[0].tracker_id == b"id"
+
+
+class TestTiers:
+    def test_trackers_of_a_tier_are_shuffled_and_tiers_are_not(self) -> None:
+        orders = set()
+        for seed in range(20):
+            status = announcer(["a", "b"], ["c", "d"], seed=seed).status()
+            orders.add("".join(tracker.url for tracker in status))
+        assert orders == {"abcd", "bacd", "abdc", "badc"}
+
+    def test_a_later_tier_is_asked_only_when_all_before_fail(self) -> None:
+        desk = announcer(["a"], ["b"], ["c"])
+        desk.due(0)
+        desk.failed("a", TrackerError("down"), 0)
+        assert only(desk.due(0)) == ("b", "started")
+        desk.answered("b", response(), 0)
+        # c is not asked; a is tried again after its backoff.
+        assert desk.due(9) == [] and desk.next_wakeup() == 10
+        assert only(desk.due(10)) == ("a", "started")
+
+    def test_the_one_that_answers_moves_to_the_front_of_its_tier(self) -> None:
+        desk = announcer(["a", "b", "c"])
+        first, second, third = (tracker.url for tracker in desk.status())
+        desk.due(0)
+        desk.failed(first, TrackerError("down"), 0)
+        desk.due(0)
+        desk.answered(second, response(), 0)
+        assert [tracker.url for tracker in desk.status()] == [second, first, third]
+        # The one that works is enough: the failed one behind it is left alone.
+        assert desk.due(1799) == []
+        assert only(desk.due(1800)) == (second, None)
+
+    def test_an_earlier_tier_that_comes_back_is_used_again(self) -> None:
+        desk = announcer(["a"], ["b"])
+        desk.due(0)
+        desk.failed("a", TrackerError("down"), 0)
+        desk.due(0)
+        desk.answered("b", response(), 0)
+        desk.due(10)
+        desk.answered("a", response(), 10)
+        assert desk.due(1805) == []
+        assert only(desk.due(1810)) == ("a", None)
+        assert {due.url for due in desk.stopping()} == {"a", "b"}
+
+    def test_a_url_that_comes_twice_counts_once(self) -> None:
+        assert [tracker.url for tracker in announcer(["a", "a"], ["a"], ["b"]).status()] == ["a", "b"]
+
+    def test_without_trackers_nothing_is_ever_due(self) -> None:
+        desk = announcer()
+        assert desk.due(0) == [] and desk.next_wakeup() is None and desk.status() == ()
+
+
+class TestPatience:
+    def test_a_tracker_that_does_not_answer_holds_up_the_next_one_for_three_seconds(self) -> None:
+        desk = announcer(["a"], ["b"], ["c"])
+        desk.due(0)
+        assert desk.due(2.9) == [] and desk.next_wakeup() == 3
+        assert only(desk.due(3)) == ("b", "started")
+        assert desk.next_wakeup() == 6
+        desk.answered("b", response(), 4)
+        # That is enough: c is left alone, whatever becomes of a.
+        assert desk.next_wakeup() == 1804
+        desk.failed("a", TrackerError("no answer"), 45)
+        assert desk.next_wakeup() == 55
+
+    def test_no_more_than_four_are_asked_at_a_time(self) -> None:
+        desk = announcer(*([name] for name in "abcdef"))
+        asked = [only(desk.due(now))[0] for now in (0, 3, 6, 9)]
+        assert asked == ["a", "b", "c", "d"]
+        assert desk.due(1000) == [] and desk.next_wakeup() is None
+        desk.failed("b", TrackerError("down"), 1000)
+        assert only(desk.due(1000)) == ("e", "started")
+
+    def test_a_tracker_that_lists_us_is_waited_for(self) -> None:
+        desk = announcer(["a"], ["b"])
+        desk.due(0)
+        desk.answered("a", response(), 0)
+        desk.due(1800)
+        assert desk.due(1840) == [] and desk.next_wakeup() is None
+
+    def test_all_that_are_being_asked_hear_that_we_stop(self) -> None:
+        desk = announcer(["a"], ["b"])
+        desk.due(0)
+        desk.due(3)
+        assert [due.url for due in desk.stopping()] == ["a", "b"]
+
+    def test_completion_reaches_each_of_them_after_its_answer(self) -> None:
+        desk = announcer(["a"], ["b"])
+        desk.due(0)
+        desk.due(3)
+        desk.completed(4)
+        desk.answered("b", response(), 5)
+        assert only(desk.due(5)) == ("b", "completed")
+        desk.answered("a", response(), 6)
+        assert only(desk.due(6)) == ("a", "completed")
+
+
+class TestIntervals:
+    @pytest.mark.parametrize(
+        ("interval_s", "min_interval_s", "next_at"),
+        [
+            (1800, None, 1800),
+            (0, None, 60),
+            (30, None, 60),
+            (30, 90, 90),
+            (10**9, None, 86_400),
+            (10**9, 10**9, 86_400),
+        ],
+    )
+    def test_are_the_tracker_s_within_our_bounds(
+        self, interval_s: int, min_interval_s: int | None, next_at: float
+    ) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.answered("a", response(interval_s, min_interval_s=min_interval_s), 0)
+        assert desk.next_wakeup() == next_at
+
+    def test_need_brings_the_next_announce_forward_to_the_min_interval(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.answered("a", response(min_interval_s=300), 0)
+        desk.need_peers(10)
+        assert desk.next_wakeup() == 300
+        desk.need_peers(400)
+        assert only(desk.due(400)) == ("a", None)
+
+    def test_need_never_goes_below_a_minute(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.answered("a", response(min_interval_s=1), 0)
+        desk.need_peers(1)
+        assert desk.next_wakeup() == 60
+
+    def test_need_does_not_hurry_a_tracker_that_fails(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.failed("a", TrackerError("down"), 0)
+        desk.need_peers(1)
+        assert desk.next_wakeup() == 10
+
+    def test_alone_in_the_swarm_we_ask_again_sooner_but_ever_less(self) -> None:
+        desk = announcer(["a"])
+        now = 0.0
+        waits = []
+        for _ in range(6):
+            desk.due(now)
+            desk.answered("a", response(peers=()), now)
+            wakeup_at = desk.next_wakeup()
+            assert wakeup_at is not None
+            waits.append(wakeup_at - now)
+            now = wakeup_at
+        assert waits == [60, 150, 375, 937.5, 1800, 1800]
+
+    def test_a_seed_alone_waits_for_leechers_to_come(self) -> None:
+        desk = announcer(["a"], is_seed=True)
+        desk.due(0)
+        desk.answered("a", response(peers=()), 0)
+        assert desk.next_wakeup() == 1800
+
+    def test_jitter_comes_later_never_earlier(self) -> None:
+        desk = Announcer([["a"]], random.Random(3), key=1)
+        for _ in range(50):
+            now = desk.next_wakeup() or 0.0
+            desk.due(now)
+            desk.answered("a", response(), now)
+            wakeup_at = desk.next_wakeup()
+            assert wakeup_at is not None and now + 1800 <= wakeup_at <= now + 1890
+
+
+class TestFailures:
+    def test_back_off_by_two_and_a_half_up_to_an_hour(self) -> None:
+        desk = announcer(["a"])
+        now = 0.0
+        waits = []
+        for _ in range(9):
+            assert only(desk.due(now)) == ("a", "started")
+            desk.failed("a", TrackerError("down"), now)
+            wakeup_at = desk.next_wakeup()
+            assert wakeup_at is not None
+            waits.append(wakeup_at - now)
+            now = wakeup_at
+        assert waits == pytest.approx([10, 25, 62.5, 156.25, 390.625, 976.5625, 2441.40625, 3600, 3600])
+
+    def test_an_answer_ends_the_backoff(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.failed("a", TrackerError("down"), 0)
+        desk.due(10)
+        desk.answered("a", response(), 10)
+        desk.due(1810)
+        desk.failed("a", TrackerError("down"), 1810)
+        assert desk.next_wakeup() == 1820
+
+    def test_jitter_spreads_retries_both_ways(self) -> None:
+        waits = []
+        for seed in range(50):
+            desk = Announcer([["a"]], random.Random(seed), key=1)
+            desk.due(0)
+            desk.failed("a", TrackerError("down"), 0)
+            waits.append(desk.next_wakeup() or 0)
+        assert 8 <= min(waits) < 9.5 and 10.5 < max(waits) <= 12
+
+    @pytest.mark.parametrize(("retry_in_s", "wait_s"), [(600, 600), (0, 60), (1e12, 86_400)])
+    def test_the_tracker_s_own_word_counts_within_bounds(self, retry_in_s: float, wait_s: float) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.failed("a", TrackerError("full", retry_in_s=retry_in_s), 0)
+        assert desk.next_wakeup() == wait_s
+
+    def test_never_means_never(self) -> None:
+        desk = announcer(["a"], ["b"])
+        desk.due(0)
+        desk.failed("a", TrackerError("go away", is_final=True), 0)
+        assert only(desk.due(0)) == ("b", "started")
+        desk.answered("b", response(), 0)
+        assert only(desk.due(1e9)) == ("b", None)
+        assert desk.status()[0].state is TrackerState.OFF
+
+    def test_an_answer_that_nobody_waits_for_changes_nothing(self) -> None:
+        desk = announcer(["a"])
+        desk.answered("a", response(), 0)
+        desk.failed("b", TrackerError("down"), 0)
+        assert desk.status()[0].state is TrackerState.WAITING
+
+
+def test_status_shows_what_a_user_wants_to_know() -> None:
+    desk = announcer(["a"], ["b"], ["c"])
+    desk.due(0)
+    desk.failed("a", TrackerError("connection refused"), 0)
+    desk.due(0)
+    desk.answered("b", response(seeds=3, leechers=4, warning="soon down"), 0)
+    first, second, third = desk.status()
+    assert (first.state, first.error, first.next_at) == (TrackerState.FAILED, "connection refused", 10)
+    assert (second.state, second.seeds, second.leechers) == (TrackerState.WORKING, 3, 4)
+    assert (second.warning, second.next_at, second.tier) == ("soon down", 1800, 1)
+    assert (third.state, third.next_at) == (TrackerState.WAITING, None)
+
+
+def test_one_seed_gives_one_schedule() -> None:
+    def schedule(seed: int) -> list[tuple[str, float]]:
+        desk = Announcer([["a", "b", "c"], ["d"]], random.Random(seed), key=1)
+        found = []
+        for step in range(40):
+            now = desk.next_wakeup() or 0.0
+            (due,) = desk.due(now)
+            found.append((due.url, now))
+            if step % 3:
+                desk.failed(due.url, TrackerError("down"), now)
+            else:
+                desk.answered(due.url, response(), now)
+        return found
+
+    assert schedule(1) == schedule(1) != schedule(2)

@@ -1,0 +1,92 @@
+"""Rounds of a source, in virtual time."""
+
+from __future__ import annotations
+
+import random
+
+from swarm.engine.finding.pace import Pace
+from swarm.engine.finding.rounds import Rounds
+
+EXACT = Pace(interval_jitter=0, retry_jitter=0)
+
+
+def rounds(interval_s: float = 900) -> Rounds:
+    return Rounds(interval_s, random.Random(1), 100.0, EXACT)
+
+
+def test_the_first_is_due_at_once_and_the_next_an_interval_after_its_beginning() -> None:
+    desk = rounds()
+    assert desk.next_at == 100
+    desk.begin(100)
+    assert desk.next_at is None and desk.is_under_way
+    desk.ended(5, is_seed=False)
+    assert (desk.next_at, desk.peer_count) == (1000, 5)
+
+
+def test_whoever_is_alone_asks_sooner_but_ever_less() -> None:
+    desk = rounds()
+    now, waits = 100.0, []
+    for _ in range(5):
+        desk.begin(now)
+        desk.ended(0, is_seed=False)
+        assert desk.next_at is not None
+        waits.append(desk.next_at - now)
+        now = desk.next_at
+    assert waits == [60, 150, 375, 900, 900]
+
+
+def test_a_seed_alone_is_content() -> None:
+    desk = rounds()
+    desk.begin(100)
+    desk.ended(0, is_seed=True)
+    assert desk.next_at == 1000
+
+
+def test_need_brings_the_next_forward_to_a_minute_after_the_last() -> None:
+    desk = rounds()
+    desk.begin(100)
+    desk.hurry(101)
+    desk.ended(5, is_seed=False)
+    assert desk.next_at == 1000
+    desk.hurry(110)
+    assert desk.next_at == 160
+    desk.hurry(500)
+    assert desk.next_at == 160
+
+
+def test_completion_during_a_round_is_told_in_one_that_follows_soon() -> None:
+    desk = rounds()
+    desk.begin(100)
+    desk.completed(105)
+    desk.ended(5, is_seed=True)
+    assert desk.next_at == 160
+    desk.begin(160)
+    desk.ended(5, is_seed=True)
+    assert desk.next_at == 1060
+
+
+def test_failures_back_off_and_need_does_not_hurry_them() -> None:
+    desk = rounds()
+    now, waits = 100.0, []
+    for _ in range(4):
+        desk.begin(now)
+        desk.failed("no nodes", now)
+        desk.hurry(now + 1)
+        assert desk.next_at is not None and desk.error == "no nodes"
+        waits.append(desk.next_at - now)
+        now = desk.next_at
+    assert waits == [10, 25, 62.5, 156.25]
+    desk.begin(now)
+    desk.ended(1, is_seed=False)
+    assert desk.error == ""
+
+
+def test_a_thousand_torrents_that_start_together_drift_apart() -> None:
+    found = set()
+    for seed in range(1000):
+        desk = Rounds(900, random.Random(seed), 0.0)
+        desk.begin(0)
+        desk.ended(1, is_seed=False)
+        assert desk.next_at is not None and 900 <= desk.next_at <= 945
+        found.add(round(desk.next_at))
+    assert len(found) > 40

@@ -1,0 +1,166 @@
+"""An only seed gives each piece once, to those who pass it on."""
+
+from __future__ import annotations
+
+import random
+
+from swarm.base.endpoint import Endpoint
+from swarm.base.ids import PeerId
+from swarm.engine.peer import Peer
+from swarm.engine.settings import EngineSettings
+from swarm.engine.upload.spreading import Spreading
+
+SETTINGS = EngineSettings(miser_pieces=2)
+
+
+def make_peer(number: int, pieces: int) -> Peer:
+    return Peer(
+        number,
+        Endpoint(f"10.0.0.{number}", 6881),
+        PeerId(b"-SW0100-" + bytes(12)),
+        is_outgoing=True,
+        has_fast=True,
+        has_extended=True,
+        piece_count=pieces,
+        settings=SETTINGS,
+        now=0.0,
+    )
+
+
+class Crowd:
+    """A spreading desk of `pieces`, with leechers numbered from 1."""
+
+    def __init__(self, pieces: int = 6, peers: int = 3) -> None:
+        self.desk = Spreading(pieces, SETTINGS)
+        self.desk.begin([0] * pieces, seed_count=0)
+        self.peers = [make_peer(number, pieces) for number in range(1, peers + 1)]
+
+
+def test_first_who_asks_gets_the_piece_and_the_second_is_told_no() -> None:
+    crowd = Crowd()
+    one, two, _ = crowd.peers
+    assert crowd.desk.accepts(one, 0)
+    assert not crowd.desk.accepts(two, 0)
+    assert crowd.desk.accepts(one, 0), "the rest of its piece"
+    assert crowd.desk.accepts(two, 1)
+
+
+def test_whoever_asks_again_is_served() -> None:
+    crowd = Crowd()
+    one, two, _ = crowd.peers
+    crowd.desk.accepts(one, 0)
+    assert [crowd.desk.accepts(two, 0) for _ in range(2)] == [False, True]
+
+
+def test_peer_without_the_fast_extension_is_never_declined() -> None:
+    crowd = Crowd()
+    one, two, _ = crowd.peers
+    two.has_fast = False
+    crowd.desk.accepts(one, 0)
+    assert crowd.desk.accepts(two, 0)
+
+
+def test_all_are_served_when_nothing_is_fresh() -> None:
+    crowd = Crowd(pieces=2)
+    one, two, three = crowd.peers
+    assert crowd.desk.accepts(one, 0)
+    assert crowd.desk.accepts(two, 1)
+    assert crowd.desk.accepts(three, 0)
+
+
+def test_piece_of_a_peer_that_is_choked_is_fresh_again() -> None:
+    crowd = Crowd()
+    one, two, _ = crowd.peers
+    crowd.desk.accepts(one, 0)
+    crowd.desk.take_back(one)
+    assert crowd.desk.accepts(two, 0)
+    assert not crowd.desk.accepts(one, 0)
+
+
+def test_what_only_a_lost_peer_had_is_fresh_again() -> None:
+    crowd = Crowd()
+    one, two, three = crowd.peers
+    crowd.desk.accepts(one, 0)
+    crowd.desk.seen(one, 0)
+    assert not crowd.desk.accepts(two, 0)
+    crowd.desk.lost(one)
+    assert crowd.desk.accepts(three, 0)
+
+
+def test_it_ends_when_a_copy_is_out() -> None:
+    crowd = Crowd(pieces=2)
+    one, two, _ = crowd.peers
+    crowd.desk.accepts(one, 0)
+    crowd.desk.seen(one, 0)
+    assert crowd.desk.is_active
+    crowd.desk.seen(two, 1)
+    assert not crowd.desk.is_active
+
+
+def test_it_ends_when_there_is_another_seed() -> None:
+    crowd = Crowd()
+    crowd.desk.met_seed()
+    assert not crowd.desk.is_active
+
+
+def test_it_does_not_begin_where_everything_is_out() -> None:
+    desk = Spreading(2, SETTINGS)
+    desk.begin([1, 2], seed_count=0)
+    assert not desk.is_active
+    desk.begin([0, 0], seed_count=1)
+    assert not desk.is_active
+
+
+def test_who_passes_nothing_on_gets_no_more_fresh_pieces_and_others_get_his() -> None:
+    crowd = Crowd()
+    miser, other, _ = crowd.peers
+    for piece in (0, 1):
+        assert crowd.desk.accepts(miser, piece)
+        crowd.desk.seen(miser, piece)
+    crowd.desk.accepts(other, 5)
+    crowd.desk.seen(other, 5)
+    assert [crowd.desk.accepts(miser, 2) for _ in range(3)] == [False] * 3
+    assert crowd.desk.accepts(other, 0)
+
+
+def test_misers_are_served_where_there_are_no_others() -> None:
+    crowd = Crowd()
+    miser = crowd.peers[0]
+    for piece in range(4):
+        assert crowd.desk.accepts(miser, piece)
+        crowd.desk.seen(miser, piece)
+    assert miser.is_miser
+
+
+def test_what_the_seed_gave_a_second_time_is_not_to_the_credit_of_the_first() -> None:
+    crowd = Crowd()
+    miser, other, _ = crowd.peers
+    for piece in (0, 1):
+        crowd.desk.accepts(miser, piece)
+        crowd.desk.seen(miser, piece)
+    crowd.desk.accepts(other, 0)
+    crowd.desk.seen(other, 0)
+    crowd.desk.accepts(other, 5)
+    crowd.desk.seen(other, 5)
+    assert not crowd.desk.accepts(miser, 2)
+
+
+def test_who_has_passed_a_piece_on_is_no_miser() -> None:
+    crowd = Crowd()
+    giver, other, _ = crowd.peers
+    for piece in (0, 1):
+        crowd.desk.accepts(giver, piece)
+        crowd.desk.seen(giver, piece)
+    crowd.desk.seen(other, 0)
+    assert crowd.desk.accepts(giver, 2)
+
+
+def test_each_piece_is_given_once_whatever_the_order_of_requests() -> None:
+    rng = random.Random(5)
+    crowd = Crowd(pieces=40, peers=8)
+    givers: dict[int, Peer] = {}
+    while len(givers) < 40:
+        peer, piece = rng.choice(crowd.peers), rng.randrange(40)
+        peer.declined.clear()
+        if crowd.desk.accepts(peer, piece) and len(givers) < 40:
+            assert givers.setdefault(piece, peer) is peer
