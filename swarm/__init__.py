@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 #: Public name -> where it lives; imported when first used, so that small commands start at once.
 _PLACES = {
     "BencodeError": "swarm.base.errors",
-    "DataMismatchError": "swarm.session.inspection",
+    "DataMismatchError": "swarm.session.keeping.inspection",
     "EngineSettings": "swarm.engine.settings",
     "InfoHash": "swarm.base.ids",
     "Metainfo": "swarm.metainfo.torrent",
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from swarm.base.ids import InfoHash as InfoHash
     from swarm.engine.settings import EngineSettings as EngineSettings
     from swarm.metainfo.torrent import Metainfo as Metainfo
-    from swarm.session.inspection import DataMismatchError as DataMismatchError
+    from swarm.session.keeping.inspection import DataMismatchError as DataMismatchError
     from swarm.session.progress import Notice as Notice
     from swarm.session.progress import Progress as Progress
     from swarm.session.session import Session as Session

@@ -28,7 +28,7 @@ from swarm.cli.options import HostPort, option
 from swarm.cli.output import Output
 
 if TYPE_CHECKING:
-    from swarm.session.dht import Dht
+    from swarm.session.finding.dht import Dht
 
 #: Between two summaries of a bootstrap node with -v.
 SUMMARY_S = 30.0

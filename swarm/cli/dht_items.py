@@ -26,7 +26,7 @@ from swarm.cli.output import Output
 
 if TYPE_CHECKING:
     from swarm.dht.items import Item
-    from swarm.session.dht import Dht
+    from swarm.session.finding.dht import Dht
 
 _SEED_BYTES = 32
 _KEY_FILE_BYTES_MAX = 200

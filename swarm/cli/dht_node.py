@@ -24,7 +24,7 @@ from swarm.cli.output import Output
 
 if TYPE_CHECKING:
     from swarm.dht.commands import LookupOutcome
-    from swarm.session.dht import Dht
+    from swarm.session.finding.dht import Dht
 
 TIMEOUT_S = 30.0
 _OPTIONS = (
@@ -84,9 +84,9 @@ async def opened(
     """
     from swarm.dht.settings import DhtSettings
     from swarm.net.udp import open_sockets
-    from swarm.session.dht import Dht
-    from swarm.session.dht_memory import memory_path
-    from swarm.session.listener import bind_addresses
+    from swarm.session.connections.listener import bind_addresses
+    from swarm.session.finding.dht import Dht
+    from swarm.session.finding.dht_memory import memory_path
     from swarm.session.settings import default_dht_routers, default_state_dir
 
     output = node.output()

@@ -29,7 +29,7 @@ from swarm.cli.transfer import (
 )
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
-from swarm.session.metadata_fetch import MetadataFetch
+from swarm.session.magnets.metadata_fetch import MetadataFetch
 from swarm.session.session import Session
 from swarm.session.torrent import Torrent
 

@@ -11,7 +11,7 @@ from swarm.cli.output import Output, printable
 from swarm.cli.progress import Row, TransferBars, are_bars_shown
 from swarm.cli.source_report import SourceReport
 from swarm.metainfo.torrent import Metainfo
-from swarm.session.metadata_fetch import FetchProgress, MetadataFetch
+from swarm.session.magnets.metadata_fetch import FetchProgress, MetadataFetch
 from swarm.session.progress import Notice, Progress
 from swarm.session.torrent import Torrent
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from swarm.base.units import format_span
 from swarm.cli.output import Output
-from swarm.session.sources import SourceStatus
+from swarm.session.finding.sources import SourceStatus
 from swarm.wire.tracker.announce import tracker_name
 
 #: Plans that move by less are the same: they are seen again at every tick.

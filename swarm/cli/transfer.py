@@ -18,8 +18,8 @@ from swarm.cli.output import Output
 from swarm.cli.report import Report
 from swarm.engine.settings import EngineSettings
 from swarm.metainfo.magnet import Magnet
-from swarm.session.inspection import DataMismatchError
-from swarm.session.metadata_fetch import MetadataFetch
+from swarm.session.keeping.inspection import DataMismatchError
+from swarm.session.magnets.metadata_fetch import MetadataFetch
 from swarm.session.session import Session
 from swarm.session.settings import SessionSettings, default_dht_routers
 from swarm.session.torrent import Torrent

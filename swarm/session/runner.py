@@ -47,7 +47,7 @@ from swarm.engine.events import (
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
-from swarm.session.peer_link import LinkOwner, PeerLink
+from swarm.session.connections.peer_link import LinkOwner, PeerLink
 from swarm.storage.disk import Disk
 from swarm.storage.faults import ContentChangedError, is_shortage
 from swarm.storage.files import ContentFiles

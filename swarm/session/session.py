@@ -20,22 +20,22 @@ from swarm.engine.events import OwnAddressSeen
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
 from swarm.net.names import Address, endpoints_of
-from swarm.session.fetches import Fetches
-from swarm.session.links import Links
-from swarm.session.peer_finder import PeerFinder
-from swarm.session.peer_link import LinkOwner
+from swarm.session.connections.links import Links
+from swarm.session.connections.peer_link import LinkOwner
+from swarm.session.finding.peer_finder import PeerFinder
+from swarm.session.finding.sources import Totals
+from swarm.session.magnets.fetches import Fetches
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
 from swarm.session.settings import CLIENT_NAME, SessionSettings
-from swarm.session.sources import Totals
 from swarm.session.torrent import Torrent
 from swarm.session.torrent_source import magnet_of, read_source
 from swarm.storage.disk import Disk
 from swarm.wire.peer.handshake import Handshake
 
 if TYPE_CHECKING:
-    from swarm.session.dht import Dht
-    from swarm.session.metadata_fetch import MetadataFetch
+    from swarm.session.finding.dht import Dht
+    from swarm.session.magnets.metadata_fetch import MetadataFetch
 
 
 class Session:

@@ -17,17 +17,17 @@ from swarm.engine.events import DownloadHeld
 from swarm.engine.stats import PeerStats
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
-from swarm.session.doubts import Doubts
-from swarm.session.hold import Hold
-from swarm.session.inspection import Inspection
-from swarm.session.lock import ProcessLock
-from swarm.session.partial_blocks import PartialBlocks
+from swarm.session.finding.sources import SourceStatus
+from swarm.session.keeping.doubts import Doubts
+from swarm.session.keeping.hold import Hold
+from swarm.session.keeping.inspection import Inspection
+from swarm.session.keeping.lock import ProcessLock
+from swarm.session.keeping.partial_blocks import PartialBlocks
+from swarm.session.keeping.state import ResumeKeeper, resume_path
 from swarm.session.progress import Notice, Progress, State
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
 from swarm.session.settings import SessionSettings
-from swarm.session.sources import SourceStatus
-from swarm.session.state import ResumeKeeper, resume_path
 from swarm.storage import resume
 from swarm.storage.disk import Disk
 from swarm.storage.faults import storage_error

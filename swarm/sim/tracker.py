@@ -54,7 +54,7 @@ class Member:
 
 
 class Discovery:
-    """One client's announces, as `session/discovery` makes them."""
+    """One client's announces, as `session/finding/discovery` makes them."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from swarm import Progress
-from swarm.session.state import resume_path
+from swarm.session.keeping.state import resume_path
 from swarm.storage import resume
 from tests.e2e.scripted_peer import BLOCK, Line, ScriptedPeer, scripted_peer
 from tests.e2e.transfers import (

@@ -12,7 +12,7 @@ from swarm.base.ids import NodeId
 from swarm.dht.commands import Command, OperationEnded, SendDatagram
 from swarm.dht.node import DhtNode
 from swarm.dht.settings import DhtSettings
-from swarm.session.dht_memory import CONTACTS_MAX, DhtMemory, HomeMemory
+from swarm.session.finding.dht_memory import CONTACTS_MAX, DhtMemory, HomeMemory
 from swarm.storage import sealed
 from swarm.wire import krpc
 from swarm.wire.krpc import Contact, Failure, Query, Response

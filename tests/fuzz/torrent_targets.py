@@ -16,7 +16,7 @@ from swarm.cli.sources import magnet_of, selected_files
 from swarm.metainfo import magnet
 from swarm.metainfo.builder import TorrentOptions, build_metainfo
 from swarm.metainfo.torrent import Metainfo
-from swarm.session.metadata_fetch import metainfo_of
+from swarm.session.magnets.metadata_fetch import metainfo_of
 from tests.fuzz.target import Target, settles
 from tests.property.test_metainfo import check_safe
 

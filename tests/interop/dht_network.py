@@ -19,7 +19,7 @@ from swarm.base.ids import InfoHash
 from swarm.dht.items import Item
 from swarm.dht.signatures import public_key_of
 from swarm.net.udp import open_sockets
-from swarm.session.dht import Dht
+from swarm.session.finding.dht import Dht
 from tools.bench.clients.process import Process
 from tools.bench.clients.swarm_client import COMMAND, json_event
 from tools.bench.clients.webtorrent_client import NPM, missing_package

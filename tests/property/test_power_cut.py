@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
-from swarm.session.state import ResumeKeeper
+from swarm.session.keeping.state import ResumeKeeper
 from swarm.storage import resume
 from swarm.storage.check import check_pieces, pieces_with_data
 from swarm.storage.disk import Disk

@@ -9,7 +9,7 @@ import pytest
 
 from swarm.cli.output import Output
 from swarm.cli.source_report import SourceReport, describe
-from swarm.session.sources import SourceStatus
+from swarm.session.finding.sources import SourceStatus
 
 TRACKER = SourceStatus(
     "tracker", "http://t.org:1/passkey/announce", "working", next_s=1800.0, peers=5, seeds=3, leechers=9

@@ -14,7 +14,7 @@ from swarm.base.ids import InfoHash, PeerId
 from swarm.base.units import format_span
 from swarm.engine.finding.announcer import Announcer, Due, TrackerStatus
 from swarm.net.names import endpoints_of
-from swarm.session.sources import OnNotice, OnPeers, SourceStatus, Totals
+from swarm.session.finding.sources import OnNotice, OnPeers, SourceStatus, Totals
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, tracker_name
 
 #: Host names of peers looked up for one answer; hardly any tracker sends names.

@@ -11,7 +11,7 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.errors import PeerError, SwarmError
 from swarm.base.ids import InfoHash
 from swarm.net.lsd import LocalMulticast
-from swarm.session.sources import Membership
+from swarm.session.finding.sources import Membership
 from swarm.wire.lsd import (
     GROUP_V4,
     GROUP_V6,

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-import swarm.session.dht as module
+import swarm.session.finding.dht as module
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash
 from swarm.dht.settings import DhtSettings
 from swarm.net.udp import open_sockets
-from swarm.session import dht_memory
-from swarm.session.dht import Dht
-from swarm.session.dht_memory import DhtMemory, HomeMemory, memory_path
-from swarm.session.dht_source import DhtSource
-from swarm.session.sources import Membership
+from swarm.session.finding import dht_memory
+from swarm.session.finding.dht import Dht
+from swarm.session.finding.dht_memory import DhtMemory, HomeMemory, memory_path
+from swarm.session.finding.dht_source import DhtSource
+from swarm.session.finding.sources import Membership
 from swarm.wire.krpc import Contact
 
 INFO_HASH = InfoHash(b"i" * 20)

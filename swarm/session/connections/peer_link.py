@@ -11,8 +11,8 @@ from swarm.base.blocks import BLOCK_BYTES, Geometry
 from swarm.base.bucket import Bucket
 from swarm.base.endpoint import Endpoint, normalized
 from swarm.base.errors import PeerError
+from swarm.session.connections.throttle import Throttle
 from swarm.session.settings import SessionSettings
-from swarm.session.throttle import Throttle
 from swarm.storage.pieces import Chunk
 from swarm.wire.peer.extended import LOCAL_IDS
 from swarm.wire.peer.handshake import HANDSHAKE_BYTES, Handshake, decode_handshake, encode_handshake

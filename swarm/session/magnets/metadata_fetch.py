@@ -28,10 +28,10 @@ from swarm.engine.settings import EngineSettings
 from swarm.metainfo.builder import TorrentOptions, build_metainfo
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
-from swarm.session.peer_link import PeerLink
+from swarm.session.connections.peer_link import PeerLink
+from swarm.session.finding.sources import SourceStatus
 from swarm.session.progress import Notice
 from swarm.session.runner import Dialler
-from swarm.session.sources import SourceStatus
 from swarm.storage.pieces import Chunk
 from swarm.wire.peer.handshake import Handshake
 from swarm.wire.peer.messages import Message

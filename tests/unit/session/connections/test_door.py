@@ -5,8 +5,8 @@ from __future__ import annotations
 from swarm.base.endpoint import Endpoint
 from swarm.base.ip_ranges import parse_ranges
 from swarm.engine.settings import EngineSettings
-from swarm.session import door as doors
-from swarm.session.door import Door
+from swarm.session.connections import door as doors
+from swarm.session.connections.door import Door
 from swarm.session.settings import SessionSettings
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from swarm.base import bencode
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import StorageError
-from swarm.session import dht_memory
-from swarm.session.dht_memory import CONTACTS_MAX, DhtMemory, HomeMemory
+from swarm.session.finding import dht_memory
+from swarm.session.finding.dht_memory import CONTACTS_MAX, DhtMemory, HomeMemory
 from swarm.storage import sealed
 from swarm.wire.krpc import Contact
 

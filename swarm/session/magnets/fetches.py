@@ -13,14 +13,14 @@ from swarm.base.ids import InfoHash, PeerId
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
 from swarm.net.names import Address, endpoints_of
-from swarm.session.links import Links
-from swarm.session.peer_finder import PeerFinder
+from swarm.session.connections.links import Links
+from swarm.session.finding.peer_finder import PeerFinder
+from swarm.session.finding.sources import Totals
 from swarm.session.runner import Runner
 from swarm.session.settings import CLIENT_NAME, SessionSettings
-from swarm.session.sources import Totals
 
 if TYPE_CHECKING:
-    from swarm.session.metadata_fetch import MetadataFetch
+    from swarm.session.magnets.metadata_fetch import MetadataFetch
 
 
 class Fetches:
@@ -72,8 +72,8 @@ class Fetches:
         Raises:
             SwarmError: it is being fetched already.
         """
-        from swarm.session import metadata_cache
-        from swarm.session.metadata_fetch import MetadataFetch
+        from swarm.session.magnets import metadata_cache
+        from swarm.session.magnets.metadata_fetch import MetadataFetch
 
         info_hash = link.info_hash
         if info_hash in self._fetches:
@@ -118,7 +118,7 @@ class Fetches:
         self, fetch: MetadataFetch, peers: list[Address], trackers: list[str], use_trackers: bool
     ) -> None:
         """Find peers for a magnet link, unless its metadata was kept."""
-        from swarm.session import metadata_cache
+        from swarm.session.magnets import metadata_cache
 
         try:
             info = await metadata_cache.load(self._settings.state_dir, fetch.info_hash)

@@ -21,11 +21,11 @@ from swarm.dht.node import DhtNode
 from swarm.dht.settings import DhtSettings
 from swarm.net.names import endpoints_of
 from swarm.net.udp import UdpSocket
-from swarm.session import dht_memory
-from swarm.session.dht_home import Begin, DhtHome, Inquiry
-from swarm.session.dht_memory import DhtMemory, HomeMemory
-from swarm.session.lock import ProcessLock
-from swarm.session.sources import OnNotice
+from swarm.session.finding import dht_memory
+from swarm.session.finding.dht_home import Begin, DhtHome, Inquiry
+from swarm.session.finding.dht_memory import DhtMemory, HomeMemory
+from swarm.session.finding.sources import OnNotice
+from swarm.session.keeping.lock import ProcessLock
 
 Address = tuple[str, int]
 

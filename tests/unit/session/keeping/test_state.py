@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from swarm.base.bitfield import Bitfield
-from swarm.session.state import ResumeKeeper
+from swarm.session.keeping.state import ResumeKeeper
 from swarm.storage import resume
 from tests.unit.storage.layouts import content_of, files_of, layout_of
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from swarm.base.bucket import Bucket
-from swarm.session.throttle import Throttle
+from swarm.session.connections.throttle import Throttle
 
 
 class VirtualLoop:

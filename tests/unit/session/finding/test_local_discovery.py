@@ -13,9 +13,9 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash
 from swarm.net.lsd import LocalMulticast
-from swarm.session import local_discovery
-from swarm.session.local_discovery import LocalDiscovery
-from swarm.session.sources import Membership
+from swarm.session.finding import local_discovery
+from swarm.session.finding.local_discovery import LocalDiscovery
+from swarm.session.finding.sources import Membership
 from swarm.wire.lsd import GROUP_V4, LocalAnnounce, decode_announce, encode_announce
 
 ON_LOOPBACK = {False: "127.0.0.1"}

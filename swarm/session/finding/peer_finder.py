@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash, PeerId
-from swarm.session.links import Links
-from swarm.session.listener import bind_addresses
+from swarm.session.connections.links import Links
+from swarm.session.connections.listener import bind_addresses
 from swarm.session.settings import SessionSettings
 
 if TYPE_CHECKING:
     from swarm.net.trackers import TrackerClient
     from swarm.net.udp import UdpSocket
-    from swarm.session.dht import Dht
-    from swarm.session.discovery import Discovery
-    from swarm.session.sources import OnNotice, OnPeers, PeerSource, Totals
+    from swarm.session.finding.dht import Dht
+    from swarm.session.finding.discovery import Discovery
+    from swarm.session.finding.sources import OnNotice, OnPeers, PeerSource, Totals
 
 
 class PeerFinder:
@@ -62,7 +62,7 @@ class PeerFinder:
     def open(self) -> None:
         """The links are open: from now on peers can be looked for."""
         if self._settings.is_lsd_enabled:
-            from swarm.session.local_discovery import LocalDiscovery
+            from swarm.session.finding.local_discovery import LocalDiscovery
 
             self._sources.append(LocalDiscovery(self._rng, local_addresses=self._links.local_addresses))
 
@@ -98,7 +98,7 @@ class PeerFinder:
         if not tiers and not sources:
             return None
         from swarm.net.trackers import TrackerClient
-        from swarm.session.discovery import Discovery
+        from swarm.session.finding.discovery import Discovery
 
         if self._tracker_client is None:
             self._tracker_client = TrackerClient(local_addresses=self._links.local_addresses)
@@ -167,9 +167,9 @@ class PeerFinder:
             return self._dht
         from swarm.dht.settings import DhtSettings
         from swarm.net.udp import open_sockets
-        from swarm.session.dht import Dht
-        from swarm.session.dht_memory import memory_path
-        from swarm.session.dht_source import DhtSource
+        from swarm.session.finding.dht import Dht
+        from swarm.session.finding.dht_memory import memory_path
+        from swarm.session.finding.dht_source import DhtSource
 
         settings = self._settings
         try:

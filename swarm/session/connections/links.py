@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash
-from swarm.session.door import BLOCKED, Door
-from swarm.session.listener import bind_addresses, listen
-from swarm.session.peer_link import LinkOwner, PeerLink
+from swarm.session.connections.door import BLOCKED, Door
+from swarm.session.connections.listener import bind_addresses, listen
+from swarm.session.connections.peer_link import LinkOwner, PeerLink
+from swarm.session.connections.throttle import Throttle
 from swarm.session.settings import SessionSettings
-from swarm.session.throttle import Throttle
 from swarm.wire.peer.handshake import Handshake
 
 if TYPE_CHECKING:
     from swarm.base.ip_ranges import IpRanges
-    from swarm.session.blocklist import Blocklist
+    from swarm.session.connections.blocklist import Blocklist
 
 #: Finds whoever runs a torrent, and what to say to those who ask for it; None: it does not run here.
 FindOwner = Callable[[InfoHash], tuple[LinkOwner, Handshake] | None]
@@ -73,7 +73,7 @@ class Links:
         """
         loop = asyncio.get_running_loop()
         if self.settings.blocklist is not None:
-            from swarm.session.blocklist import Blocklist
+            from swarm.session.connections.blocklist import Blocklist
 
             path, check_s = self.settings.blocklist, self.settings.blocklist_check_s
             self._blocklist = Blocklist(path, check_s, self._block, self._on_notice)

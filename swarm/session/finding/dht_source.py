@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from swarm.base.errors import SwarmError
-from swarm.session.dht import Dht
-from swarm.session.sources import Membership
+from swarm.session.finding.dht import Dht
+from swarm.session.finding.sources import Membership
 
 #: BEP 5's peers are kept for half an hour by those we tell of us.
 ANNOUNCE_S = 15 * 60.0

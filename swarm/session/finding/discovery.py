@@ -13,8 +13,13 @@ from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.finding.announcer import TrackerState
 from swarm.engine.finding.rounds import Rounds
-from swarm.session.sources import Membership, OnNotice, OnPeers, PeerSource, SourceStatus, Totals
-from swarm.session.tracker_announces import AnnounceClient, TrackerAnnounces, report_bug, wait_for_news
+from swarm.session.finding.sources import Membership, OnNotice, OnPeers, PeerSource, SourceStatus, Totals
+from swarm.session.finding.tracker_announces import (
+    AnnounceClient,
+    TrackerAnnounces,
+    report_bug,
+    wait_for_news,
+)
 
 #: Longest that leaving may take, all trackers together (docs: defaults).
 STOP_TIMEOUT_S = 2.0

@@ -8,7 +8,7 @@ from swarm.base import bencode
 from swarm.base.errors import MetainfoError
 from swarm.base.ids import InfoHash
 from swarm.metainfo.builder import TorrentOptions
-from swarm.session.metadata_fetch import metainfo_of
+from swarm.session.magnets.metadata_fetch import metainfo_of
 
 INFO = bencode.encode({b"length": 5, b"name": b"a", b"piece length": 16384, b"pieces": b"h" * 20})
 

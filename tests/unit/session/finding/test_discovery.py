@@ -14,8 +14,8 @@ from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.finding.announcer import TrackerState
 from swarm.net import names
 from swarm.net.trackers import TrackerClient
-from swarm.session.discovery import Discovery
-from swarm.session.sources import Membership, PeerSource, Totals
+from swarm.session.finding.discovery import Discovery
+from swarm.session.finding.sources import Membership, PeerSource, Totals
 from swarm.tracker.server import TrackerServer
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse
 

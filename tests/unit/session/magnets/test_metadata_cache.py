@@ -9,7 +9,7 @@ import pytest
 
 from swarm.base.errors import StorageError
 from swarm.base.ids import InfoHash
-from swarm.session import metadata_cache
+from swarm.session.magnets import metadata_cache
 
 INFO = b"d6:lengthi1e4:name1:ae"
 HASH = InfoHash(hashlib.sha1(INFO).digest())

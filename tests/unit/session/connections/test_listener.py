@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from swarm.base.errors import SettingsError, SwarmError
-from swarm.session.listener import bind_addresses, listen
+from swarm.session.connections.listener import bind_addresses, listen
 
 
 def test_nothing_said_means_every_address_of_both_families() -> None:

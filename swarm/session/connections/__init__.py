@@ -1,0 +1,1 @@
+"""Links to peers: who comes in, whom we dial, and how fast they go."""

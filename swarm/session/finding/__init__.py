@@ -1,0 +1,1 @@
+"""Finding peers: trackers, the DHT and the local network, one search for each torrent."""

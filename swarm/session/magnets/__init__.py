@@ -1,0 +1,1 @@
+"""Magnet links, until they are torrents."""
