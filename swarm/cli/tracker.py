@@ -47,6 +47,8 @@ _FILE: Any = click.Path(dir_okay=False, path_type=Path)
         "each would know its part of the peers only.")  # fmt: skip
 @option("--interval", type=click.IntRange(1, 86_400), default=900, show_default=True, metavar="SECONDS",
         help="How often peers should announce.")  # fmt: skip
+@option("--near-first", "is_near_first", is_flag=True,
+        help="Name peers of the asker's own network (IPv4: /24, IPv6: /64) before all others.")  # fmt: skip
 @option("--allow", type=_FILE, metavar="FILE",
         help="Serve only the info-hashes in FILE, one a line in hex; reread on change.")  # fmt: skip
 @option("--deny", type=_FILE, metavar="FILE",
@@ -153,6 +155,7 @@ def _server(
     key: Path | None,
     proxies: tuple[str, ...],
     interval: int,
+    is_near_first: bool,
     allow: Path | None,
     deny: Path | None,
     passkeys: Path | None,
@@ -190,7 +193,7 @@ def _server(
         https=https,
         tls=_tls(https, cert, key),
         proxies=[_network(text) for text in proxies],
-        settings=TrackerSettings(interval_s=interval),
+        settings=TrackerSettings(interval_s=interval, is_near_first=is_near_first),
         admission=admission,
         services=services,
         redis_url=None if store == "memory" else store,

@@ -10,6 +10,7 @@ from swarm.engine.settings import EngineSettings
 from swarm.sim.behaviors import BEHAVIORS
 from swarm.sim.disk import DiskSpeed
 from swarm.sim.network import Line
+from swarm.tracker.announce import TrackerSettings
 
 #: More would need more memory than a desktop has.
 PEERS_MAX = 20_000
@@ -79,6 +80,8 @@ class Scenario:
     quantum_blocks: int = 1
     patience: float = 4.0
     faults: Faults | None = None
+    #: How the tracker behaves.
+    tracker: TrackerSettings = field(default_factory=TrackerSettings)
 
     def __post_init__(self) -> None:
         if not 1 <= self.client_count <= PEERS_MAX:

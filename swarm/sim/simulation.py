@@ -71,7 +71,7 @@ class Simulation:
         self._around = Surroundings(
             world=self.world,
             network=self._network,
-            tracker=Tracker(self.world, info_hash),
+            tracker=Tracker(self.world, info_hash, scenario.tracker),
             trace=self.trace,
             geometry=scenario.geometry,
             settings=scenario.settings,

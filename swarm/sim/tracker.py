@@ -22,10 +22,9 @@ ANSWER_S = 0.02
 class Tracker:
     """One tracker for the whole world."""
 
-    def __init__(self, world: World, info_hash: InfoHash) -> None:
+    def __init__(self, world: World, info_hash: InfoHash, settings: TrackerSettings) -> None:
         rng = world.rng("tracker")
         self.info_hash = info_hash
-        settings = TrackerSettings()
         self._rules = Rules(MemoryStore(settings.peer_life_s, rng), rng, settings)
 
     def announce(

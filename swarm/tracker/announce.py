@@ -6,16 +6,19 @@ only; leechers get both, everybody as likely as any other; nobody gets himself.
 Whoever starts with nothing left may be a seed, or may have a magnet link and not know yet what is left
 (aria2 says 0 then): it is counted as a seed and gets leechers first, but some seeds too. Two seeds part
 at once.
+
+A swarm that has just begun changes by the second: who got fewer than it asked for may ask again soon.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import NamedTuple
 
-from swarm.base.endpoint import COMPACT_V4_BYTES
+from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES
 from swarm.base.errors import TrackerError
 from swarm.tracker.admission import Admission
 from swarm.tracker.store import AS_THEY_COME, Randomness, Store
@@ -38,6 +41,21 @@ class TrackerSettings:
     num_want_default: int = 50
     #: Peers handed out at most: 200 of 6 bytes fit one TCP segment (libtorrent asks for 200).
     num_want_max: int = 200
+    #: Of the places of a leecher that starts, the part for seeds: they have all that it lacks, and it has
+    #: nothing to trade with leechers. None: seeds and leechers as they come.
+    fresh_seed_share: float | None = None
+    #: Of those of a leecher that asks again.
+    later_seed_share: float | None = None
+    #: A swarm is young for so long after its first announce ...
+    young_s: float = 120.0
+    #: ... and who got fewer peers than it asked for may ask again after this; 0 for no such haste.
+    young_interval_s: float = 8.0
+    #: Peers of the asker's own network (IPv4: /24, IPv6: /64) come first.
+    is_near_first: bool = False
+    #: From this part of its core on, a tracker asks its peers to come less often.
+    busy_from: float = 0.6
+    #: With a full core intervals are so many times longer; a peer that then misses none is not lost.
+    busy_stretch: float = 1.8
 
     @property
     def peer_life_s(self) -> float:
@@ -79,6 +97,13 @@ Visit = tuple[int, int, int, bytes, bytes]
 
 #: Who may be a seed or not gets one seed in so many places, and more where leechers are few.
 UNSURE_SEEDS = 4
+#: Young swarms known at a time; with more the oldest count as grown up.
+YOUNG_SWARMS_MAX = 10_000
+#: Peers among whom those of the asker's own network are looked for.
+NEAR_LOOK = 1_000
+_NETWORK_V4_BYTES, _NETWORK_V6_BYTES = 3, 8
+#: A smaller change of the load does not change the intervals.
+_STRETCH_STEP = 0.05
 #: Jitters drawn at the start; answers take one after the other.
 _JITTERS = 1024
 
@@ -87,7 +112,7 @@ class Rules:
     """The tracker's mind.
 
     Args:
-        rng: draws jitter.
+        rng: draws jitter, now and when the load changes.
         admission: who may; by default everybody.
 
     Attributes:
@@ -103,12 +128,22 @@ class Rules:
     ) -> None:
         self.settings = settings or TrackerSettings()
         self._store = store
+        # Found once, as they are asked for with every announce.
+        self._is_near_first = self.settings.is_near_first
+        self._young_interval_s = self.settings.young_interval_s
+        self._fresh_share = self.settings.fresh_seed_share
+        self._later_share = self.settings.later_seed_share
         #: What every answer says.
         self.min_interval_s = max(1, round(min(self.settings.min_interval_s, self.settings.interval_s)))
         self._want_max = self.settings.num_want_max
         self.admission = admission or Admission()
         self.warning = b""
-        self._intervals = self._draw_intervals(rng)
+        self._rng = rng
+        self._stretch = 1.0
+        self._intervals = self._draw_intervals(self.settings.interval_s)
+        self._young_intervals = self._draw_intervals(self.settings.young_interval_s)
+        #: info-hash -> whole seconds of the first announce, oldest first.
+        self._young: OrderedDict[bytes, int] = OrderedDict()
 
     def announce(self, announce: Announce, now: float) -> Answer:
         """Take note of the peer and choose others for it.
@@ -118,7 +153,7 @@ class Rules:
         """
         interval_s, seeds, leechers, near, far = self.visit(*announce, int(now))
         v4, v6 = (near, far) if len(announce.peer) == COMPACT_V4_BYTES else (far, near)
-        return Answer(interval_s, self.min_interval_s, seeds, leechers, v4, v6)
+        return Answer(interval_s, min(self.min_interval_s, interval_s), seeds, leechers, v4, v6)
 
     def visit(
         self,
@@ -147,15 +182,53 @@ class Rules:
         if want > self._want_max:
             want = self._want_max
         seeds_wanted = AS_THEY_COME
-        if is_seed and event == "started":
-            seeds_wanted = want // UNSURE_SEEDS
+        if is_seed:
+            if event == "started":
+                seeds_wanted = want // UNSURE_SEEDS
+        else:
+            share = self._fresh_share if event == "started" else self._later_share
+            if share is not None:
+                seeds_wanted = int(want * share)
         was_seed, seeds, leechers, near, far = self._store.join(
-            info_hash, peer, peer_id, is_seed, now, want, seeds_wanted, is_near_only
+            info_hash,
+            peer,
+            peer_id,
+            is_seed,
+            now,
+            NEAR_LOOK if self._is_near_first and want else want,
+            seeds_wanted,
+            is_near_only,
         )
+        if self._is_near_first:
+            near, far = nearest_first(peer, near, far, want)
         # A completed download is one that was not complete before, as far as we know.
         if event == "completed" and is_seed and not was_seed:
             self._store.count_download(info_hash)
+        members = seeds + leechers
+        if members == 1 and was_seed is None and self._young_interval_s:
+            self._begin(info_hash, now)
+        if members <= want and info_hash in self._young and self._is_in_haste(info_hash, now):
+            return next(self._young_intervals), seeds, leechers, near, far
         return next(self._intervals), seeds, leechers, near, far
+
+    def _begin(self, info_hash: bytes, now: int) -> None:
+        young = self._young
+        young[info_hash] = now
+        young.move_to_end(info_hash)
+        if len(young) > YOUNG_SWARMS_MAX:
+            young.popitem(last=False)
+
+    def _is_in_haste(self, info_hash: bytes, now: int) -> bool:
+        return self._stretch == 1.0 and now - self._young[info_hash] < self.settings.young_s
+
+    def busy(self, share: float) -> None:
+        """The tracker's core is busy for this part (0 to 1) of the time; too much makes intervals grow."""
+        settings = self.settings
+        over = (share - settings.busy_from) / (1 - settings.busy_from)
+        stretch = 1 + (settings.busy_stretch - 1) * min(1.0, max(0.0, over))
+        if abs(stretch - self._stretch) >= _STRETCH_STEP or (stretch == 1.0 != self._stretch):
+            self._stretch = stretch
+            self._intervals = self._draw_intervals(settings.interval_s * stretch)
 
     def admit(self, passkey: bytes, address: bytes, now: float) -> None:
         """TrackerError unless `address`, which is proven, may announce with this passkey now."""
@@ -180,9 +253,36 @@ class Rules:
 
     def expire(self, now: float) -> int:
         """Forget some of those that are overdue; to be called several times a second."""
+        while self._young and now - next(iter(self._young.values())) >= self.settings.young_s:
+            self._young.popitem(last=False)
         return self._store.expire(now)
 
-    def _draw_intervals(self, rng: Randomness) -> Iterator[int]:
-        settings = self.settings
-        swings = [1 + settings.interval_jitter * (2 * rng.random() - 1) for _ in range(_JITTERS)]
-        return cycle([max(1, round(settings.interval_s * swing)) for swing in swings])
+    def _draw_intervals(self, interval_s: float) -> Iterator[int]:
+        jitter, draw = self.settings.interval_jitter, self._rng.random
+        return cycle([max(1, round(interval_s * (1 + jitter * (2 * draw() - 1)))) for _ in range(_JITTERS)])
+
+
+def nearest_first(asker: bytes, near: bytes, far: bytes, want: int) -> tuple[bytes, bytes]:
+    """`want` of these peers, compact, those in the asker's network before all others.
+
+    Args:
+        near: of the asker's address family; far: of the other.
+    """
+    width = len(asker)
+    network = asker[: _NETWORK_V4_BYTES if width == COMPACT_V4_BYTES else _NETWORK_V6_BYTES]
+    neighbours, strangers = [], []
+    for at in range(0, len(near), width):
+        peer = near[at : at + width]
+        (neighbours if peer.startswith(network) else strangers).append(peer)
+    chosen = _spread(neighbours, want)
+    chosen += _spread(strangers, want - len(chosen))
+    other = COMPACT_V4_BYTES + COMPACT_V6_BYTES - width
+    others = [far[at : at + other] for at in range(0, len(far), other)]
+    return b"".join(chosen), b"".join(_spread(others, want - len(chosen)))
+
+
+def _spread(peers: list[bytes], count: int) -> list[bytes]:
+    """So many, from all over the list: a store may give seeds first."""
+    if count >= len(peers):
+        return peers
+    return [peers[at * len(peers) // count] for at in range(count)]

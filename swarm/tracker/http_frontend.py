@@ -98,7 +98,7 @@ class HttpFrontend(HttpService):
             return self._dictionaries(read, interval_s, seeds, leechers, v4, v6)
         return encode_announce(
             interval_s=interval_s,
-            min_interval_s=self._rules.min_interval_s,
+            min_interval_s=min(self._rules.min_interval_s, interval_s),
             seeds=seeds,
             leechers=leechers,
             compact_v4=v4,
@@ -127,7 +127,7 @@ class HttpFrontend(HttpService):
             ids = self._rules.peer_ids(read.info_hash, [encode_compact(one) for one in endpoints])
         return encode_announce_dictionaries(
             interval_s=interval_s,
-            min_interval_s=self._rules.min_interval_s,
+            min_interval_s=min(self._rules.min_interval_s, interval_s),
             seeds=seeds,
             leechers=leechers,
             peers=list(zip(endpoints, ids, strict=True)),

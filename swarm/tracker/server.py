@@ -250,11 +250,14 @@ class TrackerServer:
 
     async def _beats(self) -> None:
         counted_at, counted = self.clock(), 0
+        worked_s = time.process_time()
         while True:
             await asyncio.sleep(BEAT_S)
             if (passed := self.clock() - counted_at) >= RATE_S:
                 count = self.frontend.announce_count + self.udp.counts.announces
                 self.announces_per_s = (count - counted) / passed
+                worked_before_s, worked_s = worked_s, time.process_time()
+                self.rules.busy((worked_s - worked_before_s) / passed)
                 counted_at, counted = self.clock(), count
             for service, _ in [(self.frontend, ""), *self.services]:
                 service.sweep()

@@ -304,7 +304,7 @@ class Announcer:
         return tracker
 
     def _plan_next(self, tracker: _Tracker, response: AnnounceResponse, now: float) -> None:
-        least_s = self._settings.bounded(response.min_interval_s or 0)
+        least_s = self._settings.least_s(response.interval_s, response.min_interval_s or 0)
         tracker.lonely_count = 0 if tracker.peers or self._is_seed else tracker.lonely_count + 1
         tracker.not_before = now + least_s
         tracker.next_at = now + self._settings.after_answer_s(

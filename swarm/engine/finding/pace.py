@@ -12,6 +12,8 @@ class Pace:
 
     #: Never more often, whatever anybody says: below a minute announces are an attack.
     interval_min_s: float = 60.0
+    #: Unless a source names a shorter interval itself, down to this: a tracker does, while a swarm is young.
+    interval_asked_min_s: float = 5.0
     #: Never less often: with an interval of years we would miss that the swarm has moved on.
     interval_max_s: float = 86_400.0
     #: Announces come up to this part later, so that a thousand torrents do not come at once.
@@ -34,7 +36,7 @@ class Pace:
             interval_s: the source's own wish; least_s: it must not be asked sooner.
             lonely_count: answers in a row without any peer, while we want some.
         """
-        least_s = self.bounded(least_s)
+        least_s = self.least_s(interval_s, least_s)
         interval_s = min(max(interval_s, least_s), self.interval_max_s)
         if lonely_count:
             # Alone in the swarm: whoever comes next should not have to wait half an hour for us,
@@ -46,6 +48,12 @@ class Pace:
         """The wait for the next try, after so many failures in a row (1 or more)."""
         wait_s = min(self.retry_s * self._growth(failure_count), self.retry_max_s)
         return wait_s * (1 + self.retry_jitter * (2 * rng.random() - 1))
+
+    def least_s(self, interval_s: float, least_s: float) -> float:
+        """Before that the source is not asked again: what it said, within our bounds."""
+        if self.interval_asked_min_s <= interval_s < self.interval_min_s:
+            return max(interval_s, min(least_s, self.interval_max_s))
+        return self.bounded(least_s)
 
     def bounded(self, wait_s: float) -> float:
         """A span that somebody else has named, within our bounds."""

@@ -10,7 +10,14 @@ import pytest
 from swarm.base.endpoint import Endpoint, decode_compact_v4, decode_compact_v6, encode_compact
 from swarm.base.errors import TrackerError
 from swarm.tracker.admission import Admission
-from swarm.tracker.announce import Announce, Answer, Rules, TrackerSettings
+from swarm.tracker.announce import (
+    YOUNG_SWARMS_MAX,
+    Announce,
+    Answer,
+    Rules,
+    TrackerSettings,
+    nearest_first,
+)
 from swarm.tracker.memory_store import MemoryStore
 from swarm.wire.tracker.announce import Event, ScrapeEntry
 
@@ -190,7 +197,7 @@ class TestEvents:
 
 class TestTime:
     def test_intervals_differ_by_a_tenth_both_ways(self) -> None:
-        world = World()
+        world = World(TrackerSettings(young_interval_s=0))
         intervals = [world.announce(v4(number)).interval_s for number in range(1, 300)]
         assert 810 <= min(intervals) < 830 and 970 < max(intervals) <= 990
         assert world.announce(v4(1)).min_interval_s == 60
@@ -226,6 +233,99 @@ class TestTime:
         world.announce(v4(1), left=0, event="stopped")
         world.rules.expire(1e6)
         assert world.counts(1e6) == ScrapeEntry(0, 0, 1)
+
+
+class TestYoungSwarms:
+    def test_who_got_fewer_than_it_asked_for_may_soon_ask_again(self) -> None:
+        world = World()
+        for number in range(1, 6):
+            answer = world.announce(v4(number), num_want=5)
+            assert 7 <= answer.interval_s <= 9 and answer.min_interval_s == answer.interval_s
+        assert world.announce(v4(6), num_want=5).interval_s >= 810
+        assert world.announce(v4(1), num_want=0).interval_s >= 810
+
+    def test_after_two_minutes_there_is_no_haste(self) -> None:
+        world = World()
+        world.announce(v4(1))
+        assert world.announce(v4(2), now=119).interval_s < 10
+        assert world.announce(v4(2), now=120).interval_s >= 810
+
+    def test_a_swarm_that_was_left_begins_anew(self) -> None:
+        world = World()
+        world.announce(v4(1))
+        world.announce(v4(1), event="stopped", now=500)
+        assert world.announce(v4(1), now=501).interval_s < 10
+
+    def test_one_that_stays_alone_is_in_no_haste_for_ever(self) -> None:
+        world = World()
+        assert [world.announce(v4(1), now=now).interval_s < 10 for now in range(0, 240, 60)] == [
+            True,
+            True,
+            False,
+            False,
+        ]
+
+    def test_a_flood_of_new_swarms_is_bounded(self) -> None:
+        world = World()
+        for number in range(YOUNG_SWARMS_MAX + 1):
+            world.announce(v4(1), torrent=number.to_bytes(20, "big"))
+        assert world.announce(v4(2), torrent=(0).to_bytes(20, "big")).interval_s >= 810
+        assert world.announce(v4(2), torrent=(1).to_bytes(20, "big")).interval_s < 10
+
+
+class TestLoad:
+    @pytest.mark.parametrize(
+        ("share", "stretch"), [(0.0, 1.0), (0.6, 1.0), (0.8, 1.4), (1.0, 1.8), (7.0, 1.8)]
+    )
+    def test_a_busy_tracker_asks_its_peers_to_come_less_often(self, share: float, stretch: float) -> None:
+        world = World(TrackerSettings(young_interval_s=0, interval_jitter=0.0))
+        world.rules.busy(share)
+        assert world.announce(v4(1)).interval_s == round(900 * stretch)
+        world.rules.busy(0.1)
+        assert world.announce(v4(1)).interval_s == 900
+
+    def test_a_peer_of_the_longest_interval_is_not_lost(self) -> None:
+        settings = TrackerSettings()
+        longest_s = settings.interval_s * settings.busy_stretch * (1 + settings.interval_jitter)
+        assert longest_s < settings.peer_life_s
+
+    def test_a_busy_tracker_is_in_no_haste(self) -> None:
+        world = World()
+        world.rules.busy(1.0)
+        assert world.announce(v4(1)).interval_s >= 810
+
+
+class TestSeedsAndLeechers:
+    def test_who_starts_gets_seeds_and_who_asks_again_gets_leechers(self) -> None:
+        world = World(TrackerSettings(fresh_seed_share=0.75, later_seed_share=0.25))
+        for number in range(200):
+            world.announce(v4(1000 + number), left=number % 2)
+        for event, count in (("started", 30), (None, 10)):
+            found = peers(world.announce(v4(1), event=event, num_want=40))  # type: ignore[arg-type]
+            assert len(found) == 40 and sum(one[3] % 2 == 1000 % 2 for one in found) == count
+
+
+class TestNearFirst:
+    def test_peers_of_the_own_network_come_first(self) -> None:
+        world = World(TrackerSettings(is_near_first=True))
+        for number in range(1, 500):
+            world.announce(v4(number), num_want=0)
+            world.announce(v6(number), num_want=0)
+        found = peers(world.announce(v4(300), num_want=10))
+        assert len(set(found)) == 10 and all(one.startswith(v4(300)[:3]) for one in found)
+        found = peers(world.announce(v4(300), num_want=200))
+        assert set(found) >= {v4(number) for number in range(256, 400)} - {v4(300)} or len(found) == 200
+        found = peers(world.announce(encode_compact(Endpoint("192.0.2.1", 1)), num_want=20))
+        assert len(set(found)) == 20 and len({one[2] for one in found}) == 2
+
+    @pytest.mark.parametrize("want", [0, 1, 3, 4, 5, 7, 100])
+    def test_never_more_than_wanted_and_the_other_family_fills_up(self, want: int) -> None:
+        near = v4(1) + v4(2) + v4(300) + v4(301)
+        chosen, others = nearest_first(v4(9), near, v6(1) + v6(2), want)
+        assert [chosen[at : at + 6] for at in range(0, len(chosen), 6)] == [v4(1), v4(2), v4(300), v4(301)][
+            :want
+        ]
+        assert len(others) // 18 == max(0, min(2, want - 4))
 
 
 class TestLists:
