@@ -270,7 +270,8 @@ def nearest_first(asker: bytes, near: bytes, far: bytes, want: int) -> tuple[byt
     """
     width = len(asker)
     network = asker[: _NETWORK_V4_BYTES if width == COMPACT_V4_BYTES else _NETWORK_V6_BYTES]
-    neighbours, strangers = [], []
+    neighbours: list[bytes] = []
+    strangers: list[bytes] = []
     for at in range(0, len(near), width):
         peer = near[at : at + width]
         (neighbours if peer.startswith(network) else strangers).append(peer)
