@@ -29,6 +29,10 @@ class PeerError(SwarmError):
     """The peer broke the protocol: the link is dropped and the reason counted."""
 
 
+class FloodError(PeerError):
+    """The peer sends far more than an honest one would: its address is banned."""
+
+
 class TrackerError(SwarmError):
     """A tracker failed or refused; `retry_in_s` is its own wish (BEP 31), None if it had none.
 

@@ -14,11 +14,11 @@ class Allowance:
         self._left = float(burst)
         self._at = now
 
-    def take(self, now: float) -> bool:
-        """Use it once; False where it is used up."""
+    def take(self, now: float, count: int = 1) -> bool:
+        """Use it `count` times; False, and nothing is used, where that is more than is left."""
         self._left = min(self._burst, self._left + (now - self._at) / self._refill_s)
         self._at = now
-        if self._left < 1:
+        if self._left < count:
             return False
-        self._left -= 1
+        self._left -= count
         return True

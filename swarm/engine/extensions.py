@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from swarm.base.endpoint import Endpoint
+from swarm.engine.conduct import Conduct
 from swarm.engine.download.holdings import Holdings
 from swarm.engine.download.requests import Requests
 from swarm.engine.finding.addresses import Addresses
@@ -30,6 +31,7 @@ class Extensions:
         holdings: Holdings,
         requests: Requests,
         metadata: MetadataUploads,
+        conduct: Conduct,
         send: Send,
         *,
         dial: Callable[[float], None],
@@ -39,6 +41,7 @@ class Extensions:
         self._holdings = holdings
         self._requests = requests
         self._metadata = metadata
+        self._conduct = conduct
         self._send = send
         self._dial = dial
         self._dial_one = dial_one
@@ -54,15 +57,17 @@ class Extensions:
         """Hear what `peer` says; ids that we have told nobody are passed over.
 
         Raises:
-            PeerError: it breaks the rules of the extension.
+            PeerError: it breaks the rules of the extension, or floods us.
         """
         handler = self._handlers.get(message.extended_id)
         if handler is not None:
             handler(peer, message.payload, now)
+        else:
+            self._conduct.useless(peer, "messages of extensions that we do not speak", now)
 
     def _on_handshake(self, peer: Peer, payload: bytes, now: float) -> None:
         handshake = decode_extended_handshake(payload)
-        peer.extensions.update(handshake.extensions)
+        self._conduct.introduced(peer, handshake.extensions, now)
         peer.client = handshake.client or peer.client
         if handshake.request_queue is not None:
             peer.pipeline.allow(handshake.request_queue)
@@ -71,6 +76,7 @@ class Extensions:
 
     def _on_dont_have(self, peer: Peer, payload: bytes, now: float) -> None:
         """BEP 54: `peer` has lost a piece."""
+        self._conduct.useless(peer, "pieces that it has lost", now)
         piece = decode_dont_have(payload)
         if piece < len(peer.have) and self._holdings.lost(peer, piece) and not peer.has_fast:
             # No reject will come for what it was asked of that piece.
@@ -79,6 +85,8 @@ class Extensions:
     def _on_metadata(self, peer: Peer, payload: bytes, now: float) -> None:
         """BEP 9: `peer` has come with a magnet link."""
         answer = self._metadata.answer(peer.number, payload)
+        if answer is None:
+            self._conduct.useless(peer, "metadata that nobody asked for", now)
         extended_id = peer.extensions.get("ut_metadata")
         if answer is not None and extended_id:
             self._send(peer, [Extended(extended_id, answer)])

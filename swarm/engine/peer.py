@@ -7,6 +7,7 @@ from collections import deque
 from swarm.base.bitfield import Bitfield
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
+from swarm.engine.allowance import Allowance
 from swarm.engine.download.pipeline import Pipeline
 from swarm.engine.rates import Rate
 from swarm.engine.settings import EngineSettings
@@ -31,6 +32,7 @@ class Peer:
         "download",
         "endpoint",
         "extensions",
+        "flipped_at_count",
         "forgiven",
         "found_nothing",
         "has_dht",
@@ -50,6 +52,7 @@ class Peer:
         "last_served_at",
         "listens_at",
         "number",
+        "patience",
         "peer_choking",
         "peer_id",
         "peer_interested",
@@ -97,6 +100,10 @@ class Peer:
         self.connected_at = now
         self.heard_at = now
         self.said_at = now
+
+        #: What it may send without any use, and how much we had when it was last interested or not (conduct).
+        self.patience = Allowance(settings.useless_burst, settings.useless_refill_s, now)
+        self.flipped_at_count = -1
 
         # BEP 3: "Connections start out choked and not interested."
         self.am_choking = True

@@ -117,6 +117,8 @@ class EngineSettings:
     request_timeout_s: float = 20.0
     #: No block for so long: the peer has snubbed us (BEP 3: "over a minute").
     snub_s: float = 60.0
+    #: No block at all in so long, although it takes requests: its place is for others.
+    fake_seed_s: float = 120.0
     #: Until so many pieces are there, pick at random, to have something to trade (BEP 3).
     random_first_pieces: int = 4
     #: End game: so many peers may be asked for one block ...
@@ -127,7 +129,13 @@ class EngineSettings:
     #: Requests of one peer that we keep (we advertise it as `reqq`).
     served_queue_max: int = 2000
     #: Requests that came while choked without being answerable; then it is a flood.
-    choked_requests_max: int = 20_000
+    choked_requests_max: int = 6_000
+    #: Messages that change nothing (keep-alives, pieces told of twice, changes of interest without a reason):
+    #: so many at once, then one in so many seconds, then it is a flood. An honest peer sends a few a second.
+    useless_burst: int = 2_000
+    useless_refill_s: float = 0.02
+    #: Peers of one address that broke the protocol, before the address is banned.
+    offences_max: int = 3
     #: Bytes handed to the host per peer before it has sent them.
     send_window_min: int = 16 * BLOCK_BYTES
     send_window_max: int = 4 << 20

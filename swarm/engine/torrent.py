@@ -12,7 +12,7 @@ from typing import Any, assert_never
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
 from swarm.base.endpoint import Endpoint
-from swarm.base.errors import PeerError
+from swarm.base.errors import FloodError, PeerError
 from swarm.base.ids import InfoHash, PeerId, client_name
 from swarm.engine.commands import (
     AnnounceCompleted,
@@ -28,6 +28,7 @@ from swarm.engine.commands import (
     SendMessages,
     StoreBlocks,
 )
+from swarm.engine.conduct import BITFIELD_COST, CANCEL_COST, Conduct
 from swarm.engine.download.availability import Availability
 from swarm.engine.download.holdings import Holdings
 from swarm.engine.download.picker import UNWANTED, Picker
@@ -158,6 +159,7 @@ class TorrentEngine:
             is_private=is_private,
             metadata_bytes=self._metadata.total_bytes,
         )
+        self._conduct = Conduct(geometry, settings)
         self._suggestions = Suggestions(have, settings, self._send)
         self._choker = Choker(settings, geometry.piece_length, rng, self._choke, self._unchoke)
         self._addresses = Addresses(
@@ -175,6 +177,7 @@ class TorrentEngine:
             self._holdings,
             self._requests,
             self._metadata,
+            self._conduct,
             self._send,
             dial=self._dial,
             dial_one=self._dial_one,
@@ -203,7 +206,7 @@ class TorrentEngine:
             Suggest: self._on_suggest,
             Port: self._on_port,
             Extended: self._on_extended,
-            KeepAlive: self._on_nothing,
+            KeepAlive: self._on_keep_alive,
         }
 
     # -- the door -------------------------------------------------------------------------------
@@ -394,15 +397,20 @@ class TorrentEngine:
                 if event.peer not in self._peers:
                     return
         except PeerError as error:
-            self._drop(peer, str(error), now)
+            if isinstance(error, FloodError) or self._conduct.offended(peer.endpoint):
+                self._ban(peer.number, str(error), now)
+            else:
+                self._drop(peer, str(error), now)
             return
         self._requests.fill(peer, now)
 
-    def _on_nothing(self, peer: Peer, message: Message, now: float) -> None:
-        """Known, and nothing follows from it here."""
+    def _on_keep_alive(self, peer: Peer, message: KeepAlive, now: float) -> None:
+        self._conduct.useless(peer, "keep-alives", now, cost=message.count)
 
     def _on_port(self, peer: Peer, message: Port, now: float) -> None:
         # BEP 27: a private torrent's peers are nobody's business.
+        if peer.has_told_node:
+            self._conduct.useless(peer, "ports of its DHT node", now)
         if message.port and not peer.has_told_node and not self._is_private:
             peer.has_told_node = True
             self._commands.append(NodeFound(Endpoint(peer.endpoint.host, message.port)))
@@ -418,15 +426,18 @@ class TorrentEngine:
             self._commands.append(HashPiece(run.piece, self._verifier.is_suspected(run.piece)))
 
     def _on_request(self, peer: Peer, request: Request, now: float) -> None:
+        self._conduct.requested(peer, request, now)
         self._uploads.requested(peer, request, now)
 
     def _on_cancel(self, peer: Peer, cancel: Cancel, now: float) -> None:
-        self._uploads.cancelled(peer, cancel.piece, cancel.begin, cancel.length)
+        if not self._uploads.cancelled(peer, cancel.piece, cancel.begin, cancel.length):
+            self._conduct.useless(peer, "cancels of nothing", now, cost=CANCEL_COST)
 
     def _on_reject(self, peer: Peer, reject: Reject, now: float) -> None:
         self._requests.rejected(peer, reject.piece, reject.begin, reject.length)
 
     def _on_choke(self, peer: Peer, message: Choke, now: float) -> None:
+        self._conduct.useless(peer, "chokes", now)
         peer.peer_choking = True
         if peer.has_fast:
             # BEP 6: each request gets its block or a reject. What is not rejected is under way: on a slow
@@ -437,15 +448,18 @@ class TorrentEngine:
         self._fill_all(now)
 
     def _on_unchoke(self, peer: Peer, message: Unchoke, now: float) -> None:
+        self._conduct.useless(peer, "unchokes", now)
         peer.peer_choking = False
         peer.refused.clear()
 
     def _on_interested(self, peer: Peer, message: Interested, now: float) -> None:
+        self._conduct.flipped(peer, self.have.count, now)
         if not peer.peer_interested:
             peer.peer_interested = True
             self._choker.interested(peer, self._peers.values(), now, is_dry=self._uploads.is_dry)
 
     def _on_not_interested(self, peer: Peer, message: NotInterested, now: float) -> None:
+        self._conduct.flipped(peer, self.have.count, now)
         if peer.peer_interested:
             peer.peer_interested = False
             if not peer.am_choking:
@@ -453,7 +467,9 @@ class TorrentEngine:
                 self._refill_slots(now)
 
     def _on_have(self, peer: Peer, message: Have, now: float) -> None:
-        if self._holdings.gained(peer, message.piece) and self.have.count and self.is_complete:
+        if not self._holdings.gained(peer, message.piece):
+            self._conduct.useless(peer, "pieces that it has told us of", now)
+        elif self.have.count and self.is_complete:
             self._drop_if_useless(peer, now)
 
     def _on_bitfield(self, peer: Peer, message: BitfieldMessage, now: float) -> None:
@@ -464,6 +480,7 @@ class TorrentEngine:
         if not self._holdings.has_introduced(peer):
             self._learn(peer, have, now)
             return
+        self._conduct.useless(peer, "bitfields", now, cost=BITFIELD_COST)
         # BEP 3 allows one, at first, but aria2 sends another where it is shorter than many `have`s.
         for piece in have:
             self._holdings.gained(peer, piece)
@@ -483,8 +500,11 @@ class TorrentEngine:
         # BEP 6 lets it name pieces it does not have; more names than a set has are ignored.
         if len(peer.allowed_fast_in) < 4 * self._settings.allowed_fast_count:
             peer.allowed_fast_in.add(message.piece)
+        else:
+            self._conduct.useless(peer, "pieces that we may ask for", now)
 
     def _on_suggest(self, peer: Peer, message: Suggest, now: float) -> None:
+        self._conduct.useless(peer, "suggestions", now)
         self._requests.offered(peer, now)
 
     def _on_extended(self, peer: Peer, message: Extended, now: float) -> None:
@@ -651,6 +671,10 @@ class TorrentEngine:
             return
         if peer.sending_bytes and now - peer.last_served_at >= self._settings.send_stall_s:
             self._drop(peer, "it does not read what it asked for", now)
+            return
+        is_fake = peer.is_stalled and not peer.download.total_bytes
+        if is_fake and now - peer.connected_at >= self._settings.fake_seed_s:
+            self._drop(peer, "it answers none of our requests", now)
             return
         if now - peer.said_at >= self._settings.keep_alive_s and not peer.sending_bytes:
             peer.said_at = now

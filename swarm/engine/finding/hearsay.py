@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from swarm.base.endpoint import Endpoint
-from swarm.base.errors import PeerError
+from swarm.base.errors import FloodError, PeerError
 from swarm.engine.allowance import Allowance
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.settings import EngineSettings
@@ -68,7 +68,7 @@ class Hearsay:
             What of it can be (nothing, where it may not speak now), and how many addresses were new.
 
         Raises:
-            PeerError: it does so far too often, or sends nonsense again and again.
+            FloodError: it does so far too often, or sends nonsense again and again.
         """
         line = self._lines.get(number)
         if line is None:
@@ -95,7 +95,7 @@ class Hearsay:
     def _abused(self, line: _Line) -> None:
         line.abuses += 1
         if line.abuses > self._settings.pex_abuses_max:
-            raise PeerError("it floods us with peer exchange")
+            raise FloodError("it floods us with peer exchange")
 
     def _believe(self, host: str, contact: Contact, now: float) -> bool:
         """Take one address up; whether it is new."""

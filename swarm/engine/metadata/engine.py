@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from swarm.base.endpoint import Endpoint
-from swarm.base.errors import PeerError
+from swarm.base.errors import FloodError, PeerError
 from swarm.base.ids import InfoHash, PeerId
+from swarm.engine.allowance import Allowance
 from swarm.engine.commands import BanHost, Dial, DropPeer, NodeFound, SeekPeers, SendMessages
 from swarm.engine.events import (
     CandidatesFound,
@@ -87,6 +88,7 @@ class _Peer:
         "is_outgoing",
         "late",
         "number",
+        "patience",
         "peer_id",
         "rests_until",
         "said_at",
@@ -94,7 +96,7 @@ class _Peer:
         "unasked_count",
     )
 
-    def __init__(self, event: PeerConnected, depth: int, now: float) -> None:
+    def __init__(self, event: PeerConnected, settings: EngineSettings, now: float) -> None:
         self.number = event.peer
         self.endpoint = event.endpoint
         self.peer_id = event.peer_id
@@ -108,7 +110,9 @@ class _Peer:
         #: piece -> since when; and those that we gave up, whose answers may still come.
         self.asked: dict[int, float] = {}
         self.late: set[int] = set()
-        self.depth = depth
+        self.depth = settings.metadata_depth_start
+        #: What it may send without any use.
+        self.patience = Allowance(settings.useless_burst, settings.useless_refill_s, now)
         self.rests_until = float("-inf")
         self.unasked_count = 0
 
@@ -242,7 +246,7 @@ class MetadataEngine:
             return
         if not self._peers:
             self._tick_at = now + self._settings.tick_s
-        peer = self._peers[event.peer] = _Peer(event, self._settings.metadata_depth_start, now)
+        peer = self._peers[event.peer] = _Peer(event, self._settings, now)
         self._met[event.peer] = (event.endpoint, event.peer_id)
         self.book.connected(event.endpoint, is_outgoing=event.is_outgoing)
         greeting = self._greeting.before_metadata(
@@ -289,12 +293,23 @@ class MetadataEngine:
                     handler = self._extensions.get(message.extended_id)
                     if handler is not None:
                         handler(peer, message.payload, now)
+                    # Pieces that nobody asked for, requests and addresses are counted where they are read.
+                    is_free = handler is not None and message.extended_id != HANDSHAKE_ID
+                    if not is_free and not peer.patience.take(now):
+                        raise FloodError("it floods us with messages of extensions")
                 elif isinstance(message, Port) and message.port:
                     self._commands.append(NodeFound(Endpoint(peer.endpoint.host, message.port)))
+                    if not peer.patience.take(now):
+                        raise FloodError("it floods us with ports of its DHT node")
+                elif isinstance(message, KeepAlive) and not peer.patience.take(now, message.count):
+                    raise FloodError("it floods us with keep-alives")
                 if event.peer not in self._peers:
                     return
         except PeerError as error:
-            self._drop(peer, str(error), now)
+            if isinstance(error, FloodError):
+                self._ban(peer.number, str(error), now)
+            else:
+                self._drop(peer, str(error), now)
             return
         self._fill(peer, now)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarm.base.errors import PeerError
+from swarm.base.errors import FloodError
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.metadata import (
     METADATA_PIECE_BYTES,
@@ -37,7 +37,7 @@ class MetadataUploads:
         """The payload to send back for what link `peer` sent; None where nothing is to be said.
 
         Raises:
-            PeerError: no message of this extension, or a flood of requests.
+            PeerError: no message of this extension. FloodError: a flood of requests.
         """
         message = decode_metadata(payload)
         if not isinstance(message, MetadataRequest):
@@ -48,7 +48,7 @@ class MetadataUploads:
         # BEP 9: flood protection by rejects, "the number of pieces of metadata times a factor".
         fair_count = self._settings.metadata_served_factor * max(1, metadata_piece_count(total_bytes))
         if count > fair_count + self._settings.metadata_requests_spare:
-            raise PeerError("it floods us with requests for the metadata")
+            raise FloodError("it floods us with requests for the metadata")
         if count > fair_count or piece >= metadata_piece_count(total_bytes):
             return encode_metadata(MetadataReject(piece))
         begin = piece * METADATA_PIECE_BYTES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from swarm.base.bitfield import Bitfield
-from swarm.base.errors import PeerError
+from swarm.base.errors import FloodError
 from swarm.engine.download.availability import Availability
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
@@ -90,7 +90,7 @@ class Uploads:
         """Queue a run of requests, or say no.
 
         Raises:
-            PeerError: more requests than an honest peer sends.
+            FloodError: more requests than an honest peer sends.
         """
         count = _block_count(request)
         if not self._have.flags[request.piece]:
@@ -112,12 +112,12 @@ class Uploads:
     def _refuse(self, peer: Peer, request: Request, count: int) -> None:
         peer.choked_requests += count
         if peer.choked_requests > self._settings.choked_requests_max:
-            raise PeerError("it floods us with requests that we cannot answer")
+            raise FloodError("it floods us with requests that we cannot answer")
         if peer.has_fast:
             self._send(peer, [_reject(request)])
 
-    def cancelled(self, peer: Peer, piece: int, begin: int, length: int) -> None:
-        """Take the run out of the queue as far as it is still there."""
+    def cancelled(self, peer: Peer, piece: int, begin: int, length: int) -> bool:
+        """Take the run out of the queue as far as it is still there; False where nothing of it was."""
         end = begin + length
         kept: list[Request] = []
         taken: list[Message] = []
@@ -145,6 +145,7 @@ class Uploads:
             if peer.has_fast:
                 # BEP 6: every request gets its block or a reject, a cancelled one too.
                 self._send(peer, taken)
+        return bool(taken)
 
     def serve(self, peer: Peer, now: float) -> None:
         """Hand queued runs to the host while the peer's window has room, or when its turn has come."""

@@ -227,8 +227,9 @@ class PeerLink(asyncio.BufferedProtocol):
             return
         self._leftover = bytes(view[used:end]) if used < end else b""
         assert self._owner is not None
-        # An empty list too: a keep-alive is a sign of life.
-        self._owner.link_received(self, messages)
+        if used:
+            # Without a whole message nothing was heard: one byte a minute is no sign of life.
+            self._owner.link_received(self, messages)
 
     def _read_handshake(self, view: memoryview, end: int) -> int:
         """Returns how many bytes of `view` are done with."""

@@ -14,7 +14,9 @@ from swarm.base.blocks import BLOCK_BYTES
 
 @dataclass(slots=True)
 class KeepAlive:
-    """Nothing to say, but still here; it is only sent, decoding leaves it out."""
+    """Nothing to say, but still here; received, `count` of them and of messages that we do not know."""
+
+    count: int = 1
 
 
 @dataclass(slots=True)

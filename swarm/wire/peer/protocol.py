@@ -110,17 +110,20 @@ class Decoder:
             end: how many of them are there.
 
         Returns:
-            The messages in order (keep-alives left out) and where the first incomplete frame starts.
+            The messages in order, and where the first incomplete frame starts. Keep-alives, and what we do
+            not know, come out as one `KeepAlive` behind the others, which counts them.
 
         Raises:
             PeerError: a frame that no honest peer sends; nothing after it can be trusted.
         """
         messages: list[Message] = []
+        idle_count = 0
         at = 0
         while end - at >= 4:
             (length,) = _LENGTH.unpack_from(view, at)
             if length == 0:
                 at += 4
+                idle_count += 1
                 continue
             if end - at < 5:
                 if length > MESSAGE_BYTES_MAX:
@@ -139,7 +142,11 @@ class Decoder:
                 message = self._decode_one(kind, view[at + 5 : stop])
                 if message is not None:
                     messages.append(message)
+                else:
+                    idle_count += 1
                 at = stop
+        if idle_count:
+            messages.append(KeepAlive(idle_count))
         return messages, at
 
     def _decode_blocks(self, view: memoryview, at: int, end: int, messages: list[Message]) -> int:
@@ -257,6 +264,7 @@ class EarlyDecoder:
             PeerError: a frame that no honest peer sends, or more than is kept.
         """
         messages: list[Message] = []
+        idle_count = 0
         at = 0
         while end - at >= 4:
             (length,) = _LENGTH.unpack_from(view, at)
@@ -266,17 +274,22 @@ class EarlyDecoder:
                 if length:
                     break
                 at += 4
+                idle_count += 1
                 continue
             kind = view[at + 4]
             _check_length(length, kind, None, self._has_fast)
             stop = at + 4 + length
             if stop > end:
                 break
-            self._read(kind, view[at:stop], messages)
+            if not self._read(kind, view[at:stop], messages):
+                idle_count += 1
             at = stop
+        if idle_count:
+            messages.append(KeepAlive(idle_count))
         return messages, at
 
-    def _read(self, kind: int, frame: memoryview, messages: list[Message]) -> None:
+    def _read(self, kind: int, frame: memoryview, messages: list[Message]) -> bool:
+        """Returns whether anything came of it, now or for later."""
         if kind == _PIECE:
             raise PeerError("it sent a block that nobody can have asked for")
         is_kept = kind in _KEPT
@@ -289,6 +302,7 @@ class EarlyDecoder:
             if len(self.kept) + len(frame) > KEPT_BYTES_MAX:
                 raise PeerError("it sends too much that cannot be understood yet")
             self.kept += frame
+        return is_kept or kind in (_EXTENDED, _PORT)
 
 
 def _check_length(length: int, kind: int, bitfield_length: int | None, has_fast: bool) -> None:

@@ -291,7 +291,7 @@ class TestSilence:
         assert world.have == "*"
 
     def test_silent_peer_does_not_keep_a_piece_to_itself_that_one_peer_must_send_alone(self) -> None:
-        world = World(pieces=2)
+        world = World(pieces=2, settings=EngineSettings(fake_seed_s=1000))
         silent = world.connect(" *", is_unchoking=True)
         world.pass_time(25)
         one = world.seed()

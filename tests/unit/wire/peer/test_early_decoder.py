@@ -62,6 +62,7 @@ def test_what_needs_the_geometry_is_kept_for_its_decoder() -> None:
         Extended(DONT_HAVE, struct.pack(">I", 1)),
         Extended(3, b"metadata"),
         Port(6881),
+        KeepAlive(),
     ]
     messages, _ = Decoder(Geometry(3 * 16384, 16384), has_fast=True).decode(
         memoryview(decoder.kept), len(decoder.kept)

@@ -88,9 +88,9 @@ class TestKnownBytes:
         (piece,) = decode(raw)
         assert isinstance(piece, Piece) and piece.parts[0].obj is raw
 
-    def test_keep_alive_is_written_but_not_reported(self) -> None:
+    def test_keep_alives_are_read_as_one_that_counts_them(self) -> None:
         assert encode([KeepAlive()]) == bytes(4)
-        assert decode(bytes(4) * 100) == []
+        assert decode(bytes(4) * 100) == [KeepAlive(100)]
 
     @pytest.mark.parametrize(
         "raw",
@@ -103,13 +103,13 @@ class TestKnownBytes:
             "00000001ff",
         ],
     )
-    def test_unknown_message_is_passed_over(self, raw: str) -> None:
-        assert decode(bytes.fromhex(raw) + encode([Choke()])) == [Choke()]
+    def test_unknown_message_is_no_more_than_a_sign_of_life(self, raw: str) -> None:
+        assert decode(bytes.fromhex(raw) + encode([Choke()])) == [Choke(), KeepAlive()]
 
     @pytest.mark.parametrize("kind", [0x0D, 0x11])
     @pytest.mark.parametrize("piece", [41, 2**32 - 1])
-    def test_hint_past_the_end_is_passed_over(self, kind: int, piece: int) -> None:
-        assert decode(b"\0\0\0\5" + bytes([kind]) + piece.to_bytes(4, "big")) == []
+    def test_hint_past_the_end_is_no_more_than_a_sign_of_life(self, kind: int, piece: int) -> None:
+        assert decode(b"\0\0\0\5" + bytes([kind]) + piece.to_bytes(4, "big")) == [KeepAlive()]
 
 
 class TestWrongBytes:
