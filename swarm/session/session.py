@@ -23,7 +23,6 @@ from swarm.net.names import Address, endpoints_of
 from swarm.session.connections.links import Links
 from swarm.session.connections.peer_link import LinkOwner
 from swarm.session.finding.peer_finder import PeerFinder
-from swarm.session.finding.sources import Totals
 from swarm.session.magnets.fetches import Fetches
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
@@ -334,7 +333,7 @@ class Session:
         discovery = self._finder.of(metainfo.info_hash)
         if discovery is not None:
             await discovery.hand_over(
-                totals=partial(self._totals, torrent),
+                totals=torrent.totals,
                 on_peers=runner.candidates_found,
                 on_notice=torrent.notice,
                 is_private=metainfo.is_private,
@@ -346,7 +345,7 @@ class Session:
                 # What the user names comes before what the torrent says.
                 [*((url,) for url in trackers), *metainfo.trackers] if use_trackers else [],
                 is_private=metainfo.is_private,
-                totals=partial(self._totals, torrent),
+                totals=torrent.totals,
                 on_peers=runner.candidates_found,
                 on_notice=torrent.notice,
                 on_own_address=partial(self._own_address_seen, metainfo.info_hash),
@@ -374,13 +373,6 @@ class Session:
         runner = self._runners.get(info_hash)
         if runner is not None:
             runner.tell(OwnAddressSeen(host, source))
-
-    def _totals(self, torrent: Torrent) -> Totals:
-        """What trackers are told."""
-        if torrent.info_hash not in self._runners:
-            return Totals(0, 0, BLOCK_BYTES)
-        now = torrent.snapshot()
-        return Totals(now.uploaded_bytes, now.downloaded_bytes, now.wanted_bytes - now.done_bytes)
 
     def _completed(self, torrent: Torrent) -> None:
         torrent.became_complete()

@@ -17,7 +17,7 @@ from swarm.engine.events import DownloadHeld
 from swarm.engine.stats import PeerStats
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
-from swarm.session.finding.sources import SourceStatus
+from swarm.session.finding.sources import SourceStatus, Totals
 from swarm.session.keeping.doubts import Doubts
 from swarm.session.keeping.hold import Hold
 from swarm.session.keeping.inspection import Inspection
@@ -168,6 +168,11 @@ class Torrent:
             seconds=now - self._added_at,
             paused_reason=self._hold.reason,
         )
+
+    def totals(self) -> Totals:
+        """What trackers are told."""
+        now = self.snapshot()
+        return Totals(now.uploaded_bytes, now.downloaded_bytes, now.wanted_bytes - now.done_bytes)
 
     def peers(self) -> list[PeerStats]:
         """One row a connected peer."""
