@@ -42,7 +42,14 @@ def npm_client(announce: str, info_hash: bytes, port: int, left: int) -> Iterato
         if os.environ.get("CI") == "true" and missing != NO_NODE:
             pytest.fail(missing)
         pytest.skip(missing)
-    command = ["node", NPM / "tracker_client.mjs", announce, info_hash.hex(), str(port), str(left)]
+    command: list[str | Path] = [
+        "node",
+        NPM / "tracker_client.mjs",
+        announce,
+        info_hash.hex(),
+        str(port),
+        str(left),
+    ]
     with Process(command) as process:
         yield process
 
