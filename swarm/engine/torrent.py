@@ -438,19 +438,12 @@ class TorrentEngine:
 
     def _on_choke(self, peer: Peer, message: Choke, now: float) -> None:
         self._conduct.useless(peer, "chokes", now)
-        peer.peer_choking = True
-        if peer.has_fast:
-            # BEP 6: each request gets its block or a reject. What is not rejected is under way: on a slow
-            # line that may be a second's worth, which must not be asked of others as well.
-            return
-        # Without it silence follows; blocks under way are welcome.
-        self._requests.take_back(peer, is_forgiven=True)
-        self._fill_all(now)
+        if self._requests.choked(peer):
+            self._fill_all(now)
 
     def _on_unchoke(self, peer: Peer, message: Unchoke, now: float) -> None:
         self._conduct.useless(peer, "unchokes", now)
-        peer.peer_choking = False
-        peer.refused.clear()
+        self._requests.unchoked(peer)
 
     def _on_interested(self, peer: Peer, message: Interested, now: float) -> None:
         self._conduct.flipped(peer, self.have.count, now)
@@ -497,10 +490,7 @@ class TorrentEngine:
         self._drop_if_useless(peer, now)
 
     def _on_allowed_fast(self, peer: Peer, message: AllowedFast, now: float) -> None:
-        # BEP 6 lets it name pieces it does not have; more names than a set has are ignored.
-        if len(peer.allowed_fast_in) < 4 * self._settings.allowed_fast_count:
-            peer.allowed_fast_in.add(message.piece)
-        else:
+        if not self._requests.allowed(peer, message.piece):
             self._conduct.useless(peer, "pieces that we may ask for", now)
 
     def _on_suggest(self, peer: Peer, message: Suggest, now: float) -> None:

@@ -368,6 +368,30 @@ class Requests:
         peer.asked.clear()
         peer.asked_blocks = 0
 
+    def choked(self, peer: Peer) -> bool:
+        """`peer` serves us no more; whether that opens blocks for others."""
+        peer.peer_choking = True
+        if peer.has_fast:
+            # BEP 6: each request gets its block or a reject. What is not rejected is under way: on a slow
+            # line that may be a second's worth, which must not be asked of others as well.
+            return False
+        # Without it silence follows; blocks under way are welcome.
+        self.take_back(peer, is_forgiven=True)
+        return True
+
+    def unchoked(self, peer: Peer) -> None:
+        """`peer` serves us again, also with what it refused."""
+        peer.peer_choking = False
+        peer.refused.clear()
+
+    def allowed(self, peer: Peer, piece: int) -> bool:
+        """`peer` gives us `piece` although it chokes us (BEP 6); False where it has named too many."""
+        # It may name pieces that it does not have; more names than a set has are ignored.
+        if len(peer.allowed_fast_in) >= 4 * self._settings.allowed_fast_count:
+            return False
+        peer.allowed_fast_in.add(piece)
+        return True
+
     def take_back_piece(self, peer: Peer, piece: int) -> None:
         """`peer` no longer has `piece`: what it was asked of it is open again."""
         mask = peer.asked.get(piece, 0)
