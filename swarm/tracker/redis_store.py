@@ -19,7 +19,7 @@ import redis
 
 from swarm.base.errors import SettingsError
 from swarm.tracker.memory_store import PEER_ID_BYTES, MemoryStore
-from swarm.tracker.store import AS_THEY_COME, Joined, Randomness
+from swarm.tracker.store import AS_THEY_COME, Join, Joined, Randomness
 from swarm.wire.tracker.announce import ScrapeEntry
 
 #: An answer of Redis, or it counts as away: everybody waits for it.
@@ -166,6 +166,8 @@ class RedisStore:
         #: What this Redis is known by since it was last empty; whoever comes first says it.
         self._epoch: bytes | None = None
         self._again: Iterator[tuple[Any, ...]] | None = None
+        #: (info-hash, peer) -> what the join script answered.
+        self._foreseen: dict[tuple[bytes, bytes], Any] = {}
         self.local = local
         self.is_away = False
         self._join = self._redis.register_script(_JOIN)
@@ -208,18 +210,63 @@ class RedisStore:
     ) -> Joined:
         self._now = now
         known = self.local.join(info_hash, peer, peer_id, is_seed, now, want, seeds_wanted, is_near_only)
-        seen_at = int(now + self._offset_s)
-        told = self._told(
-            lambda: self._join(
-                [_key(info_hash)],
-                [peer, peer_id, int(is_seed), seen_at, self._life_s, want, seeds_wanted, int(is_near_only),
-                 self._rng.random(), self._rng.random()],
+        told = self._foreseen.pop((info_hash, peer), None)
+        if told is None:
+            arguments = self._arguments(
+                info_hash, peer, peer_id, is_seed, now, want, seeds_wanted, is_near_only
             )
-        )  # fmt: skip
+            told = self._told(lambda: self._join([_key(info_hash)], arguments))
         if told is None:
             return known
         was, seeds, leechers, near, far = told
         return (None if was < 0 else was == 1), seeds, leechers, near, far
+
+    def foresee(self, joins: Sequence[Join]) -> None:
+        """Tell Redis of all these in one round trip; the `join` of each then finds its answer here."""
+        self._foreseen.clear()
+        # The second announce of a peer depends on what became of the first.
+        first: dict[tuple[bytes, bytes], Join] = {}
+        for join in joins:
+            first.setdefault((join.info_hash, join.peer), join)
+        if len(first) < 2:
+            return
+        self._now = joins[0].now
+        asked = [(_key(join.info_hash), *self._arguments(*join)) for join in first.values()]
+        answers = self._told(lambda: self._ask_all(asked))
+        if answers is not None:
+            self._foreseen = dict(zip(first, answers, strict=True))
+
+    def _ask_all(self, asked: Sequence[tuple[Any, ...]]) -> list[Any]:
+        def ask() -> list[Any]:
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for keys_and_arguments in asked:
+                    pipeline.evalsha(self._join.sha, 1, *keys_and_arguments)
+                answers: list[Any] = pipeline.execute()
+                return answers
+
+        try:
+            return ask()
+        except redis.exceptions.NoScriptError:
+            # A Redis that has just been started.
+            self._redis.script_load(_JOIN)
+            return ask()
+
+    def _arguments(
+        self,
+        info_hash: bytes,
+        peer: bytes,
+        peer_id: bytes,
+        is_seed: bool,
+        now: int,
+        want: int,
+        seeds_wanted: int,
+        is_near_only: bool,
+    ) -> list[Any]:
+        """Of the join script."""
+        draw = self._rng.random
+        seen_at = int(now + self._offset_s)
+        return [peer, peer_id, int(is_seed), seen_at, self._life_s, want, seeds_wanted, int(is_near_only),
+                draw(), draw()]  # fmt: skip
 
     def leave(self, info_hash: bytes, peer: bytes) -> None:
         self.local.leave(info_hash, peer)

@@ -17,7 +17,7 @@ import redis
 from swarm.base.errors import SettingsError
 from swarm.tracker.memory_store import MemoryStore
 from swarm.tracker.redis_store import AWAY, RETRY_S, RedisStore
-from swarm.tracker.store import Store
+from swarm.tracker.store import AS_THEY_COME, Join, Store
 from swarm.wire.tracker.announce import ScrapeEntry
 from tests.unit.tracker.store_cases import LIFE_S, TORRENT, StoreCases, peer, split
 
@@ -102,6 +102,35 @@ def test_peers_of_two_trackers_find_each_other(stores: tuple[RedisStore, RedisSt
     assert second.counts(TORRENT) == ScrapeEntry(1, 2, 0)
     second.leave(TORRENT, peer(1))
     assert first.counts(TORRENT) == ScrapeEntry(0, 2, 0)
+
+
+def joining(number: int, *, is_seed: bool = False) -> Join:
+    return Join(TORRENT, peer(number), b"i" * 20, is_seed, 0, 50, AS_THEY_COME, True)
+
+
+def test_what_is_foreseen_is_told_in_one_round_trip(
+    stores: tuple[RedisStore, RedisStore], server: Server
+) -> None:
+    first, second = stores
+    with redis.Redis(port=server.port) as client:
+        # A Redis that does not know the script yet, as after its restart.
+        client.script_flush()
+        first.foresee([joining(1, is_seed=True), joining(2), joining(2, is_seed=True), joining(3)])
+        asked = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+        assert join(first, 1, is_seed=True) == []
+        assert set(join(first, 3)) <= {peer(1), peer(2)}
+        assert join(first, 2) == [peer(1)]
+        assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == asked
+    # The second of that peer was not foreseen: it depends on the first.
+    assert first.join(TORRENT, peer(2), b"i" * 20, True, 0, 50)[0] is False
+    assert second.counts(TORRENT) == ScrapeEntry(2, 1, 0)
+
+
+def test_what_was_foreseen_and_did_not_come_is_not_kept(stores: tuple[RedisStore, RedisStore]) -> None:
+    first, _ = stores
+    first.foresee([joining(1), joining(2)])
+    first.foresee([])
+    assert sorted(join(first, 1)) == [peer(2)]
 
 
 def test_keys_have_an_end(stores: tuple[RedisStore, RedisStore], server: Server) -> None:
