@@ -124,7 +124,9 @@ class ScriptedPeer:
 
 
 @asynccontextmanager
-async def scripted_peer(metainfo: Metainfo, behaviour: Behaviour) -> AsyncIterator[ScriptedPeer]:
+async def scripted_peer(
+    metainfo: Metainfo, behaviour: Behaviour, *, host: str = "127.0.0.1"
+) -> AsyncIterator[ScriptedPeer]:
     """A listening peer on loopback; what its behaviour raised is raised at the end."""
     peer = ScriptedPeer(metainfo, behaviour)
     tasks: set[asyncio.Task[None]] = set()
@@ -133,7 +135,7 @@ async def scripted_peer(metainfo: Metainfo, behaviour: Behaviour) -> AsyncIterat
         task = asyncio.ensure_future(peer.meet(reader, writer))
         tasks.add(task)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, host, 0)
     peer.port = server.sockets[0].getsockname()[1]
     try:
         yield peer
@@ -148,9 +150,9 @@ async def scripted_peer(metainfo: Metainfo, behaviour: Behaviour) -> AsyncIterat
 
 
 @asynccontextmanager
-async def dialled(port: int, metainfo: Metainfo) -> AsyncIterator[Line]:
-    """A scripted peer that dials instead."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def dialled(port: int, metainfo: Metainfo, *, host: str = "127.0.0.1") -> AsyncIterator[Line]:
+    """A scripted peer that dials instead, from `host`."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))
     try:
         yield Line(reader, writer, metainfo)
     finally:

@@ -275,15 +275,16 @@ class PeerBook:
             self._put_back(candidate, now, has_failed=was_short or not is_welcome)
 
     def ban(self, endpoint: Endpoint, peer_id: PeerId | None, reason: str) -> None:
-        """Keep a proven liar out, by address and by id.
+        """Keep a proven liar out, by its address.
 
-        Many honest peers can share a loopback address (and do, in tests and on one machine), so there the
-        id alone is banned.
+        Many honest peers can share a loopback address (and do, in tests and on one machine), so there it is
+        banned by id. Elsewhere an id proves nothing: the liar may have taken that of an honest peer.
         """
-        if peer_id is not None:
-            self._banned_ids[peer_id] = reason
-            _forget_oldest(self._banned_ids)
-        if not (self._settings.is_loopback_shared and endpoint.is_loopback):
+        if self._settings.is_loopback_shared and endpoint.is_loopback:
+            if peer_id is not None:
+                self._banned_ids[peer_id] = reason
+                _forget_oldest(self._banned_ids)
+        else:
             self._banned_hosts[endpoint.host] = reason
             _forget_oldest(self._banned_hosts)
             for other in [other for other in self._candidates if other.host == endpoint.host]:

@@ -210,7 +210,11 @@ class TestBanning:
         assert book.is_banned(neighbour) and book.dial() == []
         assert book.learn(Endpoint(ONE.host, 7001)) == 0
         assert book.refuses(neighbour, PeerId(bytes(20)), is_outgoing=False) == "it is banned"
-        assert book.refuses(Endpoint("10.0.0.2", 1), OTHER_ID) == "it is banned"
+
+    def test_liar_with_the_id_of_an_honest_peer_does_not_get_that_one_banned(self) -> None:
+        book = Book()
+        book.ban(ONE, OTHER_ID, "it lied")
+        assert book.refuses(Endpoint("10.0.0.2", 1), OTHER_ID) is None
         assert book.refuses(Endpoint("10.0.0.2", 1), PeerId(bytes(20))) is None
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1"])
