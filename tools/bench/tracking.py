@@ -8,7 +8,10 @@ import json
 import os
 import random
 import re
+import select
 import shutil
+import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -17,10 +20,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import quote
 
 import psutil
 
+from swarm.tracker.datagrams import batches_of, bind
+from swarm.wire.tracker.udp_server import SLOT_BYTES
 from tools.bench import udp_load
 from tools.bench.clients.process import Process
 from tools.bench.clients.trackers import Opentracker, SwarmTracker, Tracker
@@ -97,6 +103,48 @@ def udp(name: str, seconds: float, rate: float | None, torrents: int, peers: int
         refused=load.refused,
         load=round(os.getloadavg()[0], 1),
     )
+
+
+def echo(seconds: float, torrents: int, peers: int) -> Row:
+    """The load against a process on core 0 that only mirrors: more than this it cannot measure."""
+    rng = random.Random(3)
+    packets = udp_load.announces([rng.randbytes(20) for _ in range(torrents)], peers)
+    bound = bind("127.0.0.1", 0, socket.AF_INET)
+    mirror = os.fork()
+    if mirror == 0:
+        os.sched_setaffinity(0, {0})
+        _mirror(bound)
+    try:
+        load = udp_load.run(bound.getsockname()[1], packets, seconds, is_echo=True)
+        times = psutil.Process(mirror).cpu_times()
+    finally:
+        os.kill(mirror, signal.SIGKILL)
+        os.waitpid(mirror, 0)
+        bound.close()
+    return Row(
+        tracker="mirror",
+        protocol="udp",
+        announces_per_s=round(load.per_s),
+        user_us=round(1e6 * times.user / load.answered, 2),
+        system_us=round(1e6 * times.system / load.answered, 2),
+        p50_ms=round(load.p50_ms, 2),
+        p99_ms=round(load.p99_ms, 2),
+        lost=load.lost,
+        refused=0,
+        load=round(os.getloadavg()[0], 1),
+    )
+
+
+def _mirror(bound: socket.socket) -> NoReturn:
+    """Answer every datagram with its action and transaction, as long as 50 peers."""
+    datagrams = batches_of(bound)
+    rest = bytes(12 + 50 * 6)
+    while True:
+        select.select([bound], [], [])
+        batch = datagrams.receive()
+        if batch is not None:
+            starts = range(8, len(batch.slots), SLOT_BYTES)
+            datagrams.send(batch.names, [bytes(batch.slots[at : at + 8]) + rest for at in starts])
 
 
 _WRK_SCRIPT = """
@@ -176,6 +224,7 @@ def main() -> None:
     """Print a JSON object for each run, then medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--memory", action="store_true", help="the store's memory and pauses instead")
+    parser.add_argument("--echo", action="store_true", help="what the UDP load can do at most, instead")
     parser.add_argument("--swarms", type=int, default=1_000_000, help="for --memory")
     parser.add_argument("--peers", type=int, default=None, help="default 10,000,000; for announces 100,000")
     parser.add_argument("--torrents", type=int, default=1000)
@@ -190,6 +239,11 @@ def main() -> None:
         return
     cores = os.cpu_count() or 1
     os.sched_setaffinity(0, {min(1, cores - 1)})
+    if arguments.echo:
+        for _ in range(arguments.runs):
+            row = echo(arguments.seconds, arguments.torrents, arguments.peers or 100_000)
+            print(json.dumps(asdict(row)), flush=True)
+        return
     rows: dict[str, list[Row]] = {name: [] for name in _TRACKERS}
     for _ in range(arguments.runs):
         for name in _TRACKERS:
