@@ -130,7 +130,21 @@ class Requests:
             peer.have.flags[piece] == 1
             and (not peer.peer_choking or piece in peer.allowed_fast_in)
             and piece not in peer.refused
-            and (not partial.is_solo or partial.sole_peer in (None, peer.number))
+            and (not partial.is_solo or self._may_send_alone(peer, partial))
+        )
+
+    def _may_send_alone(self, peer: Peer, partial: PartialPiece) -> bool:
+        """Whether the whole of a piece may hang on `peer`: not on one that never sent anything while others
+        have, or a silent liar would hold up the end for as long as a request may take.
+        """
+        if partial.sole_peer is not None:
+            return partial.sole_peer == peer.number
+        piece = partial.piece
+        return peer.download.total_bytes > 0 or not any(
+            other.download.total_bytes
+            and other.have.flags[piece]
+            and not (other.peer_choking or other.is_stalled or piece in other.refused)
+            for other in self._peers.values()
         )
 
     def _is_slow(self, peer: Peer, now: float) -> bool:

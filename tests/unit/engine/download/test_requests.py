@@ -290,6 +290,20 @@ class TestSilence:
         peer.sends()
         assert world.have == "*"
 
+    def test_piece_that_one_peer_must_send_alone_is_not_asked_of_one_that_never_sent_anything(self) -> None:
+        world = World(pieces=1)
+        # The first in every round, so that it would be asked first.
+        silent = world.connect(" ", is_unchoking=True)
+        one, two = world.seed(), world.seed()
+        one.sends(1)
+        one.leaves()
+        silent.says(Have(0))
+        two.sends(1, filler=9)
+        assert world.engine.stats(world.now).failed_pieces
+        assert not silent.asked
+        two.sends()
+        assert world.have == "*"
+
     def test_silent_peer_does_not_keep_a_piece_to_itself_that_one_peer_must_send_alone(self) -> None:
         world = World(pieces=2, settings=EngineSettings(fake_seed_s=1000))
         silent = world.connect(" *", is_unchoking=True)
