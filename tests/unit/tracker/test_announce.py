@@ -9,9 +9,9 @@ import pytest
 
 from swarm.base.endpoint import Endpoint, decode_compact_v4, decode_compact_v6, encode_compact
 from swarm.base.errors import TrackerError
+from swarm.tracker import announce
 from swarm.tracker.admission import Admission
 from swarm.tracker.announce import (
-    YOUNG_SWARMS_MAX,
     Announce,
     Answer,
     Rules,
@@ -265,9 +265,10 @@ class TestYoungSwarms:
             False,
         ]
 
-    def test_a_flood_of_new_swarms_is_bounded(self) -> None:
+    def test_a_flood_of_new_swarms_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(announce, "YOUNG_SWARMS_MAX", 20)
         world = World()
-        for number in range(YOUNG_SWARMS_MAX + 1):
+        for number in range(21):
             world.announce(v4(1), torrent=number.to_bytes(20, "big"))
         assert world.announce(v4(2), torrent=(0).to_bytes(20, "big")).interval_s >= 810
         assert world.announce(v4(2), torrent=(1).to_bytes(20, "big")).interval_s < 10
