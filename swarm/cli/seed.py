@@ -45,6 +45,9 @@ class _Offer:
 @option("--skip-verify", is_flag=True, help="Believe that the content is complete, without looking.")
 @option("-o", "--output", metavar="FILE|DIR", help="Where to write a new .torrent (default: next to SOURCE).")
 @option("-f", "--force", is_flag=True, help="Replace a .torrent of other content.")
+@option(
+    "--super-seed", is_flag=True, help="Show each piece to one peer at a time until one copy is out (BEP 16)."
+)
 @transfer_options
 def command(
     source: str,
@@ -52,12 +55,15 @@ def command(
     skip_verify: bool,
     output: str | None,
     force: bool,
+    super_seed: bool,
     transfer: TransferOptions,
 ) -> None:
     """Offer content to the swarm until interrupted.
 
     SOURCE is a .torrent with its content at PATH (default: beside it; PATH is the content or the folder that
     holds it), or any other file or folder, which then gets a .torrent next to it.
+
+    Without --super-seed an only seed spreads its pieces by itself, and openly: in most swarms that is faster.
     """  # fmt: skip
     is_torrent = is_url(source) or source[:7].lower() == "magnet:" or _is_torrent_file(source)
     offer = None
@@ -65,7 +71,7 @@ def command(
         if path is not None:
             raise click.UsageError("PATH goes with a .torrent; here SOURCE itself is the content.")
         offer = _offer_of_content(source, output, force, transfer)
-    status = ending.run(lambda end: _seed(source, path, offer, skip_verify, transfer, end))
+    status = ending.run(lambda end: _seed(source, path, offer, skip_verify, super_seed, transfer, end))
     if status != EXIT_DONE:
         raise ExitWith(status)
 
@@ -129,10 +135,12 @@ async def _seed(
     path: Path | None,
     offer: _Offer | None,
     skip_verify: bool,
+    is_super_seeding: bool,
     transfer: TransferOptions,
     end: Ending,
 ) -> int:
-    session, output = transfer.session(), transfer.output(is_live=True)
+    session = transfer.session(is_super_seeding=is_super_seeding)
+    output = transfer.output(is_live=True)
     report = Report(output)
     try:
         if offer is None:

@@ -93,7 +93,7 @@ class TransferOptions:
     def output(self, *, is_live: bool = False) -> Output:
         return Output(is_json=self.is_json, is_quiet=self.is_quiet, verbosity=self.verbosity, is_live=is_live)
 
-    def session(self, *, is_waiting_for_room: bool = True) -> Session:
+    def session(self, *, is_waiting_for_room: bool = True, is_super_seeding: bool = False) -> Session:
         """A session that is not open yet."""
         settings = SessionSettings(
             up_bytes_per_s=self.up,
@@ -105,7 +105,7 @@ class TransferOptions:
             is_lsd_enabled=not self.no_lsd,
             blocklist=self.blocklist,
         )
-        engine = EngineSettings(is_exchanging=not self.no_pex)
+        engine = EngineSettings(is_exchanging=not self.no_pex, is_super_seeding=is_super_seeding)
         if self.max_peers is not None:
             engine = replace(engine, connections_max=self.max_peers)
             settings = replace(settings, connections_max=self.max_peers)

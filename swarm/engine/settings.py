@@ -77,6 +77,14 @@ class EngineSettings:
     taker_ratio: int = 16
     #: Whom an only seed gave so many pieces that nobody else has got since passes nothing on.
     miser_pieces: int = 4
+    #: A seed shows its pieces one by one from the start (BEP 16) until one copy is out.
+    is_super_seeding: bool = False
+    #: So many pieces a peer is shown before one of them was seen elsewhere,
+    super_seed_pieces: int = 1
+    #: and more while less than this is being fetched, so that the line does not stand still.
+    super_seed_ahead_bytes: int = 1 << 20
+    #: Who has what it was shown, and sees nothing happen for so long, is shown another piece.
+    super_seed_patience_s: float = 3.0
     #: So many slots are given to the first who ask; the others by lot among all who ask within a moment.
     slots_at_once: int = 1
     slot_delay_s: float = 0.01

@@ -65,6 +65,7 @@ from swarm.engine.stats import EngineStats, PeerStats, peer_stats
 from swarm.engine.upload.choker import Choker
 from swarm.engine.upload.spreading import Spreading
 from swarm.engine.upload.suggestions import Suggestions
+from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.engine.upload.uploads import Uploads
 from swarm.wire.peer.extended import HANDSHAKE_ID, encode_dont_have
 from swarm.wire.peer.messages import (
@@ -146,8 +147,27 @@ class TorrentEngine:
                 self._requests.adopt(piece, arrived)
         self._verifier = Verifier()
         self._spreading = Spreading(geometry.piece_count, settings)
-        self._uploads = Uploads(have, self._availability, self._spreading, settings, self._send, self._serve)
-        self._holdings = Holdings(self._availability, self._picker, self._spreading, self._send)
+        self._super_seeding = SuperSeeding(
+            have,
+            self._availability,
+            geometry.piece_length,
+            settings,
+            rng,
+            self._send,
+            self._tell_upload_only,
+        )
+        self._uploads = Uploads(
+            have,
+            self._availability,
+            self._spreading,
+            self._super_seeding,
+            settings,
+            self._send,
+            self._serve,
+        )
+        self._holdings = Holdings(
+            self._availability, self._picker, self._spreading, self._super_seeding, self._send
+        )
         self._is_private = is_private
         self._metadata = MetadataUploads(info, settings)
         self._greeting = Greeting(
@@ -187,7 +207,7 @@ class TorrentEngine:
         self._now = now
         self._tick_at = now
         self._was_complete = self.is_complete
-        if have.is_full:
+        if have.is_full and not self._super_seeding.is_active:
             self._spreading.begin(self._availability.counts, 0)
         self._handlers: dict[type, Callable[[Peer, Any, float], None]] = {
             Piece: self._on_piece,
@@ -274,6 +294,7 @@ class TorrentEngine:
         self._picker.check()
         self._requests.check()
         self._holdings.check(self._peers.values())
+        self._super_seeding.check()
         self._uploads.check(self._peers.values())
         for peer in self._peers.values():
             assert peer.sending_bytes >= 0, "more was sent than handed over"
@@ -354,14 +375,16 @@ class TorrentEngine:
         self._verifier.met(event.peer, event.endpoint)
         greeting = self._greeting.messages(
             peer,
-            self.have,
-            is_upload_only=self.is_complete,
+            self._super_seeding.pretended,
+            is_upload_only=self.is_complete and not self._super_seeding.is_active,
             # What only we have must leave us once, not once for each newcomer.
             has_gifts=self.have.count > 0 and not self._spreading.is_active,
             is_greeted=event.is_greeted,
         )
         if greeting:
             self._send(peer, greeting)
+        if self._super_seeding.is_active:
+            self._super_seeding.met(peer)
         if yielding is not None:
             # Only now, so that nobody is dialled for the place that the newcomer has.
             self._drop(yielding, "its place is for a peer of higher priority", now, is_welcome=True)
@@ -376,6 +399,8 @@ class TorrentEngine:
         self._metadata.lost(peer.number)
         if self._spreading.is_active:
             self._spreading.lost(peer)
+        elif self._super_seeding.is_active:
+            self._super_seeding.lost(peer)
         self._addresses.lost(peer, now, is_welcome=is_welcome, is_lost=is_lost)
         if not peer.am_choking:
             self._refill_slots(now)
@@ -446,13 +471,13 @@ class TorrentEngine:
         self._requests.unchoked(peer)
 
     def _on_interested(self, peer: Peer, message: Interested, now: float) -> None:
-        self._conduct.flipped(peer, self.have.count, now)
+        self._conduct.flipped(peer, self._super_seeding.reasons(peer), now)
         if not peer.peer_interested:
             peer.peer_interested = True
             self._choker.interested(peer, self._peers.values(), now, is_dry=self._uploads.is_dry)
 
     def _on_not_interested(self, peer: Peer, message: NotInterested, now: float) -> None:
-        self._conduct.flipped(peer, self.have.count, now)
+        self._conduct.flipped(peer, self._super_seeding.reasons(peer), now)
         if peer.peer_interested:
             peer.peer_interested = False
             if not peer.am_choking:
@@ -533,6 +558,8 @@ class TorrentEngine:
         """The disk no longer gives us `piece`: take the offer back, and fetch it again if wanted."""
         if not self.have.discard(piece):
             return
+        if self._super_seeding.is_active:
+            self._super_seeding.end()
         self._picker.lost(piece)
         self._was_complete = self.is_complete
         for peer in list(self._peers.values()):
@@ -582,9 +609,12 @@ class TorrentEngine:
         self._was_complete = True
         self._commands.append(AnnounceCompleted())
         for peer in list(self._peers.values()):
-            if peer.has_extended and peer.extensions:
-                self._send(peer, [self._greeting.upload_only()])
+            self._tell_upload_only(peer)
             self._drop_if_useless(peer, now)
+
+    def _tell_upload_only(self, peer: Peer) -> None:
+        if peer.has_extended and peer.extensions:
+            self._send(peer, [self._greeting.upload_only()])
 
     def _ban(self, number: int, reason: str, now: float) -> None:
         endpoint = self._verifier.origin(number)
@@ -622,7 +652,7 @@ class TorrentEngine:
         self._choker.refill(
             self._peers.values(), is_seeding=self.is_complete, is_dry=self._uploads.is_dry, now=now
         )
-        if self._uploads.is_dry:
+        if self._uploads.is_dry and not self._super_seeding.is_active:
             self._suggestions.offer(self._peers.values(), now)
 
     def _woken(self, now: float) -> None:
@@ -634,7 +664,7 @@ class TorrentEngine:
             return
         self._download.sample(now)
         self._upload.sample(now)
-        is_busy = False
+        is_busy = self._super_seeding.is_active
         for peer in list(self._peers.values()):
             peer.download.sample(now)
             peer.upload.sample(now)
@@ -645,6 +675,8 @@ class TorrentEngine:
                 peer.refused.clear()
             self._look_after(peer, now)
         self._uploads.tick(now)
+        if self._super_seeding.is_active:
+            self._super_seeding.tick(now)
         if now >= self._choker.next_round_at:
             self._choke_round(now)
             for peer in self._peers.values():

@@ -10,6 +10,7 @@ from swarm.engine.download.availability import Availability
 from swarm.engine.download.picker import UNWANTED, Picker
 from swarm.engine.peer import Peer
 from swarm.engine.upload.spreading import Spreading
+from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.wire.peer.messages import Interested, Message, NotInterested
 
 Send = Callable[[Peer, list[Message]], None]
@@ -21,10 +22,18 @@ class Holdings:
     `peer.interesting` counts the pieces it has that we want and miss; it is kept up to date piece by piece.
     """
 
-    def __init__(self, availability: Availability, picker: Picker, spreading: Spreading, send: Send) -> None:
+    def __init__(
+        self,
+        availability: Availability,
+        picker: Picker,
+        spreading: Spreading,
+        super_seeding: SuperSeeding,
+        send: Send,
+    ) -> None:
         self._availability = availability
         self._picker = picker
         self._spreading = spreading
+        self._super_seeding = super_seeding
         self._send = send
         #: Peers that have said which pieces they have (BEP 3, BEP 6).
         self._introduced: set[int] = set()
@@ -51,6 +60,8 @@ class Holdings:
                 self._spreading.met_seed()
             for piece in have:
                 self._spreading.seen(peer, piece)
+        elif self._super_seeding.is_active:
+            self._super_seeding.seen(peer, have)
         peer.interesting = self._picker.count_interesting(have)
         self._show_interest(peer)
 
@@ -68,6 +79,8 @@ class Holdings:
             self._availability.raise_one(piece)
         if self._spreading.is_active:
             self._spreading.seen(peer, piece)
+        elif self._super_seeding.is_active:
+            self._super_seeding.seen(peer, (piece,))
         if self._picker.wants(piece):
             peer.interesting += 1
             if not peer.am_interested:
@@ -83,6 +96,8 @@ class Holdings:
         peer.have.discard(piece)
         peer.found_nothing = None
         self._availability.lower_one(piece)
+        if self._super_seeding.is_active:
+            self._super_seeding.dropped(peer, piece)
         if self._picker.wants(piece):
             peer.interesting -= 1
             self._show_interest(peer)

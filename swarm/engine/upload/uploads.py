@@ -10,6 +10,7 @@ from swarm.engine.download.availability import Availability
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.spreading import Spreading
+from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.wire.peer.messages import Message, Reject, Request
 
 Send = Callable[[Peer, list[Message]], None]
@@ -29,6 +30,7 @@ class Uploads:
         have: Bitfield,
         availability: Availability,
         spreading: Spreading,
+        super_seeding: SuperSeeding,
         settings: EngineSettings,
         send: Send,
         serve: Serve,
@@ -36,6 +38,7 @@ class Uploads:
         self._have = have
         self._availability = availability
         self._spreading = spreading
+        self._super_seeding = super_seeding
         self._settings = settings
         self._send = send
         self._serve = serve
@@ -97,6 +100,9 @@ class Uploads:
             self._refuse(peer, request, count)
             return
         if peer.am_choking and request.piece not in peer.allowed_fast_out:
+            self._refuse(peer, request, count)
+            return
+        if self._super_seeding.is_active and not self._super_seeding.accepts(peer, request.piece):
             self._refuse(peer, request, count)
             return
         if peer.queued_blocks + count > self._settings.served_queue_max:
