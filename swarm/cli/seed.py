@@ -63,7 +63,7 @@ def command(
     SOURCE is a .torrent with its content at PATH (default: beside it; PATH is the content or the folder that
     holds it), or any other file or folder, which then gets a .torrent next to it.
 
-    Without --super-seed an only seed spreads its pieces by itself, and openly: in most swarms that is faster.
+    Without --super-seed an only seed spreads its pieces by itself, and openly; that is as fast.
     """  # fmt: skip
     is_torrent = is_url(source) or source[:7].lower() == "magnet:" or _is_torrent_file(source)
     offer = None

@@ -82,7 +82,7 @@ class EngineSettings:
     #: So many pieces a peer is shown before one of them was seen elsewhere,
     super_seed_pieces: int = 1
     #: and more while less than this is being fetched, so that the line does not stand still.
-    super_seed_ahead_bytes: int = 1 << 20
+    super_seed_ahead_bytes: int = 2 << 20
     #: Who has what it was shown, and sees nothing happen for so long, is shown another piece.
     super_seed_patience_s: float = 3.0
     #: So many slots are given to the first who ask; the others by lot among all who ask within a moment.
