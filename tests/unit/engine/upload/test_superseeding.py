@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from swarm.base.blocks import BLOCK_BYTES
 from swarm.engine.events import PieceUnreadable, UploadLimited
 from swarm.engine.settings import EngineSettings
-from swarm.wire.peer.extended import LOCAL_IDS, ExtendedHandshake, encode_extended_handshake
+from swarm.wire.peer.extended import (
+    LOCAL_IDS,
+    ExtendedHandshake,
+    encode_dont_have,
+    encode_extended_handshake,
+)
 from swarm.wire.peer.messages import (
     AllowedFast,
     BitfieldMessage,
@@ -220,6 +225,8 @@ class _Swarm:
                     peer.leaves()
             elif kind == "got" and not peer.have[piece]:
                 peer.says(Have(piece))
+            elif kind == "lose" and peer.have[piece]:
+                peer.says(Extended(LOCAL_IDS["lt_donthave"], encode_dont_have(piece)))
 
     def finish(self) -> None:
         """All others sit still; one fetches from us what it is shown, and must get it all."""
@@ -236,7 +243,7 @@ class _Swarm:
 
 
 ACTS = st.tuples(
-    st.sampled_from(["come", "come", "come with", "go", "got", "got", "got", "got", "time"]),
+    st.sampled_from(["come", "come", "come with", "go", "got", "got", "got", "got", "lose", "time"]),
     st.integers(0, 20),
     st.integers(0, 20),
 )
