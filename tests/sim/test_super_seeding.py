@@ -1,4 +1,4 @@
-"""Super-seeding by choice (BEP 16, decision 021) in whole swarms: all finish, and quickly."""
+"""Super-seeding by choice (BEP 16, decision 022) in whole swarms: all finish, and quickly."""
 
 from __future__ import annotations
 
