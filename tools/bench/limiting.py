@@ -62,7 +62,9 @@ class Transfer:
         self._stack = stack
 
     def _start(self, *arguments: str | Path) -> Process:
-        command = [*COMMAND, *arguments, "--port", "0", "--json", "--no-trackers"]
+        # Leechers must not meet: what they gave each other would not be under the limit.
+        alone = ["--no-trackers", "--no-dht", "--no-pex", "--no-lsd"]
+        command = [*COMMAND, *arguments, "--port", "0", "--json", *alone]
         process = Process(command, env={"SWARM_STATE_DIR": str(self._scratch / "state"), "SWARM_NO_LSD": "1"})
         return self._stack.enter_context(process)
 
