@@ -94,16 +94,6 @@ class NodeFound:
     endpoint: Endpoint
 
 
-Command: TypeAlias = (
-    SendMessages
-    | SendBlocks
-    | StoreBlocks
-    | HashPiece
-    | ForgetPiece
-    | Dial
-    | DropPeer
-    | BanHost
-    | AnnounceCompleted
-    | SeekPeers
-    | NodeFound
-)
+#: What hosts do with links and addresses, whatever engine they run.
+LinkCommand: TypeAlias = SendMessages | Dial | DropPeer | BanHost | SeekPeers | NodeFound
+Command: TypeAlias = LinkCommand | SendBlocks | StoreBlocks | HashPiece | ForgetPiece | AnnounceCompleted

@@ -141,19 +141,16 @@ class WokenUp:
     """`next_wakeup()` has come."""
 
 
+#: What happens to links and addresses, whatever engine is told of it.
+LinkEvent: TypeAlias = PeerConnected | PeerLost | MessagesReceived | CandidatesFound | DialFailed | WokenUp
 Event: TypeAlias = (
-    PeerConnected
-    | PeerLost
-    | MessagesReceived
+    LinkEvent
     | BlocksSent
     | PiecesHashed
     | PieceNotWritten
     | PieceUnreadable
-    | CandidatesFound
-    | DialFailed
     | OwnAddressSeen
     | SelectionChanged
     | DownloadHeld
     | UploadLimited
-    | WokenUp
 )

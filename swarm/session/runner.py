@@ -2,73 +2,47 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Protocol, assert_never
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import BLOCK_BYTES, Geometry
-from swarm.base.bucket import Bucket
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.commands import (
     AnnounceCompleted,
-    BanHost,
     Command,
-    Dial,
-    DropPeer,
     ForgetPiece,
     HashPiece,
-    NodeFound,
-    SeekPeers,
     SendBlocks,
-    SendMessages,
     StoreBlocks,
 )
 from swarm.engine.events import (
     BlocksSent,
-    CandidatesFound,
-    DialFailed,
     Event,
     HashResult,
-    MessagesReceived,
-    PeerConnected,
-    PeerLost,
     PieceNotWritten,
     PiecesHashed,
     PieceUnreadable,
     UploadLimited,
-    WokenUp,
 )
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
-from swarm.session.connections.peer_link import LinkOwner, PeerLink
+from swarm.session.connections.link_host import Dialler, LinkHost, OnNotice
+from swarm.session.connections.peer_link import PeerLink
 from swarm.storage.disk import Disk
 from swarm.storage.faults import ContentChangedError, is_shortage
 from swarm.storage.files import ContentFiles
 from swarm.storage.pieces import Chunk, ChunkReader, PieceHashed, PieceStore
 from swarm.wire.peer.handshake import Handshake
-from swarm.wire.peer.messages import Message
-from swarm.wire.peer.protocol import BLOCK_HEAD_BYTES, encode, encode_block_head
-
-#: Whether a peer was ever useful is told with `-v`: (level, text).
-OnNotice = Callable[[str, str], None]
+from swarm.wire.peer.protocol import BLOCK_HEAD_BYTES, encode_block_head
 
 
-class Dialler(Protocol):
-    """The session, as it serves those who run a torrent."""
-
-    def dial(self, owner: LinkOwner, handshake: Handshake, endpoint: Endpoint) -> None: ...
-    def ban(self, endpoint: Endpoint, reason: str) -> None: ...
-    def is_refused(self, endpoint: Endpoint) -> bool: ...
-
-
-class Runner:
+class Runner(LinkHost):
     """Runs one engine in the real world.
 
     Everything happens on the event loop, except what `disk` does in its threads. Events reach the
@@ -88,6 +62,8 @@ class Runner:
         info: the info dictionary, for peers that come with a magnet link.
         book: the addresses known from fetching the metadata.
     """
+
+    geometry: Geometry
 
     def __init__(
         self,
@@ -113,40 +89,33 @@ class Runner:
         info: bytes = b"",
         book: PeerBook | None = None,
     ) -> None:
-        self.info_hash = info_hash
-        self.geometry = geometry
         self._is_private = is_private
         self._dht_port = None if is_private else dht_port
-        self.handshake = Handshake(info_hash, peer_id, has_dht=self._dht_port is not None)
+        super().__init__(
+            Handshake(info_hash, peer_id, has_dht=self._dht_port is not None),
+            dialler,
+            on_notice=on_notice,
+            seek_peers=seek_peers,
+            on_node=on_node,
+        )
+        self.info_hash = info_hash
+        self.geometry = geometry
         self.engine: TorrentEngine | None = None
         self._peer_id = peer_id
         self._rng = rng
         self._info = info
         self._book = book
-        self._dialler = dialler
         self._on_verified = on_verified
         self._on_complete = on_complete
         self._on_failed = on_failed
         self._on_lost = on_lost
         #: Pieces that may have been changed on disk -> what peers wait for meanwhile.
         self._doubted: dict[int, list[SendBlocks]] = {}
-        self._on_notice = on_notice
-        self._seek_peers = seek_peers
-        self._on_node = on_node
-        self._loop = asyncio.get_running_loop()
         self.store = PieceStore(files, geometry, piece_hashes, disk, self._pieces_hashed, on_short)
         self._chunks = ChunkReader(files, geometry, disk, BLOCK_HEAD_BYTES, encode_block_head)
-        #: This torrent's own limits, besides those of the session.
-        self.up_bucket = Bucket(None, self._loop.time())
-        self.down_bucket = Bucket(None, self._loop.time())
-        self._links: dict[int, PeerLink] = {}
-        self._next_number = 0
         self._sent_bytes: dict[int, int] = {}
         self._is_in_engine = False
         self._waiting: list[Event] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._wakeup_at = float("inf")
-        self.is_stopped = False
 
     def start(
         self,
@@ -210,20 +179,7 @@ class Runner:
                 self._carry_out(engine.handle(event, now))
         finally:
             self._is_in_engine = False
-        wakeup_at = engine.next_wakeup(now)
-        if wakeup_at is not None and wakeup_at < self._wakeup_at:
-            self._set_timer(wakeup_at)
-
-    def _set_timer(self, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._wakeup_at = at
-        self._timer = self._loop.call_at(at, self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        self._wakeup_at = float("inf")
-        self.tell(WokenUp())
+        self._wake_up_at(engine.next_wakeup(now))
 
     def _carry_out(self, commands: Sequence[Command]) -> None:
         complete: list[tuple[int, bool]] = []
@@ -231,80 +187,18 @@ class Runner:
             match command:
                 case StoreBlocks(run, mask):
                     self.store.store(run.piece, run.begin, run.parts, mask)
-                case SendMessages(number, messages):
-                    link = self._links.get(number)
-                    if link is not None:
-                        link.send(encode(messages))
                 case SendBlocks():
                     self._send_blocks(command)
                 case HashPiece(piece, with_block_digests):
                     complete.append((piece, with_block_digests))
                 case ForgetPiece(piece):
                     self.store.forget(piece)
-                case Dial(endpoint):
-                    self._dialler.dial(self, self.handshake, endpoint)
-                case DropPeer(number, reason):
-                    link = self._links.pop(number, None)
-                    if link is not None:
-                        self._on_notice("detail", f"peer {link.endpoint} dropped: {reason}")
-                        link.finish(reason)
-                case BanHost(endpoint, reason):
-                    self._dialler.ban(endpoint, reason)
-                    self._on_notice("warning", f"peer {endpoint} banned: {reason}")
                 case AnnounceCompleted():
                     self._on_complete()
-                case SeekPeers():
-                    self._seek_peers()
-                case NodeFound(endpoint):
-                    if self._on_node is not None:
-                        self._on_node(endpoint)
                 case _:
-                    assert_never(command)
+                    self._carry_out_on_links(command)
         if complete:
             self.store.hash_and_write(complete)
-
-    # -- links ----------------------------------------------------------------------------------
-
-    def link_opened(self, link: PeerLink, handshake: Handshake, *, is_greeted: bool = False) -> None:
-        if self.is_stopped:
-            link.close("the torrent was stopped")
-            return
-        link.number = self._next_number
-        self._next_number += 1
-        self._links[link.number] = link
-        self.tell(
-            PeerConnected(
-                link.number,
-                link.endpoint,
-                handshake.peer_id,
-                link.is_outgoing,
-                has_fast=handshake.has_fast and self.handshake.has_fast,
-                has_extended=handshake.has_extended and self.handshake.has_extended,
-                has_dht=handshake.has_dht and self.handshake.has_dht,
-                is_greeted=is_greeted,
-            )
-        )
-
-    def link_received(self, link: PeerLink, messages: Sequence[Message]) -> None:
-        self.tell(MessagesReceived(link.number, messages))
-
-    def link_lost(self, link: PeerLink, reason: str) -> None:
-        if link.number < 0:
-            # It never got as far as a handshake.
-            if link.is_outgoing:
-                self.dial_failed(link.endpoint, reason)
-        elif self._links.pop(link.number, None) is not None:
-            self._on_notice("detail", f"peer {link.endpoint} lost: {reason}")
-            self.tell(PeerLost(link.number, reason))
-
-    def dial_failed(self, endpoint: Endpoint, reason: str) -> None:
-        if not self.is_stopped:
-            self._on_notice("detail", f"peer {endpoint} not reached: {reason}")
-        self.tell(DialFailed(endpoint, reason))
-
-    def candidates_found(self, endpoints: Sequence[Endpoint], source: str) -> None:
-        welcome = [endpoint for endpoint in endpoints if not self._dialler.is_refused(endpoint)]
-        self.tell(CandidatesFound(welcome, source))
 
     # -- serving --------------------------------------------------------------------------------
 
@@ -450,9 +344,7 @@ class Runner:
     def stop(self) -> None:
         """Close all links; nothing is exchanged any more."""
         self.is_stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         for link in list(self._links.values()):
             with contextlib.suppress(OSError):
                 link.close("the torrent was stopped")

@@ -16,10 +16,11 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.errors import FloodError, PeerError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.allowance import Allowance
-from swarm.engine.commands import BanHost, Dial, DropPeer, NodeFound, SeekPeers, SendMessages
+from swarm.engine.commands import BanHost, Dial, DropPeer, LinkCommand, NodeFound, SeekPeers, SendMessages
 from swarm.engine.events import (
     CandidatesFound,
     DialFailed,
+    LinkEvent,
     MessagesReceived,
     PeerConnected,
     PeerLost,
@@ -51,12 +52,8 @@ class MetadataCompleted:
     info: bytes
 
 
-MetadataEvent: TypeAlias = (
-    PeerConnected | PeerLost | MessagesReceived | CandidatesFound | DialFailed | WokenUp
-)
-MetadataCommand: TypeAlias = (
-    SendMessages | Dial | DropPeer | BanHost | SeekPeers | NodeFound | MetadataCompleted
-)
+MetadataEvent: TypeAlias = LinkEvent
+MetadataCommand: TypeAlias = LinkCommand | MetadataCompleted
 
 
 @dataclass(slots=True)

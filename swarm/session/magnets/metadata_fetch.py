@@ -8,34 +8,22 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, assert_never
+from typing import Literal, TypeAlias
 
-from swarm.base.bucket import Bucket
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import MetainfoError, StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
-from swarm.engine.commands import BanHost, Dial, DropPeer, NodeFound, SeekPeers, SendMessages
-from swarm.engine.events import (
-    CandidatesFound,
-    DialFailed,
-    MessagesReceived,
-    PeerConnected,
-    PeerLost,
-    WokenUp,
-)
-from swarm.engine.metadata.engine import MetadataCommand, MetadataCompleted, MetadataEngine, MetadataEvent
+from swarm.engine.metadata.engine import MetadataCompleted, MetadataEngine, MetadataEvent
 from swarm.engine.settings import EngineSettings
 from swarm.metainfo.builder import TorrentOptions, build_metainfo
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
+from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.finding.sources import SourceStatus
 from swarm.session.progress import Notice
-from swarm.session.runner import Dialler
 from swarm.storage.pieces import Chunk
 from swarm.wire.peer.handshake import Handshake
-from swarm.wire.peer.messages import Message
-from swarm.wire.peer.protocol import encode
 
 FetchState: TypeAlias = Literal["searching", "fetching", "complete", "failed", "stopped"]
 
@@ -80,7 +68,7 @@ def metainfo_of(info: bytes, options: TorrentOptions) -> tuple[bytes, Metainfo]:
     return raw, metainfo
 
 
-class MetadataFetch:
+class MetadataFetch(LinkHost):
     """Fetches the metadata of one magnet link; `Session.fetch_metadata` makes it.
 
     Its links stay open when it is complete: a torrent added to the session with this metainfo goes on
@@ -93,6 +81,8 @@ class MetadataFetch:
     Attributes:
         raw: the .torrent made of the metadata and of what the link says, once it is complete.
     """
+
+    geometry = None
 
     def __init__(
         self,
@@ -110,37 +100,31 @@ class MetadataFetch:
         save: Callable[[bytes], Awaitable[None]],
         on_close: Callable[[MetadataFetch], Awaitable[None]],
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        now = self._loop.time()
+        # Of its limits none is ever set: no blocks travel before the torrent has begun.
+        super().__init__(
+            Handshake(magnet.info_hash, peer_id, has_dht=dht_port is not None),
+            dialler,
+            on_notice=self.notice,
+            seek_peers=seek_peers,
+            on_node=on_node,
+        )
         self.magnet = magnet
         self.raw = b""
-        self.handshake = Handshake(magnet.info_hash, peer_id, has_dht=dht_port is not None)
         self.engine = MetadataEngine(
             magnet.info_hash,
             peer_id,
             settings=settings,
             rng=rng,
-            now=now,
+            now=self._loop.time(),
             client=client,
             listen_port=listen_port,
             dht_port=dht_port,
         )
         #: How it stands with the trackers and the other sources of peers.
         self.sources: Callable[[], list[SourceStatus]] = list
-        # No blocks travel before the torrent has begun: nothing to limit.
-        self.up_bucket = Bucket(None, now)
-        self.down_bucket = Bucket(None, now)
-        self._dialler = dialler
-        self._seek_peers = seek_peers
-        self._on_node = on_node
         self._save = save
         self._on_close = on_close
-        self._links: dict[int, PeerLink] = {}
-        self._next_number = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._wakeup_at = float("inf")
         self._begun_at = time.monotonic()
-        self.is_stopped = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._result: asyncio.Future[Metainfo] = self._loop.create_future()
         # Where nobody waits for it, a failure is no news to the loop.
@@ -263,8 +247,7 @@ class MetadataFetch:
         """End its work; the session sees to the links."""
         self.is_stopped = True
         self._result.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         if not self.raw:
             for task in self._tasks:
                 task.cancel()
@@ -274,95 +257,16 @@ class MetadataFetch:
 
     # -- the engine's door ----------------------------------------------------------------------
 
-    def _tell(self, event: MetadataEvent) -> None:
+    def tell(self, event: MetadataEvent) -> None:
         if self.is_stopped:
             return
         now = self._loop.time()
-        self._carry_out(self.engine.handle(event, now))
-        wakeup_at = self.engine.next_wakeup(now)
-        if wakeup_at is not None and wakeup_at < self._wakeup_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._wakeup_at = wakeup_at
-            self._timer = self._loop.call_at(wakeup_at, self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        self._wakeup_at = float("inf")
-        self._tell(WokenUp())
-
-    def _carry_out(self, commands: Sequence[MetadataCommand]) -> None:
-        for command in commands:
-            match command:
-                case SendMessages(number, messages):
-                    link = self._links.get(number)
-                    if link is not None:
-                        link.send(encode(messages))
-                case Dial(endpoint):
-                    self._dialler.dial(self, self.handshake, endpoint)
-                case DropPeer(number, reason):
-                    link = self._links.pop(number, None)
-                    if link is not None:
-                        self.notice("detail", f"peer {link.endpoint} dropped: {reason}")
-                        link.finish(reason)
-                case BanHost(endpoint, reason):
-                    self._dialler.ban(endpoint, reason)
-                    self.notice("warning", f"peer {endpoint} banned: {reason}")
-                case SeekPeers():
-                    self._seek_peers()
-                case NodeFound(endpoint):
-                    self._on_node(endpoint)
-                case MetadataCompleted(info):
-                    self.completed(info, is_new=True)
-                case _:
-                    assert_never(command)
-
-    # -- links ----------------------------------------------------------------------------------
-
-    @property
-    def geometry(self) -> None:
-        """Nobody knows yet how many pieces there are."""
-
-    def link_opened(self, link: PeerLink, handshake: Handshake, *, is_greeted: bool = False) -> None:
-        if self.is_stopped:
-            link.close("the torrent was stopped")
-            return
-        link.number = self._next_number
-        self._next_number += 1
-        self._links[link.number] = link
-        self._tell(
-            PeerConnected(
-                link.number,
-                link.endpoint,
-                handshake.peer_id,
-                link.is_outgoing,
-                has_fast=handshake.has_fast and self.handshake.has_fast,
-                has_extended=handshake.has_extended and self.handshake.has_extended,
-                has_dht=handshake.has_dht and self.handshake.has_dht,
-                is_greeted=is_greeted,
-            )
-        )
-
-    def link_received(self, link: PeerLink, messages: Sequence[Message]) -> None:
-        self._tell(MessagesReceived(link.number, messages))
+        for command in self.engine.handle(event, now):
+            if isinstance(command, MetadataCompleted):
+                self.completed(command.info, is_new=True)
+            else:
+                self._carry_out_on_links(command)
+        self._wake_up_at(self.engine.next_wakeup(now))
 
     def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None:
         """No blocks are sent."""
-
-    def link_lost(self, link: PeerLink, reason: str) -> None:
-        if link.number < 0:
-            # It never got as far as a handshake.
-            if link.is_outgoing:
-                self.dial_failed(link.endpoint, reason)
-        elif self._links.pop(link.number, None) is not None:
-            self.notice("detail", f"peer {link.endpoint} lost: {reason}")
-            self._tell(PeerLost(link.number, reason))
-
-    def dial_failed(self, endpoint: Endpoint, reason: str) -> None:
-        if not self.is_stopped:
-            self.notice("detail", f"peer {endpoint} not reached: {reason}")
-        self._tell(DialFailed(endpoint, reason))
-
-    def candidates_found(self, endpoints: Sequence[Endpoint], source: str) -> None:
-        welcome = [endpoint for endpoint in endpoints if not self._dialler.is_refused(endpoint)]
-        self._tell(CandidatesFound(welcome, source))

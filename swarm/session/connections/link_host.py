@@ -1,0 +1,181 @@
+"""What every host of an engine does with links: the part that a magnet's and a torrent's host share."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Protocol, assert_never
+
+from swarm.base.blocks import Geometry
+from swarm.base.bucket import Bucket
+from swarm.base.endpoint import Endpoint
+from swarm.engine.commands import (
+    BanHost,
+    Dial,
+    DropPeer,
+    LinkCommand,
+    NodeFound,
+    SeekPeers,
+    SendMessages,
+)
+from swarm.engine.events import (
+    CandidatesFound,
+    DialFailed,
+    LinkEvent,
+    MessagesReceived,
+    PeerConnected,
+    PeerLost,
+    WokenUp,
+)
+from swarm.session.connections.peer_link import LinkOwner, PeerLink
+from swarm.storage.pieces import Chunk
+from swarm.wire.peer.handshake import Handshake
+from swarm.wire.peer.messages import Message
+from swarm.wire.peer.protocol import encode
+
+#: Whether a peer was ever useful is told with `-v`: (level, text).
+OnNotice = Callable[[str, str], None]
+
+
+class Dialler(Protocol):
+    """The session, as it serves those who run a torrent."""
+
+    def dial(self, owner: LinkOwner, handshake: Handshake, endpoint: Endpoint) -> None: ...
+    def ban(self, endpoint: Endpoint, reason: str) -> None: ...
+    def is_refused(self, endpoint: Endpoint) -> bool: ...
+
+
+class LinkHost(ABC):
+    """Numbers an engine's links, tells it what happens to them, and does what it wants with them.
+
+    A `LinkOwner`; whoever inherits it owns the engine, whose door `tell` is.
+
+    Args:
+        handshake: what is said first on each link.
+        seek_peers: ask the sources for more.
+        on_node: a peer says that its DHT node listens there.
+    """
+
+    #: None as long as nobody knows how many pieces there are.
+    geometry: Geometry | None
+
+    def __init__(
+        self,
+        handshake: Handshake,
+        dialler: Dialler,
+        *,
+        on_notice: OnNotice,
+        seek_peers: Callable[[], None],
+        on_node: Callable[[Endpoint], None] | None,
+    ) -> None:
+        self.handshake = handshake
+        self.is_stopped = False
+        self._dialler = dialler
+        self._on_notice = on_notice
+        self._seek_peers = seek_peers
+        self._on_node = on_node
+        self._loop = asyncio.get_running_loop()
+        #: This torrent's own limits, besides those of the session.
+        self.up_bucket = Bucket(None, self._loop.time())
+        self.down_bucket = Bucket(None, self._loop.time())
+        self._links: dict[int, PeerLink] = {}
+        self._next_number = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakeup_at = float("inf")
+
+    @abstractmethod
+    def tell(self, event: LinkEvent) -> None:
+        """Give the engine an event and carry out what follows."""
+
+    @abstractmethod
+    def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None:
+        """So many bytes of blocks have left, or were given up; the chunks are not needed any more."""
+
+    # -- time -----------------------------------------------------------------------------------
+
+    def _wake_up_at(self, at: float | None) -> None:
+        """The engine wants to be woken then; an earlier instant that is set already stands."""
+        if at is not None and at < self._wakeup_at:
+            self._stop_timer()
+            self._wakeup_at = at
+            self._timer = self._loop.call_at(at, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._wakeup_at = float("inf")
+        self.tell(WokenUp())
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- commands -------------------------------------------------------------------------------
+
+    def _carry_out_on_links(self, command: LinkCommand) -> None:
+        match command:
+            case SendMessages(number, messages):
+                link = self._links.get(number)
+                if link is not None:
+                    link.send(encode(messages))
+            case Dial(endpoint):
+                self._dialler.dial(self, self.handshake, endpoint)
+            case DropPeer(number, reason):
+                link = self._links.pop(number, None)
+                if link is not None:
+                    self._on_notice("detail", f"peer {link.endpoint} dropped: {reason}")
+                    link.finish(reason)
+            case BanHost(endpoint, reason):
+                self._dialler.ban(endpoint, reason)
+                self._on_notice("warning", f"peer {endpoint} banned: {reason}")
+            case SeekPeers():
+                self._seek_peers()
+            case NodeFound(endpoint):
+                if self._on_node is not None:
+                    self._on_node(endpoint)
+            case _:
+                assert_never(command)
+
+    # -- links ----------------------------------------------------------------------------------
+
+    def link_opened(self, link: PeerLink, handshake: Handshake, *, is_greeted: bool = False) -> None:
+        if self.is_stopped:
+            link.close("the torrent was stopped")
+            return
+        link.number = self._next_number
+        self._next_number += 1
+        self._links[link.number] = link
+        self.tell(
+            PeerConnected(
+                link.number,
+                link.endpoint,
+                handshake.peer_id,
+                link.is_outgoing,
+                has_fast=handshake.has_fast and self.handshake.has_fast,
+                has_extended=handshake.has_extended and self.handshake.has_extended,
+                has_dht=handshake.has_dht and self.handshake.has_dht,
+                is_greeted=is_greeted,
+            )
+        )
+
+    def link_received(self, link: PeerLink, messages: Sequence[Message]) -> None:
+        self.tell(MessagesReceived(link.number, messages))
+
+    def link_lost(self, link: PeerLink, reason: str) -> None:
+        if link.number < 0:
+            # It never got as far as a handshake.
+            if link.is_outgoing:
+                self.dial_failed(link.endpoint, reason)
+        elif self._links.pop(link.number, None) is not None:
+            self._on_notice("detail", f"peer {link.endpoint} lost: {reason}")
+            self.tell(PeerLost(link.number, reason))
+
+    def dial_failed(self, endpoint: Endpoint, reason: str) -> None:
+        if not self.is_stopped:
+            self._on_notice("detail", f"peer {endpoint} not reached: {reason}")
+        self.tell(DialFailed(endpoint, reason))
+
+    def candidates_found(self, endpoints: Sequence[Endpoint], source: str) -> None:
+        welcome = [endpoint for endpoint in endpoints if not self._dialler.is_refused(endpoint)]
+        self.tell(CandidatesFound(welcome, source))
