@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from hashlib import sha1
 from pathlib import Path
@@ -37,6 +38,7 @@ from swarm.storage.files import ContentFiles
 
 PIECE = 1 << 18
 _BLOCK = 1 << 14
+_POOL_THREADS = 2
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -81,6 +83,7 @@ class Soak:
 
     async def run(self) -> None:
         started_at = time.monotonic()
+        await _fill_pool()
         settings = SessionSettings(
             state_dir=self._folder / "state",
             is_dht_enabled=False,
@@ -175,6 +178,14 @@ class Soak:
             wrong.append(f"{report.blocks_wrong} wrong blocks were served")
         if not report.blocks_verified:
             wrong.append("nothing was served")
+
+
+async def _fill_pool() -> None:
+    """Start every thread of the loop's pool: it grows whenever it is busy, which would look like a leak."""
+    pool = ThreadPoolExecutor(_POOL_THREADS)
+    asyncio.get_running_loop().set_default_executor(pool)
+    all_there = threading.Barrier(_POOL_THREADS)
+    await asyncio.gather(*(asyncio.to_thread(all_there.wait) for _ in range(_POOL_THREADS)))
 
 
 # -- the crowd --------------------------------------------------------------------------------------
