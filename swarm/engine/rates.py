@@ -47,3 +47,17 @@ class Rate:
     def is_idle(self) -> bool:
         """Nothing came for the whole window."""
         return self._samples[0][1] == self.total_bytes
+
+
+class Traffic:
+    """What flows both ways, of all peers together."""
+
+    __slots__ = ("download", "upload")
+
+    def __init__(self, now: float, window_s: float) -> None:
+        self.download = Rate(now, window_s)
+        self.upload = Rate(now, window_s)
+
+    def sample(self, now: float) -> None:
+        self.download.sample(now)
+        self.upload.sample(now)

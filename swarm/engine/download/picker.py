@@ -191,6 +191,11 @@ class Picker:
     def has_startable(self) -> bool:
         return any(self._orders.values())
 
+    @property
+    def is_complete(self) -> bool:
+        """Everything wanted is verified."""
+        return self.wanted_missing == 0
+
     def check(self) -> None:
         """Raise AssertionError where the desk contradicts itself (for tests)."""
         on_offer = set()

@@ -47,6 +47,11 @@ class Requests:
 
     # -- asking ---------------------------------------------------------------------------------
 
+    def fill_all(self, now: float) -> None:
+        """Something has changed for everybody: `fill` each."""
+        for peer in self._peers.values():
+            self.fill(peer, now)
+
     def fill(self, peer: Peer, now: float) -> None:
         """Ask `peer` for as much as its pipeline has room for."""
         if not peer.interesting or self.is_held:

@@ -1,0 +1,129 @@
+"""Our own pieces: won when their hash was right, lost with the disk, wanted or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from swarm.base.bitfield import Bitfield
+from swarm.engine.commands import Command, ForgetPiece
+from swarm.engine.download.holdings import Holdings
+from swarm.engine.download.picker import UNWANTED, Picker
+from swarm.engine.download.requests import Requests
+from swarm.engine.download.verifier import Verifier
+from swarm.engine.events import HashResult, SelectionChanged
+from swarm.engine.peer import Peer
+from swarm.engine.upload.superseeding import SuperSeeding
+from swarm.engine.upload.uploads import Uploads
+from swarm.wire.peer.extended import encode_dont_have
+from swarm.wire.peer.messages import Extended, Have, Message
+
+
+class Collection:
+    """Keeps what we have true, and tells every peer of each change.
+
+    Args:
+        have: the verified pieces.
+        peers: all that are connected, by number; the coordinator's own dictionary.
+        emit: an order to the host.
+        ban: peer number, reason, now.
+        completed: everything wanted is verified, and was not before.
+    """
+
+    def __init__(
+        self,
+        have: Bitfield,
+        peers: dict[int, Peer],
+        picker: Picker,
+        requests: Requests,
+        verifier: Verifier,
+        holdings: Holdings,
+        uploads: Uploads,
+        super_seeding: SuperSeeding,
+        *,
+        send: Callable[[Peer, list[Message]], None],
+        emit: Callable[[Command], None],
+        ban: Callable[[int, str, float], None],
+        completed: Callable[[float], None],
+    ) -> None:
+        self._have = have
+        self._peers = peers
+        self._picker = picker
+        self._requests = requests
+        self._verifier = verifier
+        self._holdings = holdings
+        self._uploads = uploads
+        self._super_seeding = super_seeding
+        self._send = send
+        self._emit = emit
+        self._ban = ban
+        self._completed = completed
+        self._was_complete = picker.is_complete
+
+    def hashed(self, results: Sequence[HashResult], now: float) -> None:
+        """The host has hashed these pieces, and written those that were right."""
+        done: list[int] = []
+        for result in results:
+            partial = self._requests.hashed(result.piece)
+            if partial is None:
+                continue
+            verdict = self._verifier.judge(
+                result.piece, partial.senders, is_good=result.is_good, block_digests=result.block_digests
+            )
+            if result.is_good:
+                self._have.add(result.piece)
+                self._picker.verified(result.piece)
+                done.append(result.piece)
+            else:
+                self._picker.returned(result.piece)
+                if verdict.is_retry_solo and self._picker.wants(result.piece):
+                    self._requests.restart_solo(result.piece)
+            for number in verdict.liars:
+                self._ban(number, f"piece {result.piece} had wrong data from it", now)
+        if done:
+            self._tell_have(done)
+        self._look_if_complete(now)
+        # A good piece opens nothing to ask for, unless it was in the way of others.
+        if len(done) < len(results) or self._requests.is_short_of_memory:
+            self._requests.is_short_of_memory = False
+            self._requests.fill_all(now)
+
+    def _tell_have(self, pieces: Sequence[int]) -> None:
+        messages: list[Message] = [Have(piece) for piece in pieces]
+        for peer in self._peers.values():
+            self._send(peer, messages)
+        self._holdings.we_gained(self._peers.values(), pieces)
+
+    def not_written(self, piece: int) -> None:
+        """It was right, but there was no way to keep it: fetch it again."""
+        if self._requests.hashed(piece) is not None:
+            self._picker.returned(piece)
+
+    def lost(self, piece: int) -> None:
+        """The disk no longer gives us `piece`: take the offer back, and fetch it again if wanted."""
+        if not self._have.discard(piece):
+            return
+        if self._super_seeding.is_active:
+            self._super_seeding.end()
+        self._picker.lost(piece)
+        self._was_complete = self._picker.is_complete
+        for peer in list(self._peers.values()):
+            self._uploads.withdraw(peer, piece)
+            dont_have = peer.extensions.get("lt_donthave")
+            if dont_have:
+                self._send(peer, [Extended(dont_have, encode_dont_have(piece))])
+        self._holdings.we_lost(self._peers.values(), piece)
+
+    def select(self, event: SelectionChanged, now: float) -> None:
+        """The user wants other pieces now; `fill_all` is due."""
+        unwanted = [piece for piece in self._requests.partials if event.priorities[piece] == UNWANTED]
+        for piece in self._requests.abandon(unwanted):
+            self._emit(ForgetPiece(piece))
+        busy = [*self._requests.partials, *self._requests.hashing]
+        self._picker.select(event.priorities, is_sequential=event.is_sequential, started=busy)
+        self._holdings.reselected(self._peers.values())
+        self._look_if_complete(now)
+
+    def _look_if_complete(self, now: float) -> None:
+        was_complete, self._was_complete = self._was_complete, self._picker.is_complete
+        if self._was_complete and not was_complete:
+            self._completed(now)

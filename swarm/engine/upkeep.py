@@ -1,0 +1,113 @@
+"""What becomes due by time alone: rates are sampled, silence is noticed, slots are given anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from swarm.engine.download.requests import Requests
+from swarm.engine.peer import Peer
+from swarm.engine.rates import Traffic
+from swarm.engine.settings import EngineSettings
+from swarm.engine.upload.slots import Slots
+from swarm.engine.upload.superseeding import SuperSeeding
+from swarm.engine.upload.uploads import Uploads
+from swarm.wire.peer.messages import KeepAlive, Message
+
+
+class Drop(Protocol):
+    """How the coordinator parts from a peer; `is_welcome`: it may come back."""
+
+    def __call__(self, peer: Peer, reason: str, now: float, *, is_welcome: bool = False) -> None: ...
+
+
+class Upkeep:
+    """Looks after every peer about once a second, or once a choke round where nothing moves.
+
+    Args:
+        peers: all that are connected, by number; the coordinator's own dictionary.
+    """
+
+    def __init__(
+        self,
+        peers: dict[int, Peer],
+        requests: Requests,
+        uploads: Uploads,
+        slots: Slots,
+        super_seeding: SuperSeeding,
+        traffic: Traffic,
+        settings: EngineSettings,
+        send: Callable[[Peer, list[Message]], None],
+        drop: Drop,
+        now: float,
+    ) -> None:
+        self._peers = peers
+        self._requests = requests
+        self._uploads = uploads
+        self._slots = slots
+        self._super_seeding = super_seeding
+        self._traffic = traffic
+        self._settings = settings
+        self._send = send
+        self._drop = drop
+        self._tick_at = now
+
+    @property
+    def next_at(self) -> float:
+        """When `woken` has something to do, as long as there are peers."""
+        return min(self._tick_at, self._slots.refill_at)
+
+    def begin(self, now: float) -> None:
+        """The first peer is about to come."""
+        self._tick_at = now + self._settings.tick_s
+
+    def woken(self, now: float) -> None:
+        """Do what is due by `now`."""
+        if now >= self._slots.refill_at:
+            self._slots.refill(now)
+        if now >= self._tick_at:
+            is_busy = self._tick(now)
+            # Without traffic a look every choke round is enough.
+            self._tick_at = now + (self._settings.tick_s if is_busy else self._settings.choke_round_s)
+
+    def _tick(self, now: float) -> bool:
+        """Everybody's turn; returns whether anything moves."""
+        self._traffic.sample(now)
+        is_busy = self._super_seeding.is_active
+        for peer in list(self._peers.values()):
+            peer.download.sample(now)
+            peer.upload.sample(now)
+            is_busy = is_busy or bool(peer.asked_blocks or peer.sending_bytes or peer.refused)
+            is_busy = is_busy or not peer.download.is_idle
+            if not peer.asked_blocks:
+                # It has nothing else for us: what it refused it may give by now.
+                peer.refused.clear()
+            self._look_after(peer, now)
+        self._uploads.tick(now)
+        if self._super_seeding.is_active:
+            self._super_seeding.tick(now)
+        if now >= self._slots.next_round_at:
+            self._slots.round(now)
+            for peer in self._peers.values():
+                # A full queue refuses too (transmission's does): by now it may have room.
+                peer.refused.clear()
+        self._requests.fill_all(now)
+        return is_busy
+
+    def _look_after(self, peer: Peer, now: float) -> None:
+        """Timeouts and keep-alives of one peer."""
+        settings = self._settings
+        if now - peer.heard_at >= settings.idle_s:
+            self._drop(peer, "nothing was heard from it for too long", now, is_welcome=True)
+            return
+        if peer.sending_bytes and now - peer.last_served_at >= settings.send_stall_s:
+            self._drop(peer, "it does not read what it asked for", now)
+            return
+        is_fake = peer.is_stalled and not peer.download.total_bytes
+        if is_fake and now - peer.connected_at >= settings.fake_seed_s:
+            self._drop(peer, "it answers none of our requests", now)
+            return
+        if now - peer.said_at >= settings.keep_alive_s and not peer.sending_bytes:
+            self._send(peer, [KeepAlive()])
+        if peer.asked_blocks:
+            self._requests.check_timeouts(peer, now)
