@@ -124,6 +124,7 @@ def _query(raw: bytes) -> None:
         read = http_server.parse_announce_query(raw)
         assert len(read.info_hash) == len(read.peer_id) == 20 and 0 < read.port < 65536
         assert len(read.address) in (0, 4, 16)
+        assert read == http_server.parse_any_announce_query(raw)
     with contextlib.suppress(TrackerError):
         found = http_server.parse_scrape_query(raw)
         assert 0 < len(found) <= http_server.SCRAPE_MAX and all(len(one) == 20 for one in found)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarm.base import bencode
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import TrackerError
+from swarm.wire.tracker import http_server
 from swarm.wire.tracker.announce import ScrapeEntry
 from swarm.wire.tracker.http import decode_announce, decode_scrape
 from swarm.wire.tracker.http_server import (
     SCRAPE_MAX,
+    AnnounceQuery,
     encode_announce,
     encode_announce_dictionaries,
     encode_failure,
     encode_scrape,
     parse_announce_query,
+    parse_any_announce_query,
     parse_scrape_query,
     unquoted,
 )
@@ -108,6 +115,65 @@ class TestAnnounceQuery:
     def test_a_field_that_decides_must_not_come_twice(self, field: str) -> None:
         with pytest.raises(TrackerError, match=f"{field} was given twice"):
             parse_announce_query(query() + f"&{field}={GOOD[field]}".encode())
+
+
+#: As real clients write them: libtorrent, transmission, aria2.
+LIBTORRENT = (
+    b"info_hash=%124Vx%9a%bc%de%f1%23Eg%89%ab%cd%ef%124Vx%9a&peer_id=-LT20B0-abcdefghijkl&port=6881&uploaded=1"
+    b"&downloaded=2&left=3&corrupt=0&key=4B1A7C99&event=started&numwant=200&compact=1&no_peer_id=1"
+    b"&supportcrypto=1&redundant=0"
+)
+TRANSMISSION = (
+    b"info_hash=%124Vx%9a%bc%de%f1%23Eg%89%ab%cd%ef%124Vx%9a&peer_id=-TR3000-abcdefghijkl&port=51413&uploaded=0"
+    b"&downloaded=0&left=3&numwant=80&key=2f6d0f5b&compact=1&supportcrypto=1&event=started"
+)
+ARIA2 = (
+    b"info_hash=%124Vx%9A%BC%DE%F1%23Eg%89%AB%CD%EF%124Vx%9A&peer_id=A2-1-36-0-abcdefghij&uploaded=0&downloaded=0"
+    b"&left=3&compact=1&key=abcdefgh&numwant=50&no_peer_id=1&port=6881&event=started&supportcrypto=1"
+)
+
+
+def read_by(reader: Callable[[bytes], AnnounceQuery], raw: bytes) -> AnnounceQuery | str:
+    try:
+        return reader(raw)
+    except TrackerError as error:
+        return error.reason
+
+
+class TestTheUsualOrder:
+    """The quick reader and the strict one say the same, whatever they read."""
+
+    @pytest.mark.parametrize("raw", [LIBTORRENT, TRANSMISSION, ARIA2, query()])
+    def test_is_read_at_once(self, raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        wanted = parse_any_announce_query(raw)
+        monkeypatch.delattr(http_server, "parse_any_announce_query")
+        assert parse_announce_query(raw) == wanted
+
+    @given(
+        st.sampled_from([LIBTORRENT, TRANSMISSION, ARIA2]),
+        st.lists(
+            st.sampled_from(
+                b"port=1 port=0 port=65536 left=0 left=-1 event= event=stopped event=x numwant=5 numwant=-1"
+                b" compact=1 compact=0 no_peer_id=1 no_peer_id=0 key=%zz ip=1.2.3.4 uploaded=x"
+                b" info_hash=a x".split()
+            ),
+            max_size=4,
+        ),
+        st.data(),
+    )
+    def test_whatever_is_put_in_or_left_out(self, raw: bytes, more: list[bytes], data: st.DataObject) -> None:
+        items = raw.split(b"&")
+        for item in more:
+            items.insert(data.draw(st.integers(0, len(items))), item)
+        for _ in range(data.draw(st.integers(0, 2))):
+            items.pop(data.draw(st.integers(0, len(items) - 1)))
+        changed = b"&".join(items)
+        assert read_by(parse_announce_query, changed) == read_by(parse_any_announce_query, changed)
+
+    @given(st.sampled_from([LIBTORRENT, ARIA2]), st.integers(0, 200), st.binary(max_size=3))
+    def test_whatever_is_overwritten(self, raw: bytes, at: int, part: bytes) -> None:
+        changed = raw[:at] + part + raw[at + len(part) :]
+        assert read_by(parse_announce_query, changed) == read_by(parse_any_announce_query, changed)
 
 
 class TestScrapeQuery:
