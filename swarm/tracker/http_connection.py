@@ -102,7 +102,16 @@ def response(
 
 
 class HttpConnection(asyncio.Protocol):
-    """One client's connection: requests in, one after the other or many at once, responses out."""
+    """One client's connection: requests in, one after the other or many at once, responses out.
+
+    Args:
+        address: of the other end, 4 or 16 bytes; by default the transport tells.
+
+    Attributes:
+        deadline_at: when the sweep drops it.
+        is_over: it is to be closed when what `feed` has returned is sent.
+        unsent: of that, what a transport still has to send.
+    """
 
     __slots__ = (
         "_address",
@@ -115,13 +124,15 @@ class HttpConnection(asyncio.Protocol):
         "_unanswered_bytes",
         "_url",
         "deadline_at",
+        "is_over",
+        "unsent",
     )
 
-    def __init__(self, service: HttpService) -> None:
+    def __init__(self, service: HttpService, address: bytes = b"") -> None:
         self._service = service
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
-        self._address = b""
+        self._address = address
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         #: Collected while one chunk is parsed, so that pipelined requests are answered in one write.
@@ -129,7 +140,38 @@ class HttpConnection(asyncio.Protocol):
         #: No part of a request has arrived since the last one ended.
         self._is_between = False
         self._unanswered_bytes = 0
+        self.is_over = False
+        self.unsent = b""
         self.deadline_at = service.clock() + service.limits.request_s
+
+    def feed(self, data: bytes) -> bytes:
+        """Take in what has come; what is to be sent in answer, empty while there is no whole request."""
+        service = self._service
+        was_between, self._is_between = self._is_between, False
+        self._unanswered_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # The request was answered as if it had not asked; what follows is another protocol.
+            self.is_over = True
+        except httptools.HttpParserError:
+            self._refuse(b"400 Bad Request", b"This is not HTTP as a tracker knows it.\n")
+        if self._unanswered_bytes > service.limits.request_bytes:
+            self._refuse(b"431 Request Header Fields Too Large", b"The request is too long.\n")
+        if self._is_between and not self.is_over:
+            self.deadline_at = service.clock() + service.limits.idle_s
+        elif was_between or self.is_over:
+            # Whoever does not read the last of it is dropped by the sweep.
+            self.deadline_at = service.clock() + service.limits.request_s
+        if not self._responses:
+            return b""
+        answer = b"".join(self._responses)
+        self._responses.clear()
+        return answer
+
+    def forget(self) -> None:
+        """Let go of the parser, which holds us as we hold it: it need not wait for the collector."""
+        del self._parser
 
     # asyncio
 
@@ -141,32 +183,27 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
             self._transport = None
             return
-        self._address = _packed(peername[0])
+        self._address = self._address or packed_address(peername[0])
         self._service.connections.add(self)
+        if self.unsent:
+            self._transport.write(self.unsent)
+            self.unsent = b""
+        if self.is_over:
+            self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        # The parser holds us as we hold it: without this, each connection would wait for the collector.
-        del self._parser
+        self.forget()
         self._service.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        limits = self._service.limits
-        if self._is_between:
-            self._is_between = False
-            self.deadline_at = self._service.clock() + limits.request_s
-        self._unanswered_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # The request was answered as if it had not asked; what follows is another protocol.
-            self._flush()
-            self._end()
-        except httptools.HttpParserError:
-            self._refuse(b"400 Bad Request", b"This is not HTTP as a tracker knows it.\n")
-        if self._unanswered_bytes > limits.request_bytes:
-            self._refuse(b"431 Request Header Fields Too Large", b"The request is too long.\n")
-        self._flush()
+        if self._transport is None or self.is_over:
+            return
+        answer = self.feed(data)
+        if answer:
+            self._transport.write(answer)
+        if self.is_over:
+            self._transport.close()
 
     def pause_writing(self) -> None:
         # It asks and does not read: it shall not fill our memory with answers.
@@ -191,24 +228,20 @@ class HttpConnection(asyncio.Protocol):
             self._headers[key] = value if before is None else b"%s,%s" % (before, value)
 
     def on_message_complete(self) -> None:
-        if self._transport is None or self._transport.is_closing():
+        if self.is_over:
             return
         method = self._parser.get_method()
-        if not self._service.allows(method):
+        if method != b"GET" and not self._service.allows(method):
             self._refuse(b"405 Method Not Allowed", b"Only GET.\n", b"Allow: GET\r\n")
             return
         request = Request(method, self._url, self._address, self._headers)
         self._url = b""
         if self._headers:
             self._headers = {}
-        is_last = not self._parser.should_keep_alive()
-        self._responses.append(self._service.respond(request, is_last=is_last))
+        self.is_over = not self._parser.should_keep_alive()
+        self._responses.append(self._service.respond(request, is_last=self.is_over))
         self._unanswered_bytes = 0
         self._is_between = True
-        self.deadline_at = self._service.clock() + self._service.limits.idle_s
-        if is_last:
-            self._flush()
-            self._end()
 
     # the rest
 
@@ -218,23 +251,14 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
 
     def _refuse(self, status: bytes, body: bytes, extra: bytes = b"") -> None:
-        if self._transport is not None and not self._transport.is_closing():
+        if not self.is_over:
+            self.is_over = True
             self._responses.append(response(status, body, is_last=True, extra=extra))
-            self._flush()
-            self._end()
-
-    def _flush(self) -> None:
-        if self._responses and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(self._responses))
-        self._responses.clear()
-
-    def _end(self) -> None:
-        # Whoever does not read the rest is dropped by the sweep.
-        self.deadline_at = self._service.clock() + self._service.limits.request_s
-        if self._transport is not None:
-            self._transport.close()
 
 
-def _packed(host: str) -> bytes:
+def packed_address(host: str) -> bytes:
+    """A socket's numeric address as 4 or 16 bytes, IPv4 for a mapped one."""
+    if ":" not in host:
+        return socket.inet_aton(host)
     host = normalized(host.partition("%")[0])
     return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)

@@ -22,6 +22,7 @@ from swarm.tracker.connection_ids import ConnectionIds
 from swarm.tracker.datagrams import bind
 from swarm.tracker.http_connection import HttpLimits, HttpService
 from swarm.tracker.http_frontend import HttpFrontend, Network
+from swarm.tracker.http_listener import BACKLOG, HttpListener, listen
 from swarm.tracker.memory_store import MemoryStore
 from swarm.tracker.snapshot import load, save
 from swarm.tracker.udp_frontend import UdpEndpoint, UdpFrontend
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 6969
 #: Between two looks for overdue peers and slow clients: a million swarms are gone through in 70 seconds.
 BEAT_S = 0.1
-#: Connections waiting to be accepted: a swarm that starts together comes together.
-BACKLOG = 1024
 #: Announces a second are counted over so long.
 RATE_S = 5.0
 #: For a TLS handshake; slow links need a second or two.
@@ -111,7 +110,7 @@ class TrackerServer:
         self.services: list[tuple[HttpService, str]] = []
         self.https_url: str | None = None
         self._state = state
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[HttpListener] = []
         self._other_servers: list[asyncio.Server] = []
         self._udp_endpoints: list[UdpEndpoint] = []
         #: In the last seconds.
@@ -121,7 +120,7 @@ class TrackerServer:
     @property
     def is_ready(self) -> bool:
         """Does it listen?"""
-        return bool(self._servers)
+        return bool(self._listeners)
 
     def numbers(self) -> dict[str, int | float]:
         """What it knows and has done."""
@@ -151,11 +150,7 @@ class TrackerServer:
     @property
     def urls(self) -> list[str]:
         """Announce URLs, one for each address it listens on."""
-        found = [listener.getsockname()[:2] for server in self._servers for listener in server.sockets]
-        return [
-            f"http://[{host}]:{port}/announce" if ":" in host else f"http://{host}:{port}/announce"
-            for host, port in found
-        ]
+        return [_url("http", listener.host, listener.port, "announce") for listener in self._listeners]
 
     @property
     def udp_port(self) -> int | None:
@@ -206,28 +201,20 @@ class TrackerServer:
             reuse_port=self._is_shared or None,
         )
         self._other_servers.append(server)
-        self.https_url = _url("https", server, "announce")
+        self.https_url = _url("https", *_where(server), "announce")
 
     async def _listen_for(self, service: HttpService, at: tuple[str, int]) -> None:
         server = await asyncio.get_running_loop().create_server(service, *at)
         self._other_servers.append(server)
-        self.services.append((service, _url("http", server)))
+        self.services.append((service, _url("http", *_where(server))))
 
     async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            self.frontend, self._host, self._port, backlog=BACKLOG, reuse_port=self._is_shared or None
-        )
-        self._servers.append(server)
-        self._port = server.sockets[0].getsockname()[1]
+        self._listeners = await listen(self.frontend, self._host, self._port, is_shared=self._is_shared)
+        self._port = self._listeners[0].port
         if self._host == "0.0.0.0" and socket.has_ipv6:
             # A machine without IPv6, or with a dual-stack listener on that port, is served by IPv4 alone.
             with contextlib.suppress(OSError):
-                self._servers.append(
-                    await loop.create_server(
-                        self.frontend, "::", self._port, backlog=BACKLOG, reuse_port=self._is_shared or None
-                    )
-                )
+                self._listeners += await listen(self.frontend, "::", self._port, is_shared=self._is_shared)
 
     async def _listen_udp(self, host: str, port: int) -> None:
         loop = asyncio.get_running_loop()
@@ -273,8 +260,10 @@ class TrackerServer:
         endpoints, self._udp_endpoints = self._udp_endpoints, []
         for endpoint in endpoints:
             endpoint.close()
-        servers = self._servers + self._other_servers
-        self._servers, self._other_servers = [], []
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener.close()
+        servers, self._other_servers = self._other_servers, []
         for server in servers:
             server.close()
         for service, _ in [(self.frontend, ""), *self.services]:
@@ -283,8 +272,12 @@ class TrackerServer:
             await server.wait_closed()
 
 
-def _url(scheme: str, server: asyncio.Server, path: str = "") -> str:
+def _where(server: asyncio.Server) -> tuple[str, int]:
     host, port = server.sockets[0].getsockname()[:2]
+    return host, port
+
+
+def _url(scheme: str, host: str, port: int, path: str = "") -> str:
     return f"{scheme}://[{host}]:{port}/{path}" if ":" in host else f"{scheme}://{host}:{port}/{path}"
 
 
