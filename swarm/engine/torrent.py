@@ -49,6 +49,7 @@ from swarm.engine.events import (
     UploadLimited,
     WokenUp,
 )
+from swarm.engine.explain import Ranked, explain
 from swarm.engine.extensions import Extensions
 from swarm.engine.finding.addresses import Addresses
 from swarm.engine.finding.peer_book import PeerBook
@@ -498,3 +499,16 @@ class TorrentEngine:
     def rendezvous_counts(self) -> RendezvousCounts:
         """What came of holepunching (BEP 55)."""
         return self._addresses.rendezvous.counts
+    def explain(self, now: float) -> list[Ranked]:
+        """Why it does not go faster, what matters most first."""
+        return explain(
+            self._peers.values(),
+            self._picker,
+            self._requests,
+            self._availability,
+            self._book,
+            self._geometry,
+            self._settings,
+            now,
+        )
+

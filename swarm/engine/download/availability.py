@@ -50,6 +50,10 @@ class RarityOrder:
         yield from self._order[place:]
         yield from self._order[:place]
 
+    def count_of_none(self) -> int:
+        """How many of the pieces nobody has, seeds aside; they stand first."""
+        return self._starts[1] if len(self._starts) > 1 else len(self._order)
+
     def rebuild(self, pieces: list[int], counts: list[int]) -> None:
         """Start anew with `pieces`; for when many counts have changed at once."""
         self._counts = counts

@@ -187,6 +187,14 @@ class Picker:
             total -= geometry.piece_length - geometry.piece_bytes(last)
         return total
 
+    def unavailable(self) -> tuple[int, list[int]]:
+        """How many pieces are on offer that nobody connected has, and one of each priority as an example.
+
+        Not for a torrent of which a seed is connected: it has them all.
+        """
+        counts = {order: order.count_of_none() for order in self._orders.values()}
+        return sum(counts.values()), [order.at(0) for order, count in counts.items() if count]
+
     @property
     def has_startable(self) -> bool:
         return any(self._orders.values())

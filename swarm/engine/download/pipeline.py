@@ -37,6 +37,11 @@ class Pipeline:
         self._is_probe_first = False
         self._round_trip_s = float("inf")
 
+    @property
+    def round_trip_s(self) -> float:
+        """The way there and back at its shortest; 0 as long as it is not known."""
+        return 0.0 if self._round_trip_s == float("inf") else self._round_trip_s
+
     def allow(self, queue_length: int) -> None:
         """It says how many requests it takes (BEP 10, "reqq")."""
         self.depth_max = min(queue_length, self._settings.request_depth_max)
