@@ -22,6 +22,7 @@ from swarm.metainfo.torrent import Metainfo
 from swarm.net.names import Address, endpoints_of
 from swarm.session.connections.links import Links
 from swarm.session.connections.peer_link import LinkOwner
+from swarm.session.explaining import HostFacts
 from swarm.session.finding.peer_finder import PeerFinder
 from swarm.session.magnets.fetches import Fetches
 from swarm.session.runner import Runner
@@ -330,6 +331,7 @@ class Session:
         self._runners[metainfo.info_hash] = runner
         runner.upload_limited(self._links.up_throttle.rate)
         await self._fetches.take_over(metainfo.info_hash, runner)
+        torrent.host_facts = partial(self._host_facts, runner)
         discovery = self._finder.of(metainfo.info_hash)
         if discovery is not None:
             await discovery.hand_over(
@@ -355,6 +357,15 @@ class Session:
 
     def _notice(self, level: str, text: str) -> None:
         """What concerns the whole session is said once: by its first torrent."""
+    def _host_facts(self, runner: Runner) -> HostFacts:
+        """What holds `runner` back that its engine cannot see."""
+        ups = [rate for rate in (self._links.up_throttle.rate, runner.up_bucket.rate) if rate is not None]
+        return HostFacts(
+            down_limit=self._links.down_throttle.holding_rate(runner.down_bucket),
+            up_limit=min(ups, default=None),
+            hashing_share=runner.store.hashing_share,
+        )
+
         speakers: list[Torrent | MetadataFetch] = [*self._torrents.values(), *self._fetches.all()]
         if speakers:
             speakers[0].notice(level, text)

@@ -17,6 +17,7 @@ from swarm.engine.events import DownloadHeld
 from swarm.engine.stats import PeerStats
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
+from swarm.session.explaining import Checking, DiskHeld, Ended, HostFacts, Reason, of_download
 from swarm.session.finding.sources import SourceStatus, Totals
 from swarm.session.keeping.doubts import Doubts
 from swarm.session.keeping.hold import Hold
@@ -86,6 +87,8 @@ class Torrent:
         self.runner: Runner | None = None
         #: How it stands with the trackers and the other sources of peers; none before it has joined.
         self.sources: Callable[[], list[SourceStatus]] = list
+        #: Our limits as they stand; the session, which sets them, gives it.
+        self.host_facts: Callable[[], HostFacts] = HostFacts
         self._keeper = ResumeKeeper(
             resume_path(settings.state_dir, metainfo.info_hash, content),
             self.files,
@@ -179,6 +182,18 @@ class Torrent:
         if self.runner is None or self.runner.engine is None:
             return []
         return self.runner.engine.peers(asyncio.get_running_loop().time())
+
+    def explain(self) -> list[Reason]:
+        """Why it does not go faster, what matters most first; empty where everybody gives all we ask for."""
+        if self._state in ("stopped", "failed"):
+            return [Reason(1.0, Ended(str(self._error or "it was stopped")))]
+        if self._hold.reason:
+            return [Reason(1.0, DiskHeld(self._hold.reason))]
+        engine = self.runner.engine if self.runner is not None else None
+        if engine is None:
+            checked, checking = self._inspection.checked_bytes, self._inspection.checking_bytes
+            return [Reason(1.0, Checking(checked, checking))]
+        return of_download(engine.explain(self._loop.time()), self.host_facts(), self.sources())
 
     async def progress(self, interval_s: float = 1.0) -> AsyncIterator[Progress]:
         """Yield a snapshot now and every `interval_s`, one more when it is complete, until it ends."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha1
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry
@@ -29,12 +30,15 @@ class PieceHashed:
     Args:
         block_digests: SHA-1 of each block, where the piece was bad or they were asked for.
         error: why a good piece could not be written.
+        hash_s, write_s: how long a thread was busy with it, the time on a full disk left out.
     """
 
     piece: int
     is_good: bool
     block_digests: tuple[bytes, ...] = ()
     error: StorageError | None = None
+    hash_s: float = field(default=0.0, compare=False)
+    write_s: float = field(default=0.0, compare=False)
 
 
 class PieceStore:
@@ -45,6 +49,7 @@ class PieceStore:
         on_hashed: called on the loop with all pieces of one batch.
         on_short: called where a good piece found no room on the disk. It stays in memory, and is reported
             when `write_kept` has written it; None: it is reported with its error.
+
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class PieceStore:
         self._disk = disk
         self._on_hashed = on_hashed
         self._on_short = on_short
+        self._hash_s = self._write_s = 0.0
         #: Good pieces that the disk had no room for.
         self._kept: dict[int, tuple[memoryview, PieceHashed]] = {}
         self._pool = BufferPool(
@@ -111,9 +117,11 @@ class PieceStore:
         shortage: StorageError | None = None
         reported = []
         for result, buffer in zip(results, buffers, strict=True):
+            self._hash_s += result.hash_s
+            self._write_s += result.write_s
             if self._on_short is not None and result.error is not None and is_shortage(result.error):
                 shortage = result.error
-                self._kept[result.piece] = (buffer, replace(result, error=None))
+                self._kept[result.piece] = (buffer, replace(result, error=None, hash_s=0.0, write_s=0.0))
             else:
                 self._pool.give_back(buffer)
                 reported.append(result)
@@ -149,6 +157,7 @@ class PieceStore:
         return None
 
     def _hash_one(self, piece: int, is_digested: bool, buffer: memoryview) -> PieceHashed:
+        begun_at = time.perf_counter()
         view = buffer[: self._geometry.piece_bytes(piece)]
         is_good = sha1(view).digest() == self._piece_hashes[piece * 20 : piece * 20 + 20]
         digests: tuple[bytes, ...] = ()
@@ -156,8 +165,16 @@ class PieceStore:
             digests = tuple(
                 sha1(view[at : at + BLOCK_BYTES]).digest() for at in range(0, len(view), BLOCK_BYTES)
             )
+        hashed_at = time.perf_counter()
         error = self._write(piece, buffer) if is_good else None
-        return PieceHashed(piece, is_good, digests, error)
+        write_s = time.perf_counter() - hashed_at
+        return PieceHashed(piece, is_good, digests, error, hashed_at - begun_at, write_s)
+
+    @property
+    def hashing_share(self) -> float | None:
+        """The part of the threads' work that is hashing, not writing; None before the first piece."""
+        busy_s = self._hash_s + self._write_s
+        return self._hash_s / busy_s if busy_s else None
 
     @property
     def gathered(self) -> list[int]:

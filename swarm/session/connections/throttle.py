@@ -53,6 +53,14 @@ class Throttle:
         """Does any limit hold for a link whose torrent has the bucket `own`?"""
         return self._bucket.rate is not None or own.rate is not None
 
+    def holding_rate(self, own: Bucket) -> float | None:
+        """The limit for which links of the torrent with the bucket `own` wait now; None where none does."""
+        if not any(bucket is own for _, bucket in self._ring):
+            return None
+        now = self._loop.time()
+        empty = [bucket for bucket in (self._bucket, own) if bucket.available(now) < TURN_BYTES]
+        return min((bucket.rate for bucket in empty if bucket.rate is not None), default=None)
+
     def charge(self, size_bytes: int, own: Bucket) -> None:
         """So many bytes have flowed already, or, below zero, were granted and not used."""
         now = self._loop.time()

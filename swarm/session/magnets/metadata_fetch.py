@@ -20,6 +20,7 @@ from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
+from swarm.session.explaining import Reason, of_fetch
 from swarm.session.finding.sources import SourceStatus
 from swarm.session.progress import Notice
 from swarm.storage.pieces import Chunk
@@ -165,6 +166,11 @@ class MetadataFetch(LinkHost):
             stats.total_bytes,
             seconds,
         )
+
+    def explain(self) -> list[Reason]:
+        """Why the metadata is not here yet, what matters most first."""
+        stats = self.engine.stats()
+        return of_fetch(stats.peers, stats.candidates, stats.done_bytes, stats.total_bytes, self.sources())
 
     async def metainfo(self) -> Metainfo:
         """Wait for the metadata.

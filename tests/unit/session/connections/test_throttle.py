@@ -116,6 +116,19 @@ def test_throttle_counts_what_was_charged_elsewhere() -> None:
     assert link.moved_bytes + 1_000_000 == pytest.approx(10 << 20, rel=0.02)
 
 
+def test_throttle_says_which_limit_holds_whom() -> None:
+    loop, throttle = make(4 << 20)
+    slow, fast = Bucket(1 << 20, 0.0), Bucket(None, 0.0)
+    throttle.wait(Link().turn, slow)
+    assert throttle.holding_rate(fast) is None
+    loop.run(5.0)
+    # Only its own limit is used up.
+    assert throttle.holding_rate(slow) == 1 << 20
+    throttle.wait(Link().turn, fast)
+    loop.run(10.0)
+    assert throttle.holding_rate(fast) == 4 << 20
+
+
 def test_throttle_does_not_spin_while_nothing_may_flow() -> None:
     loop, throttle = make(100 * 1024)
     link = Link()
