@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from swarm.cli import outlet
+from swarm.cli import keyboard, outlet
 from swarm.cli.main import EXIT_INTERRUPTED
 
 #: From the first signal to the end at the latest: users take 3 s for "at once".
@@ -43,10 +43,10 @@ class Ending:
 
     def _signalled(self) -> None:
         if self._came.is_set():
-            os._exit(EXIT_INTERRUPTED)
+            _end_at_once()
         self._came.set()
         # A thread, since the loop itself may be what hangs.
-        watchdog = threading.Timer(ENDING_S, os._exit, (EXIT_INTERRUPTED,))
+        watchdog = threading.Timer(ENDING_S, _end_at_once)
         watchdog.daemon = True
         watchdog.start()
 
@@ -65,6 +65,11 @@ class Ending:
     async def _interrupt(self) -> Any:
         await self._came.wait()
         raise Interrupted
+
+
+def _end_at_once() -> None:
+    keyboard.give_back_terminal()
+    os._exit(EXIT_INTERRUPTED)
 
 
 async def first_of(*works: Coroutine[Any, Any, T]) -> T:

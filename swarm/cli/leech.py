@@ -13,6 +13,7 @@ from swarm.base.errors import SettingsError, SwarmError
 from swarm.cli import ending
 from swarm.cli.content_pipe import ContentPipe
 from swarm.cli.ending import Ending, Interrupted, first_of
+from swarm.cli.keyboard import Keyboard
 from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.options import option
 from swarm.cli.output import Output
@@ -48,6 +49,7 @@ class _Wish:
     is_piped: bool
     allocate: str
     on_full: str
+    is_explaining: bool
 
 
 #: What to do with a torrent that is only looked at: its bytes, itself, the link it came of.
@@ -106,6 +108,7 @@ Look: TypeAlias = Callable[[bytes, Metainfo, Magnet | None, _Wish, Output], None
     show_default=True,
     help="Disk full: wait for room, and seed what is here; or stop, with exit status 4.",
 )
+@option("--explain", "is_explaining", is_flag=True, help="Say every few seconds why it does not go faster.")
 @transfer_options
 def command(
     sources: tuple[str, ...], is_list: bool, is_metadata_only: bool, transfer: TransferOptions, **wishes: Any
@@ -113,7 +116,7 @@ def command(
     """Download torrents: each SOURCE is a .torrent file or a URL of one, a magnet link or an info-hash.
 
     Ends when everything wanted is complete and verified. After Ctrl-C the same command goes on where it
-    stopped.
+    stopped. In a terminal, the key e says why it does not go faster.
     """  # fmt: skip
     wish = _Wish(**wishes)
     if wish.is_piped and (transfer.is_json or is_list or is_metadata_only or len(sources) > 1):
@@ -233,13 +236,14 @@ async def _leech(
     sources: tuple[str, ...], transfer: TransferOptions, wish: _Wish, output: Output, end: Ending
 ) -> int:
     session = transfer.session(is_waiting_for_room=wish.on_full == "wait")
-    report = Report(output, is_stdout_taken=wish.is_piped)
+    report = Report(output, is_stdout_taken=wish.is_piped, is_explaining=wish.is_explaining)
     try:
         found = await end.unless(read_all(session, sources, output))
         async with session:
             report.listening(session.port)
             try:
-                return await end.unless(_Downloads(session, transfer, wish, report).run(found))
+                with Keyboard({"e": report.explain}):
+                    return await end.unless(_Downloads(session, transfer, wish, report).run(found))
             finally:
                 report.close()
     except Interrupted:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import NoReturn
 
 from swarm.base.units import format_size, format_span
+from swarm.cli import explanation
 from swarm.cli.output import Output, printable
 from swarm.cli.progress import Row, TransferBars, are_bars_shown
 from swarm.cli.source_report import SourceReport
@@ -21,6 +23,8 @@ TICK_S = 1.0
 BAR_TICK_S = 0.5
 #: Without a terminal, ticks between two plain lines.
 TICKS_A_LINE = 10
+#: Between two explanations, where they were asked for with --explain.
+EXPLAIN_S = 5.0
 
 
 class Report:
@@ -28,11 +32,14 @@ class Report:
 
     Args:
         is_stdout_taken: stdout carries content, so that results go to stderr.
+        is_explaining: say every few seconds, and at the end, why it does not go faster.
     """
 
-    def __init__(self, output: Output, *, is_stdout_taken: bool = False) -> None:
+    def __init__(self, output: Output, *, is_stdout_taken: bool = False, is_explaining: bool = False) -> None:
         self._output = output
         self._is_stdout_taken = is_stdout_taken
+        self._is_explaining = is_explaining
+        self._explained_at = time.monotonic()
         self._torrents: list[Torrent] = []
         self._fetches: list[MetadataFetch] = []
         self._said: dict[Torrent | MetadataFetch, str] = {}
@@ -105,6 +112,26 @@ class Report:
             f" -> {torrent.content}"
         )
 
+    def explain(self) -> None:
+        """Say why each transfer does not go faster."""
+        self._explained_at = time.monotonic()
+        for one in self._all:
+            reasons = one.explain()
+            now = one.snapshot()
+            rate = now.down_bytes_per_s if isinstance(now, Progress) else 0.0
+            self._output.event(
+                "explain",
+                infohash=str(one.info_hash),
+                down_bytes_per_s=round(rate),
+                causes=explanation.fields(reasons),
+            )
+            if self._output.is_json or self._output.is_quiet:
+                continue
+            self._hide_bars()
+            self._output.info(f"{one.name}: {format_size(rate)}/s, held back by")
+            for line in explanation.lines(reasons):
+                self._output.info(f"  {line}")
+
     def state_changed(self, torrent: Torrent) -> None:
         """Tell at once what else the next tick would."""
         self._say_notices(torrent)
@@ -112,6 +139,8 @@ class Report:
 
     def close(self) -> None:
         """Take the bars away and say what torrents still had to say."""
+        if self._is_explaining and any(one.state not in ("complete", "seeding") for one in self._all):
+            self.explain()
         for fetch in self._fetches:
             self._say_fetch_notices(fetch)
         for torrent in self._torrents:
@@ -130,6 +159,8 @@ class Report:
                 rows.append(_fetch_row(sought))
             elif is_line_due:
                 self._say_line(fetch, f"{sought.name}: {describe_fetch(sought)}")
+        if self._is_explaining and time.monotonic() - self._explained_at >= EXPLAIN_S:
+            self.explain()
         for torrent in self._torrents:
             self._say_notices(torrent)
             now = torrent.snapshot()
@@ -196,8 +227,12 @@ class Report:
             self._bars.hide()
 
     @property
+    def _all(self) -> list[Torrent | MetadataFetch]:
+        return [*self._fetches, *self._torrents]
+
+    @property
     def _is_alone(self) -> bool:
-        return len(self._torrents) + len(self._fetches) <= 1
+        return len(self._all) <= 1
 
     def _say_all(self, name: str, notices: list[Notice]) -> None:
         is_alone = self._is_alone

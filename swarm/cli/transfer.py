@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from swarm.base.errors import SwarmError
+from swarm.cli.explanation import text_of
 from swarm.cli.main import EXIT_DISK, EXIT_DONE, EXIT_MISMATCH, EXIT_NO_PROGRESS, exit_status
 from swarm.cli.options import HostPort, Rate, option
 from swarm.cli.output import Output
@@ -165,7 +166,8 @@ async def stalled(
             seen, moved_at = found, loop.time()
         elif loop.time() - moved_at >= timeout_s:
             held = [now.paused_reason for one in running() if (now := one.snapshot()).state == "paused"]
-            report.error(f"no progress for {timeout_s:g} s{': ' if held else ''}{'; '.join(held)}")
+            why = held or [text_of(reasons[0].cause) for one in running() if (reasons := one.explain())]
+            report.error(f"no progress for {timeout_s:g} s{': ' if why else ''}{'; '.join(why)}")
             return EXIT_DISK if held else EXIT_NO_PROGRESS
         await asyncio.sleep(min(1.0, timeout_s / 4))
 

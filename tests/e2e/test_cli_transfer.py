@@ -254,7 +254,9 @@ def test_no_progress_ends_with_its_own_status(commands: Commands, content: Path)
         "leech", make_torrent(content), "-o", "here", "--timeout", "0.5", "--port", "0", "--quiet"
     )
     assert done.returncode == 5
-    assert done.stderr.splitlines()[-1] == "error: no progress for 0.5 s"
+    assert done.stderr.splitlines()[-1] == (
+        "error: no progress for 0.5 s: no peers, and no address of any is known"
+    )
 
 
 def test_leech_seeds_on_until_the_ratio_is_reached(commands: Commands, content: Path) -> None:
