@@ -14,7 +14,7 @@ from swarm.cli.progress import Row, TransferBars, are_bars_shown
 from swarm.cli.source_report import SourceReport
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.magnets.metadata_fetch import FetchProgress, MetadataFetch
-from swarm.session.progress import Notice, Progress
+from swarm.session.progress import Notice, PeerNews, Progress
 from swarm.session.torrent import Torrent
 
 #: Between two looks at the torrents; cli.md: "once a second".
@@ -205,6 +205,18 @@ class Report:
             total_bytes=now.total_bytes,
         )
 
+    def _json_peer(self, one: Torrent | MetadataFetch, news: PeerNews) -> None:
+        # Of those who come and go on an open network there is no end.
+        if news.is_fault or self._output.verbosity:
+            self._output.event(
+                "peer",
+                infohash=str(one.info_hash),
+                what=news.what,
+                address=news.address,
+                client=news.client,
+                reason=news.reason,
+            )
+
     def _say_line(self, one: Torrent | MetadataFetch, line: str) -> None:
         # An idle seeder says nothing again and again.
         if self._said.get(one) != line:
@@ -212,11 +224,11 @@ class Report:
             self._output.info(line)
 
     def _say_notices(self, torrent: Torrent) -> None:
-        self._say_all(torrent.name, torrent.notices())
+        self._say_all(torrent, torrent.notices())
         self._say_sources(torrent)
 
     def _say_fetch_notices(self, fetch: MetadataFetch) -> None:
-        self._say_all(fetch.name, fetch.notices())
+        self._say_all(fetch, fetch.notices())
         self._say_sources(fetch)
 
     def _say_sources(self, one: Torrent | MetadataFetch) -> None:
@@ -234,10 +246,12 @@ class Report:
     def _is_alone(self) -> bool:
         return len(self._all) <= 1
 
-    def _say_all(self, name: str, notices: list[Notice]) -> None:
+    def _say_all(self, one: Torrent | MetadataFetch, notices: list[Notice]) -> None:
         is_alone = self._is_alone
         for notice in notices:
-            text = notice.text if is_alone else f"{name}: {notice.text}"
+            if notice.peer is not None:
+                self._json_peer(one, notice.peer)
+            text = notice.text if is_alone else f"{one.name}: {notice.text}"
             is_shown = notice.level == "warning" or self._output.verbosity or not self._output.is_quiet
             if is_shown:
                 self._hide_bars()

@@ -63,10 +63,14 @@ class Dial:
 
 @dataclass(slots=True)
 class DropPeer:
-    """Close the link; nothing more of it will be handled. No `PeerLost` is expected."""
+    """Close the link; nothing more of it will be handled. No `PeerLost` is expected.
+
+    `is_fault`: the peer did what it should not, or not what it should.
+    """
 
     peer: int
     reason: str
+    is_fault: bool
 
 
 @dataclass(slots=True)

@@ -32,10 +32,14 @@ class PeerConnected:
 
 @dataclass(slots=True)
 class PeerLost:
-    """The link is gone; `reason` is what the host saw."""
+    """The link is gone; `reason` is what the host saw.
+
+    `is_offence`: the peer broke the protocol in a way that only the host can see (frames that are none).
+    """
 
     peer: int
     reason: str
+    is_offence: bool = False
 
 
 @dataclass(slots=True)

@@ -336,8 +336,10 @@ class TorrentEngine:
     def _dial_one(self, endpoint: Endpoint) -> None:
         self._commands.append(Dial(endpoint))
 
-    def _drop(self, peer: Peer, reason: str, now: float, *, is_welcome: bool = False) -> None:
-        self._commands.append(DropPeer(peer.number, reason))
+    def _drop(
+        self, peer: Peer, reason: str, now: float, *, is_welcome: bool = False, is_fault: bool = True
+    ) -> None:
+        self._commands.append(DropPeer(peer.number, reason, is_fault and not is_welcome))
         self._forget(peer, now, is_welcome=is_welcome)
 
     # -- peers come and go ----------------------------------------------------------------------
@@ -346,10 +348,10 @@ class TorrentEngine:
         if event.is_outgoing:
             self._addresses.tried(event.endpoint, now, is_reached=True)
         for peer in self._addresses.crossed(event, now):
-            self._drop(peer, "it is connected already", now)
+            self._drop(peer, "it is connected already", now, is_fault=False)
         refusal, yielding = self._addresses.entry(event, now)
         if refusal is not None:
-            self._commands.append(DropPeer(event.peer, refusal))
+            self._commands.append(DropPeer(event.peer, refusal, is_fault=False))
             return
         peer = Peer(
             event.peer,

@@ -51,9 +51,41 @@ class Progress:
         return left / self.down_bytes_per_s if self.down_bytes_per_s >= 1 else None
 
 
+PeerFate: TypeAlias = Literal["dropped", "banned", "lost", "not reached", "refused"]
+
+
+@dataclass(slots=True, frozen=True)
+class PeerNews:
+    """What became of a peer, and why.
+
+    Args:
+        what: we "dropped" it, or "banned" its address; it was "lost" (it left, or the way to it), it was
+            "not reached" when dialled, or "refused" when it came.
+        client: what it calls itself; "" where it has not said.
+        is_fault: it did what it should not, or not what it should.
+    """
+
+    what: PeerFate
+    address: str
+    client: str
+    reason: str
+    is_fault: bool
+
+    def __str__(self) -> str:
+        return f"peer {self.address} {self.what}: {self.reason}{f' ({self.client})' if self.client else ''}"
+
+
 @dataclass(slots=True, frozen=True)
 class Notice:
-    """Something a torrent has to say; `level` is "info", "warning" or "detail" (shown with -v)."""
+    """Something a torrent has to say; `level` is "info", "warning" or "detail" (shown with -v).
+
+    `peer`: where it is about a peer, the same in parts.
+    """
 
     level: str
     text: str
+    peer: PeerNews | None = None
+
+    @classmethod
+    def about(cls, news: PeerNews) -> Notice:
+        return cls("warning" if news.what == "banned" else "detail", str(news), news)

@@ -32,7 +32,7 @@ from swarm.engine.events import (
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
-from swarm.session.connections.link_host import Dialler, LinkHost, OnNotice
+from swarm.session.connections.link_host import Dialler, LinkHost, OnPeer
 from swarm.session.connections.peer_link import PeerLink
 from swarm.storage.disk import Disk
 from swarm.storage.faults import ContentChangedError, is_shortage
@@ -81,7 +81,8 @@ class Runner(LinkHost):
         on_failed: Callable[[SwarmError], None],
         on_short: Callable[[StorageError], None] | None,
         on_lost: Callable[[int], None],
-        on_notice: OnNotice,
+        on_notice: Callable[[str, str], None],
+        on_peer: OnPeer,
         seek_peers: Callable[[], None],
         is_private: bool = False,
         dht_port: int | None = None,
@@ -94,7 +95,7 @@ class Runner(LinkHost):
         super().__init__(
             Handshake(info_hash, peer_id, has_dht=self._dht_port is not None),
             dialler,
-            on_notice=on_notice,
+            on_peer=on_peer,
             seek_peers=seek_peers,
             on_node=on_node,
         )
@@ -105,6 +106,7 @@ class Runner(LinkHost):
         self._rng = rng
         self._info = info
         self._book = book
+        self._on_notice = on_notice
         self._on_verified = on_verified
         self._on_complete = on_complete
         self._on_failed = on_failed

@@ -25,6 +25,7 @@ from swarm.session.connections.peer_link import LinkOwner
 from swarm.session.explaining import HostFacts
 from swarm.session.finding.peer_finder import PeerFinder
 from swarm.session.magnets.fetches import Fetches
+from swarm.session.progress import PeerNews
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
 from swarm.session.settings import CLIENT_NAME, SessionSettings
@@ -61,7 +62,7 @@ class Session:
         self._rng = random.SystemRandom()
         self._peer_id = PeerId.generate(self._rng)
         self._disk: Disk | None = None
-        self._links = Links(self.settings, self._owner_of, self._notice, port=port, bind=bind)
+        self._links = Links(self.settings, self._owner_of, self._notice, self._refused, port=port, bind=bind)
         self._finder = PeerFinder(
             self.settings, self._links, self._peer_id, self._rng, bind=bind, on_notice=self._notice
         )
@@ -319,6 +320,7 @@ class Session:
             on_lost=torrent.piece_lost,
             on_short=torrent.short_of_room if self.settings.is_waiting_for_room else None,
             on_notice=torrent.notice,
+            on_peer=torrent.peer_news,
             seek_peers=partial(self._finder.seek, torrent.info_hash),
             is_private=metainfo.is_private,
             info=metainfo.info_bytes,
@@ -329,9 +331,9 @@ class Session:
         await torrent.load_partials(runner.store)
         torrent.begin(runner, client=CLIENT_NAME, listen_port=self.port)
         self._runners[metainfo.info_hash] = runner
+        torrent.host_facts = partial(self._host_facts, runner)
         runner.upload_limited(self._links.up_throttle.rate)
         await self._fetches.take_over(metainfo.info_hash, runner)
-        torrent.host_facts = partial(self._host_facts, runner)
         discovery = self._finder.of(metainfo.info_hash)
         if discovery is not None:
             await discovery.hand_over(
@@ -355,8 +357,6 @@ class Session:
         if discovery is not None:
             torrent.sources = discovery.status
 
-    def _notice(self, level: str, text: str) -> None:
-        """What concerns the whole session is said once: by its first torrent."""
     def _host_facts(self, runner: Runner) -> HostFacts:
         """What holds `runner` back that its engine cannot see."""
         ups = [rate for rate in (self._links.up_throttle.rate, runner.up_bucket.rate) if rate is not None]
@@ -366,9 +366,18 @@ class Session:
             hashing_share=runner.store.hashing_share,
         )
 
-        speakers: list[Torrent | MetadataFetch] = [*self._torrents.values(), *self._fetches.all()]
-        if speakers:
-            speakers[0].notice(level, text)
+    def _notice(self, level: str, text: str) -> None:
+        """What concerns the whole session is said once: by its first torrent."""
+        for speaker in self._speakers[:1]:
+            speaker.notice(level, text)
+
+    def _refused(self, news: PeerNews) -> None:
+        for speaker in self._speakers[:1]:
+            speaker.peer_news(news)
+
+    @property
+    def _speakers(self) -> list[Torrent | MetadataFetch]:
+        return [*self._torrents.values(), *self._fetches.all()]
 
     def _owner_of(self, info_hash: InfoHash) -> tuple[LinkOwner, Handshake] | None:
         """Who takes a link for that torrent, and what it says first; None where nobody does."""

@@ -25,7 +25,7 @@ from swarm.session.keeping.inspection import Inspection
 from swarm.session.keeping.lock import ProcessLock
 from swarm.session.keeping.partial_blocks import PartialBlocks
 from swarm.session.keeping.state import ResumeKeeper, resume_path
-from swarm.session.progress import Notice, Progress, State
+from swarm.session.progress import Notice, PeerNews, Progress, State
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
 from swarm.session.settings import SessionSettings
@@ -270,6 +270,10 @@ class Torrent:
     def notice(self, level: str, text: str) -> None:
         """Note something for the user."""
         self._notices.append(Notice(level, text))
+
+    def peer_news(self, news: PeerNews) -> None:
+        """Note what became of a peer."""
+        self._notices.append(Notice.about(news))
 
     async def prepare(self, *, skip_verify: bool) -> Bitfield:
         """Find out which pieces are there already, hashing as little as possible.

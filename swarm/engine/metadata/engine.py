@@ -217,8 +217,10 @@ class MetadataEngine:
         for endpoint in self.book.take(len(self._peers), skip_seeds=False, now=now):
             self._commands.append(Dial(endpoint))
 
-    def _drop(self, peer: _Peer, reason: str, now: float, *, is_welcome: bool = False) -> None:
-        self._commands.append(DropPeer(peer.number, reason))
+    def _drop(
+        self, peer: _Peer, reason: str, now: float, *, is_welcome: bool = False, is_fault: bool = True
+    ) -> None:
+        self._commands.append(DropPeer(peer.number, reason, is_fault and not is_welcome))
         self._forget(peer, now, is_welcome=is_welcome)
 
     # -- peers come and go ----------------------------------------------------------------------
@@ -227,7 +229,7 @@ class MetadataEngine:
         if event.is_outgoing:
             self._hearsay.tried(event.endpoint, is_reached=True)
         for peer in crossed_links(self._peers.values(), event, self.book, self._settings, now):
-            self._drop(peer, "it is connected already", now)
+            self._drop(peer, "it is connected already", now, is_fault=False)
         refusal = self.book.refusal(
             event.endpoint,
             event.peer_id,
@@ -236,7 +238,7 @@ class MetadataEngine:
             connected_count=len(self._peers),
         )
         if refusal is not None:
-            self._commands.append(DropPeer(event.peer, refusal))
+            self._commands.append(DropPeer(event.peer, refusal, is_fault=False))
             self.book.lost(
                 event.endpoint, now, is_outgoing=event.is_outgoing, is_seed=False, is_welcome=False
             )

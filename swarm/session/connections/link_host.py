@@ -29,13 +29,13 @@ from swarm.engine.events import (
     WokenUp,
 )
 from swarm.session.connections.peer_link import LinkOwner, PeerLink
+from swarm.session.progress import PeerFate, PeerNews
 from swarm.storage.pieces import Chunk
 from swarm.wire.peer.handshake import Handshake
 from swarm.wire.peer.messages import Message
 from swarm.wire.peer.protocol import encode
 
-#: Whether a peer was ever useful is told with `-v`: (level, text).
-OnNotice = Callable[[str, str], None]
+OnPeer = Callable[[PeerNews], None]
 
 
 class Dialler(Protocol):
@@ -53,6 +53,7 @@ class LinkHost(ABC):
 
     Args:
         handshake: what is said first on each link.
+        on_peer: what became of a peer, for the user.
         seek_peers: ask the sources for more.
         on_node: a peer says that its DHT node listens there.
     """
@@ -65,14 +66,14 @@ class LinkHost(ABC):
         handshake: Handshake,
         dialler: Dialler,
         *,
-        on_notice: OnNotice,
+        on_peer: OnPeer,
         seek_peers: Callable[[], None],
         on_node: Callable[[Endpoint], None] | None,
     ) -> None:
         self.handshake = handshake
         self.is_stopped = False
         self._dialler = dialler
-        self._on_notice = on_notice
+        self._on_peer = on_peer
         self._seek_peers = seek_peers
         self._on_node = on_node
         self._loop = asyncio.get_running_loop()
@@ -121,14 +122,16 @@ class LinkHost(ABC):
                     link.send(encode(messages))
             case Dial(endpoint):
                 self._dialler.dial(self, self.handshake, endpoint)
-            case DropPeer(number, reason):
+            case DropPeer(number, reason, is_fault):
                 link = self._links.pop(number, None)
                 if link is not None:
-                    self._on_notice("detail", f"peer {link.endpoint} dropped: {reason}")
+                    self._on_peer(PeerNews("dropped", str(link.endpoint), link.client, reason, is_fault))
                     link.finish(reason)
             case BanHost(endpoint, reason):
                 self._dialler.ban(endpoint, reason)
-                self._on_notice("warning", f"peer {endpoint} banned: {reason}")
+                # Who lied may have left before it was proven.
+                clients = (link.client for link in self._links.values() if link.endpoint == endpoint)
+                self._on_peer(PeerNews("banned", str(endpoint), next(clients, ""), reason, True))
             case SeekPeers():
                 self._seek_peers()
             case NodeFound(endpoint):
@@ -167,13 +170,15 @@ class LinkHost(ABC):
             # It never got as far as a handshake.
             if link.is_outgoing:
                 self.dial_failed(link.endpoint, reason)
-        elif self._links.pop(link.number, None) is not None:
-            self._on_notice("detail", f"peer {link.endpoint} lost: {reason}")
-            self.tell(PeerLost(link.number, reason))
+        elif link.number in self._links:
+            what: PeerFate = "dropped" if link.has_offended else "lost"
+            self._on_peer(PeerNews(what, str(link.endpoint), link.client, reason, link.has_offended))
+            self.tell(PeerLost(link.number, reason, link.has_offended))
+            self._links.pop(link.number, None)
 
     def dial_failed(self, endpoint: Endpoint, reason: str) -> None:
         if not self.is_stopped:
-            self._on_notice("detail", f"peer {endpoint} not reached: {reason}")
+            self._on_peer(PeerNews("not reached", str(endpoint), "", reason, False))
         self.tell(DialFailed(endpoint, reason))
 
     def candidates_found(self, endpoints: Sequence[Endpoint], source: str) -> None:

@@ -12,6 +12,7 @@ from swarm.session.connections.door import BLOCKED, Door
 from swarm.session.connections.listener import bind_addresses, listen
 from swarm.session.connections.peer_link import LinkOwner, PeerLink
 from swarm.session.connections.throttle import Throttle
+from swarm.session.progress import PeerNews
 from swarm.session.settings import SessionSettings
 from swarm.wire.peer.handshake import Handshake
 
@@ -30,7 +31,7 @@ class Links:
         port: to listen on; None for the first free one of the settings' range.
         bind: an address or interface that all traffic uses.
         find_owner: whom an incoming link is for.
-        on_notice: (level, text) for the user.
+        on_notice: (level, text) for the user; on_refused: whose link was not let in.
 
     Attributes:
         port: where peers reach us, once it is open.
@@ -42,6 +43,7 @@ class Links:
         settings: SessionSettings,
         find_owner: FindOwner,
         on_notice: Callable[[str, str], None],
+        on_refused: Callable[[PeerNews], None],
         *,
         port: int | None,
         bind: str | None,
@@ -52,6 +54,7 @@ class Links:
         self.local_addresses: dict[bool, str] = {}
         self._find_owner = find_owner
         self._on_notice = on_notice
+        self._on_refused = on_refused
         self._door = Door(settings)
         self._blocklist: Blocklist | None = None
         self._wanted_port = port
@@ -148,7 +151,7 @@ class Links:
         """An incoming link has come; returns why it must go again, or None."""
         refusal = self._door.enter(link)
         if refusal is not None:
-            self._on_notice("detail", f"peer {link.endpoint} refused: {refusal}")
+            self._on_refused(PeerNews("refused", str(link.endpoint), "", refusal, False))
         return refusal
 
     # -- coming and going -----------------------------------------------------------------------

@@ -11,6 +11,7 @@ from swarm.base.blocks import BLOCK_BYTES, Geometry
 from swarm.base.bucket import Bucket
 from swarm.base.endpoint import Endpoint, normalized
 from swarm.base.errors import PeerError
+from swarm.base.ids import client_name
 from swarm.session.connections.throttle import Throttle
 from swarm.session.settings import SessionSettings
 from swarm.storage.pieces import Chunk
@@ -99,6 +100,13 @@ class PeerLink(asyncio.BufferedProtocol):
         self.endpoint = dialled or Endpoint("0.0.0.0", 0)
         #: The engine's number for this link; the owner sets it.
         self.number = -1
+        #: It sent frames that are none, after a handshake that was one.
+        self.has_offended = False
+
+    @property
+    def client(self) -> str:
+        """What the peer's id says that it runs; "" before its handshake."""
+        return "" if self._peer_handshake is None else client_name(self._peer_handshake.peer_id)
 
     @property
     def owner(self) -> LinkOwner | None:
@@ -116,7 +124,7 @@ class PeerLink(asyncio.BufferedProtocol):
         try:
             messages, _ = self._decoder.decode(memoryview(early.kept), len(early.kept))
         except PeerError as error:
-            self.close(str(error))
+            self._offend(error)
             return
         owner.link_received(self, messages)
 
@@ -223,13 +231,18 @@ class PeerLink(asyncio.BufferedProtocol):
             else:
                 messages, used = self._decoder.decode(view, end)
         except PeerError as error:
-            self.close(str(error))
+            self._offend(error)
             return
         self._leftover = bytes(view[used:end]) if used < end else b""
         assert self._owner is not None
         if used:
             # Without a whole message nothing was heard: one byte a minute is no sign of life.
             self._owner.link_received(self, messages)
+
+    def _offend(self, error: PeerError) -> None:
+        # A handshake that is none may be an encrypted one, which we cannot read: no offence.
+        self.has_offended = self._peer_handshake is not None
+        self.close(str(error))
 
     def _read_handshake(self, view: memoryview, end: int) -> int:
         """Returns how many bytes of `view` are done with."""

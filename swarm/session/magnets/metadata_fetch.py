@@ -22,7 +22,7 @@ from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.explaining import Reason, of_fetch
 from swarm.session.finding.sources import SourceStatus
-from swarm.session.progress import Notice
+from swarm.session.progress import Notice, PeerNews
 from swarm.storage.pieces import Chunk
 from swarm.wire.peer.handshake import Handshake
 
@@ -105,7 +105,7 @@ class MetadataFetch(LinkHost):
         super().__init__(
             Handshake(magnet.info_hash, peer_id, has_dht=dht_port is not None),
             dialler,
-            on_notice=self.notice,
+            on_peer=self.peer_news,
             seek_peers=seek_peers,
             on_node=on_node,
         )
@@ -200,6 +200,10 @@ class MetadataFetch(LinkHost):
     def notice(self, level: str, text: str) -> None:
         """Note something for the user."""
         self._notices.append(Notice(level, text))
+
+    def peer_news(self, news: PeerNews) -> None:
+        """Note what became of a peer."""
+        self._notices.append(Notice.about(news))
 
     def start(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work`, which finds peers; a failure of it fails the fetch."""
