@@ -401,6 +401,9 @@ class TorrentEngine:
         elif self._super_seeding.is_active:
             self._super_seeding.lost(peer)
         self._addresses.lost(peer, now, is_welcome=is_welcome, is_lost=is_lost)
+        if not peer.download.total_bytes:
+            # Nothing can ever be proven against it.
+            self._verifier.forget(peer.number)
         if not peer.am_choking:
             self._slots.refill(now)
         self._requests.fill_all(now)

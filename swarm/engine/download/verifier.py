@@ -51,6 +51,10 @@ class Verifier:
             self._origins.pop(next(iter(self._origins)))
         self._origins[number] = endpoint
 
+    def forget(self, number: int) -> None:
+        """A peer has gone that never sent a block: of those who come and go only few are kept so."""
+        self._origins.pop(number, None)
+
     def origin(self, number: int) -> Endpoint | None:
         return self._origins.get(number)
 
