@@ -27,13 +27,33 @@ CANCEL_COST = 4
 HANDSHAKE_COST = 20
 
 
+class Offences:
+    """Counts breaches of the protocol by address: each ends a link, a few from one address end in a ban."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._counts: Counter[str] = Counter()
+
+    def is_once_too_often(self, endpoint: Endpoint) -> bool:
+        """A peer from there broke the protocol (again)."""
+        if self._settings.is_loopback_shared and endpoint.is_loopback:
+            return False
+        self._counts[endpoint.host] += 1
+        if len(self._counts) > OFFENDERS_MAX:
+            del self._counts[next(iter(self._counts))]
+        return self._counts[endpoint.host] >= self._settings.offences_max
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+
 class Conduct:
     """Keeps peers from wasting our time; those that go on are banned by their address."""
 
     def __init__(self, geometry: Geometry, settings: EngineSettings) -> None:
         self._geometry = geometry
         self._settings = settings
-        self._offences: Counter[str] = Counter()
+        self.offences = Offences(settings)
 
     def useless(self, peer: Peer, what: str, now: float, *, cost: int = 1) -> None:
         """`peer` sent something that changes nothing.
@@ -79,12 +99,3 @@ class Conduct:
         peer.extensions.update(extensions)
         if len(peer.extensions) > EXTENSION_NAMES_MAX:
             raise FloodError(f"it names {len(peer.extensions)} extensions")
-
-    def offended(self, endpoint: Endpoint) -> bool:
-        """A peer from there broke the protocol; whether that was once too often."""
-        if self._settings.is_loopback_shared and endpoint.is_loopback:
-            return False
-        self._offences[endpoint.host] += 1
-        if len(self._offences) > OFFENDERS_MAX:
-            del self._offences[next(iter(self._offences))]
-        return self._offences[endpoint.host] >= self._settings.offences_max

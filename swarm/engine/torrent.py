@@ -249,9 +249,7 @@ class TorrentEngine:
             case PeerConnected():
                 self._peer_connected(event, now)
             case PeerLost():
-                peer = self._peers.get(event.peer)
-                if peer is not None:
-                    self._forget(peer, now, is_lost=True)
+                self._peer_lost(event, now)
             case CandidatesFound():
                 if self._book.found(event.endpoints, event.source, now):
                     self._dial(now)
@@ -388,6 +386,14 @@ class TorrentEngine:
             # Only now, so that nobody is dialled for the place that the newcomer has.
             self._drop(yielding, "its place is for a peer of higher priority", now, is_welcome=True)
 
+    def _peer_lost(self, event: PeerLost, now: float) -> None:
+        peer = self._peers.get(event.peer)
+        if peer is None:
+            return
+        if event.is_offence and self._conduct.offences.is_once_too_often(peer.endpoint):
+            self._shut_out(peer.endpoint, peer.peer_id, event.reason)
+        self._forget(peer, now, is_welcome=not event.is_offence, is_lost=True)
+
     def _forget(self, peer: Peer, now: float, *, is_welcome: bool = True, is_lost: bool = False) -> None:
         """The link is gone (`is_lost`: not by our will): take everything back."""
         self._requests.take_back(peer, is_forgiven=False)
@@ -395,15 +401,15 @@ class TorrentEngine:
         del self._peers[peer.number]
         self._holdings.gone(peer)
         self._slots.lost(peer)
+        if not peer.download.total_bytes:
+            # Nothing can ever be proven against it.
+            self._verifier.forget(peer.number)
         self._metadata.lost(peer.number)
         if self._spreading.is_active:
             self._spreading.lost(peer)
         elif self._super_seeding.is_active:
             self._super_seeding.lost(peer)
         self._addresses.lost(peer, now, is_welcome=is_welcome, is_lost=is_lost)
-        if not peer.download.total_bytes:
-            # Nothing can ever be proven against it.
-            self._verifier.forget(peer.number)
         if not peer.am_choking:
             self._slots.refill(now)
         self._requests.fill_all(now)
@@ -424,7 +430,7 @@ class TorrentEngine:
                 if event.peer not in self._peers:
                     return
         except PeerError as error:
-            if isinstance(error, FloodError) or self._conduct.offended(peer.endpoint):
+            if isinstance(error, FloodError) or self._conduct.offences.is_once_too_often(peer.endpoint):
                 self._ban(peer.number, str(error), now)
             else:
                 self._drop(peer, str(error), now)
@@ -436,10 +442,13 @@ class TorrentEngine:
         peer = self._peers.get(number)
         if endpoint is None:
             return
-        self._book.ban(endpoint, peer.peer_id if peer is not None else None, reason)
-        self._commands.append(BanHost(endpoint, reason))
+        self._shut_out(endpoint, peer.peer_id if peer is not None else None, reason)
         if peer is not None:
             self._drop(peer, reason, now, is_welcome=False)
+
+    def _shut_out(self, endpoint: Endpoint, peer_id: PeerId | None, reason: str) -> None:
+        self._book.ban(endpoint, peer_id, reason)
+        self._commands.append(BanHost(endpoint, reason))
 
     def _part_if_useless(self, peer: Peer, now: float) -> None:
         """Two that want nothing of each other free their places for others."""
@@ -496,14 +505,6 @@ class TorrentEngine:
             is_complete=self.is_complete,
         )
 
-    def peers(self, now: float) -> list[PeerStats]:
-        """One row a connected peer."""
-        return [peer_stats(peer, now) for peer in self._peers.values()]
-
-    @property
-    def rendezvous_counts(self) -> RendezvousCounts:
-        """What came of holepunching (BEP 55)."""
-        return self._addresses.rendezvous.counts
     def explain(self, now: float) -> list[Ranked]:
         """Why it does not go faster, what matters most first."""
         return explain(
@@ -517,3 +518,11 @@ class TorrentEngine:
             now,
         )
 
+    def peers(self, now: float) -> list[PeerStats]:
+        """One row a connected peer."""
+        return [peer_stats(peer, now) for peer in self._peers.values()]
+
+    @property
+    def rendezvous_counts(self) -> RendezvousCounts:
+        """What came of holepunching (BEP 55)."""
+        return self._addresses.rendezvous.counts

@@ -21,7 +21,9 @@ from swarm.base.endpoint import Endpoint
 from swarm.engine.settings import EngineSettings
 from tests.e2e.commands import Commands
 from tests.e2e.scripted_peer import (
+    BITFIELD,
     BLOCK,
+    HAVE,
     HAVE_NONE,
     INTERESTED,
     Line,
@@ -102,6 +104,55 @@ async def test_flood_ends_with_a_ban_of_its_address_and_the_reason(tmp_path: Pat
             "inside": 0, "silent": 0, "addresses": 0, "prefixes": 0, "banned": 1,
         }  # fmt: skip
         await completes(torrent, offer, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "reason"),
+    [
+        (b"\xff\xff\xff\xff", "of 4294967295 bytes"),
+        (frame(BITFIELD, bytes(9)), "with a length of"),
+        (frame(HAVE, b"x"), "with a length of"),
+        (request(1 << 31, 0), "outside the torrent"),
+    ],
+)
+async def test_address_that_repeats_messages_which_are_none_is_banned(
+    tmp_path: Path, nonsense: bytes, reason: str
+) -> None:
+    offer = offer_file(tmp_path / "seed", 1_100_003, 64 * KIB)
+    async with open_session(strict(tmp_path)) as leecher:
+        torrent = await started(leecher, offer, tmp_path)
+        told = Told(torrent)
+        times = leecher.settings.engine.offences_max
+        for number in range(times):
+            assert not told.has("banned")
+            async with dialled(leecher.port, offer.metainfo, host=ATTACKER) as line:
+                await line.shake(peer_id=f"-XX0001-{number:012}".encode())
+                line.send(nonsense)
+                await within(line.until_closed())
+            await until(lambda: told.has(f"peer {ATTACKER}:", "dropped: ", reason) or told.has("banned"))
+        await until(lambda: told.has(f"peer {ATTACKER}:", "banned: ", reason))
+        async with dialled(leecher.port, offer.metainfo, host=ATTACKER) as line:
+            await within(line.until_closed())
+        await until(lambda: told.has(f"peer {ATTACKER}:", "refused: it is banned"))
+        assert not torrent.peers()
+        assert torrent.runner is not None and torrent.runner.engine is not None
+        assert torrent.runner.engine._verifier._origins == {}
+        await completes(torrent, offer, tmp_path)
+
+
+async def test_handshake_that_may_be_an_encrypted_one_is_no_offence(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 1_100_003, 64 * KIB)
+    async with open_session(strict(tmp_path)) as leecher:
+        torrent = await started(leecher, offer, tmp_path)
+        told = Told(torrent)
+        for _ in range(2 * leecher.settings.engine.offences_max):
+            async with dialled(leecher.port, offer.metainfo, host=ATTACKER) as line:
+                line.send(bytes(range(96)))
+                await within(line.until_closed())
+        async with dialled(leecher.port, offer.metainfo, host=ATTACKER) as line:
+            await line.shake()
+            await until(torrent.peers)
+        assert not told.has("banned")
 
 
 async def test_message_that_comes_a_byte_at_a_time_is_no_sign_of_life(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from swarm.base.errors import FloodError, PeerError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.allowance import Allowance
 from swarm.engine.commands import BanHost, Dial, DropPeer, LinkCommand, NodeFound, SeekPeers, SendMessages
+from swarm.engine.conduct import Offences
 from swarm.engine.events import (
     CandidatesFound,
     DialFailed,
@@ -153,6 +154,7 @@ class MetadataEngine:
         self._hearsay = Hearsay(self.book, settings)
         self._uploads = MetadataUploads(b"", settings)
         self._drafts = Drafts(settings)
+        self._offences = Offences(settings)
         self._peers: dict[int, _Peer] = {}
         #: Who was ever connected, to be named when a lie is proven later.
         self._met: dict[int, tuple[Endpoint, PeerId]] = {}
@@ -176,9 +178,7 @@ class MetadataEngine:
             case PeerConnected():
                 self._peer_connected(event, now)
             case PeerLost():
-                peer = self._peers.get(event.peer)
-                if peer is not None:
-                    self._forget(peer, now, is_welcome=True)
+                self._peer_lost(event, now)
             case CandidatesFound():
                 if self.book.found(event.endpoints, event.source, now):
                     self._dial(now)
@@ -257,7 +257,18 @@ class MetadataEngine:
         if greeting:
             self._send(peer, greeting)
 
-    def _forget(self, peer: _Peer, now: float, *, is_welcome: bool) -> None:
+    def _peer_lost(self, event: PeerLost, now: float) -> None:
+        peer = self._peers.get(event.peer)
+        if peer is None:
+            return
+        if event.is_offence and self._offences.is_once_too_often(peer.endpoint):
+            self._shut_out(peer.endpoint, peer.peer_id, event.reason)
+        is_short = now - peer.connected_at < self._settings.short_link_s
+        # Who accepts and closes at once is as good as not there.
+        was_short = is_short and peer.helped_at == peer.connected_at
+        self._forget(peer, now, is_welcome=not event.is_offence, was_short=was_short)
+
+    def _forget(self, peer: _Peer, now: float, *, is_welcome: bool, was_short: bool = False) -> None:
         self._give_up(peer)
         del self._peers[peer.number]
         self._drafts.lost(peer.number)
@@ -265,19 +276,28 @@ class MetadataEngine:
             del self._met[peer.number]
         self._uploads.lost(peer.number)
         self._hearsay.lost(peer.number)
-        self.book.lost(peer.endpoint, now, is_outgoing=peer.is_outgoing, is_seed=False, is_welcome=is_welcome)
+        self.book.lost(
+            peer.endpoint,
+            now,
+            is_outgoing=peer.is_outgoing,
+            is_seed=False,
+            is_welcome=is_welcome,
+            was_short=was_short,
+        )
         self._fill_all(now)
         self._dial(now)
         if not self.info and self.book.candidate_count == 0:
             self._commands.append(SeekPeers())
 
     def _ban(self, number: int, reason: str, now: float) -> None:
-        endpoint, peer_id = self._met[number]
-        self.book.ban(endpoint, peer_id, reason)
-        self._commands.append(BanHost(endpoint, reason))
+        self._shut_out(*self._met[number], reason)
         peer = self._peers.get(number)
         if peer is not None:
             self._drop(peer, reason, now)
+
+    def _shut_out(self, endpoint: Endpoint, peer_id: PeerId, reason: str) -> None:
+        self.book.ban(endpoint, peer_id, reason)
+        self._commands.append(BanHost(endpoint, reason))
 
     # -- messages -------------------------------------------------------------------------------
 
@@ -305,7 +325,7 @@ class MetadataEngine:
                 if event.peer not in self._peers:
                     return
         except PeerError as error:
-            if isinstance(error, FloodError):
+            if isinstance(error, FloodError) or self._offences.is_once_too_often(peer.endpoint):
                 self._ban(peer.number, str(error), now)
             else:
                 self._drop(peer, str(error), now)

@@ -126,11 +126,11 @@ def test_end_of_a_piece_may_be_asked_for_in_what_is_left_of_it() -> None:
 def test_third_offence_from_one_address_bans_it_and_loopback_is_many() -> None:
     conduct = Conduct(Geometry(100, BLOCK_BYTES), EngineSettings(offences_max=3))
     there = Endpoint("203.0.113.5", 1)
-    assert [conduct.offended(there) for _ in range(3)] == [False, False, True]
-    assert not any(conduct.offended(Endpoint("127.0.0.1", 1)) for _ in range(10))
+    assert [conduct.offences.is_once_too_often(there) for _ in range(3)] == [False, False, True]
+    assert not any(conduct.offences.is_once_too_often(Endpoint("127.0.0.1", 1)) for _ in range(10))
     for number in range(2 * OFFENDERS_MAX):
-        conduct.offended(Endpoint(f"10.0.{number >> 8}.{number & 255}", 1))
-    assert len(conduct._offences) <= OFFENDERS_MAX
+        conduct.offences.is_once_too_often(Endpoint(f"10.0.{number >> 8}.{number & 255}", 1))
+    assert len(conduct.offences) <= OFFENDERS_MAX
 
 
 def test_fake_seed_that_answers_nothing_gives_up_its_place() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from swarm.base.blocks import BLOCK_BYTES
@@ -422,6 +424,65 @@ class TestFindingPeers:
         world.connect("****", is_outgoing=True, endpoint=ADDRESS).says(HaveAll())
         world.pass_time(200)
         assert world.dialled == [ADDRESS]
+
+    def test_peer_that_takes_connections_and_closes_them_is_dialled_later_and_later(self) -> None:
+        world = World()
+        world.tell(CandidatesFound([ADDRESS], "user"))
+        dialled_at = [world.now]
+        for count in range(2, 7):
+            world.connect("****", is_outgoing=True, endpoint=ADDRESS).leaves()
+            while len(world.dialled) < count:
+                world.pass_time(1)
+            dialled_at.append(world.now)
+        pauses = [later - earlier for earlier, later in pairwise(dialled_at)]
+        assert pauses[0] >= 0.8 * world.settings.redial_s
+        assert pauses[-1] >= 3 * world.settings.redial_s
+        # Whom no user has named is given up.
+        world = World()
+        world.tell(CandidatesFound([ADDRESS], "tracker"))
+        for _ in range(world.settings.dial_failures_max):
+            world.connect("****", is_outgoing=True, endpoint=ADDRESS).leaves()
+            world.pass_time(world.settings.redial_max_s)
+        assert len(world.dialled) == world.settings.dial_failures_max
+
+    def test_frames_that_are_none_are_offences_and_the_third_bans_the_address(self) -> None:
+        world = World(settings=EngineSettings(offences_max=3))
+        world.tell(CandidatesFound([ADDRESS], "tracker"))
+        for number in range(3):
+            assert world.banned == []
+            host = Endpoint(ADDRESS.host, 50_000 + number)
+            peer = world.connect("****", is_outgoing=not number, endpoint=host if number else ADDRESS)
+            world.peers.pop(peer.number)
+            world.tell(PeerLost(peer.number, "a message of 4294967295 bytes", is_offence=True))
+        assert [endpoint.host for endpoint in world.banned] == [ADDRESS.host]
+        assert world.connect(endpoint=Endpoint(ADDRESS.host, 9)).drop_reason == "it is banned"
+        world.pass_time(200)
+        assert world.dialled == [ADDRESS], "it is dialled again"
+
+    def test_peers_that_come_and_go_are_not_remembered(self) -> None:
+        world = World()
+        for _ in range(50):
+            world.connect("****").leaves()
+        sender = world.seed()
+        sender.sends(1)
+        sender.leaves()
+        assert list(world.engine._verifier._origins) == [sender.number]
+
+    def test_hours_that_passed_at_once_cost_the_links_and_not_the_download(self) -> None:
+        """A machine that was suspended wakes up: nobody was heard, nothing was said, and no timer has run."""
+        world = World(pieces=8)
+        world.tell(CandidatesFound([ADDRESS], "tracker"))
+        asked = world.connect("*" * 8, is_outgoing=True, endpoint=ADDRESS, is_unchoking=True)
+        idle = world.connect("*       ")
+        asked.sends(3)
+        world.now += 8 * 3600
+        world.tell(WokenUp())
+        assert asked.drop_reason == idle.drop_reason == "nothing was heard from it for too long"
+        world.engine.check()
+        world.pass_time(60)
+        assert world.dialled == [ADDRESS, ADDRESS]
+        world.connect("*" * 8, is_outgoing=True, endpoint=ADDRESS, is_unchoking=True).sends()
+        assert world.have == "*" * 8
 
     def test_last_peer_that_leaves_is_missed(self) -> None:
         world = World()

@@ -6,7 +6,7 @@ import pytest
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
-from swarm.engine.events import CandidatesFound, DialFailed
+from swarm.engine.events import CandidatesFound, DialFailed, PeerLost
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS, decode_extended_handshake
 from swarm.wire.peer.messages import BitfieldMessage, Extended, Have, HaveNone, KeepAlive
@@ -245,6 +245,29 @@ class TestPeers:
         world.tell(DialFailed(ADDRESS, "no answer"))
         world.pass_time(2 * world.settings.redial_s)
         assert world.dialled == [ADDRESS, ADDRESS]
+
+    def test_peer_that_takes_connections_and_closes_them_is_dialled_later_and_later(self) -> None:
+        world = MetadataWorld(info_of(KIB16))
+        world.tell(CandidatesFound([ADDRESS], "user"))
+        dialled_at = [world.now]
+        for count in range(2, 7):
+            world.connect(None, endpoint=ADDRESS, is_outgoing=True, is_introduced=False).leaves()
+            while len(world.dialled) < count:
+                world.pass_time(1)
+            dialled_at.append(world.now)
+        assert dialled_at[1] - dialled_at[0] >= 0.8 * world.settings.redial_s
+        assert dialled_at[-1] - dialled_at[-2] >= 3 * world.settings.redial_s
+
+    def test_third_breach_of_the_protocol_bans_an_address(self) -> None:
+        world = MetadataWorld(info_of(KIB16), settings=EngineSettings(offences_max=3))
+        first = world.connect(world.right, endpoint=Endpoint("203.0.113.5", 1))
+        first.says(Extended(3, b"hello"))
+        for port in (2, 3):
+            assert not world.banned
+            peer = world.connect(world.right, endpoint=Endpoint("203.0.113.5", port))
+            world.tell(PeerLost(peer.number, "a message of 4294967295 bytes", is_offence=True))
+        assert [endpoint.host for endpoint in world.banned] == ["203.0.113.5"]
+        assert world.connect(endpoint=Endpoint("203.0.113.5", 4)).drop_reason == "it is banned"
 
     def test_ourselves_and_twice_the_same_are_refused(self) -> None:
         world = MetadataWorld(info_of(KIB16))
