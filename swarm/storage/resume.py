@@ -168,8 +168,9 @@ def weigh(
         if now == then:
             continue
         is_unchanged = False
-        # After a crash our own last writes are younger than the record.
-        may_be_ours = not record.is_clean and now[1] <= newest_ns
+        # After a crash our own last writes are younger than the record. A file that became older while the
+        # system ran is another one, a copy put back; or the clock was set back, and nobody can tell.
+        may_be_ours = not record.is_clean and now[1] <= newest_ns and not (is_same_boot and now[1] < then[1])
         # While a system runs files only grow; a power cut takes back what was not synced, and no more.
         if may_be_ours and now[0] >= then[0]:
             continue

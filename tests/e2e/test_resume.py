@@ -11,7 +11,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from swarm import Progress
+import pytest
+
+from swarm import InfoHash, Progress
+from swarm.base.bitfield import Bitfield
 from swarm.session.keeping.state import resume_path
 from swarm.storage import resume
 from tests.e2e.scripted_peer import BLOCK, Line, ScriptedPeer, scripted_peer
@@ -221,6 +224,33 @@ async def test_damaged_resume_data_is_set_aside_and_the_content_hashed(tmp_path:
     (aside,) = set(os.listdir(tmp_path / "state")) - {record.name}
     assert aside.startswith(f"{record.name}.broken-")
     assert f"{aside}; the content is verified afresh" in told
+
+
+@pytest.mark.parametrize("lie", ["of another torrent", "of other files", "of more pieces", "of other times"])
+async def test_whole_record_that_does_not_fit_is_not_believed(tmp_path: Path, lie: str) -> None:
+    """Its checksum is right, and it says that all is here; on disk there are but zeros."""
+    offer = offer_file(tmp_path / "seed", 8 * PIECE, PIECE)
+    place = tmp_path / "leech" / "file.bin"
+    place.parent.mkdir()
+    place.write_bytes(bytes(8 * PIECE))
+    status = place.stat()
+    everything = Bitfield(9 if lie == "of more pieces" else 8, is_full=True)
+    record = resume.ResumeRecord(
+        info_hash=InfoHash(b"x" * 20) if lie == "of another torrent" else offer.metainfo.info_hash,
+        content_path=str(place),
+        verified=everything,
+        synced=everything,
+        signature=[(status.st_size, status.st_mtime_ns - (lie == "of other times"))]
+        * (2 if lie == "of other files" else 1),
+        is_clean=True,
+        saved_at_ns=status.st_mtime_ns,
+        boot_id=resume.boot_id(),
+        partials={5: (1 << 4) - 1, 1 << 40: 7},
+    )
+    path = resume_path(tmp_path / "state", offer.metainfo.info_hash, place)
+    await resume.save(path, record)
+    now = await finish(offer, tmp_path)
+    assert now.downloaded_bytes == 8 * PIECE
 
 
 async def test_state_folder_that_cannot_be_written_is_a_notice_and_no_more(tmp_path: Path) -> None:

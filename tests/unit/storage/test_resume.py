@@ -102,6 +102,20 @@ def test_crash_with_a_file_written_long_after_the_last_record_loses_its_pieces()
     assert weighed(record_of("****", "****", SIGNATURE, is_clean=False), foreign) == ("*   ", False)
 
 
+def test_crash_with_a_file_put_back_from_an_older_copy_loses_its_pieces() -> None:
+    older = [SIGNATURE[0], (200, SIGNATURE[1][1] - 1)]
+    assert weighed(record_of("****", "****", SIGNATURE, is_clean=False), older) == ("*   ", False)
+
+
+def test_clock_set_forward_or_back_costs_hashing_and_never_belief() -> None:
+    """Our own writes after the record look foreign: from the future, or older than what was signed."""
+    record = record_of("****", "****", SIGNATURE, is_clean=False)
+    for moved_s in (-86_400, 86_400):
+        assert weighed(record, [SIGNATURE[0], (200, SAVED + moved_s * S)]) == ("*   ", False)
+    # An orderly stop saves last of all: whatever the clock does afterwards, the files are as they were.
+    assert weighed(record_of("****", "****", SIGNATURE), SIGNATURE) == ("****", True)
+
+
 def test_crash_with_a_file_that_became_shorter_loses_its_pieces() -> None:
     shorter = [(99, SAVED), SIGNATURE[1]]
     assert weighed(record_of("****", "****", SIGNATURE, is_clean=False), shorter) == ("  **", False)
