@@ -199,7 +199,7 @@ def bootstrap_node(node: NodeOptions) -> None:
 
 
 async def _serve(node: NodeOptions) -> int:
-    output = node.output()
+    output = node.output(is_live=True)
     async with opened(node, is_serving=True) as dht:
         output.event("listening", port=dht.port)
         output.info(f"listening on UDP port {dht.port}; Ctrl-C ends it")

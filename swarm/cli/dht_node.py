@@ -52,8 +52,8 @@ class NodeOptions:
     is_json: bool
     verbosity: int
 
-    def output(self) -> Output:
-        return Output(is_json=self.is_json, verbosity=self.verbosity)
+    def output(self, *, is_live: bool = False) -> Output:
+        return Output(is_json=self.is_json, verbosity=self.verbosity, is_live=is_live)
 
 
 def node_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -29,24 +29,33 @@ class Ending:
     """The wish to end: the first signal asks nicely, the second ends the process at once.
 
     SIGINT is Ctrl-C, SIGTERM a system that goes down, SIGHUP a terminal that was closed. Nothing is lost by
-    the second, nor by a disk or a tracker for which nobody waits longer than `ENDING_S`: whatever we save is
+    the second, nor by a disk or a tracker for which nobody waits longer than `deadline_s`: what we save is
     replaced atomically.
+
+    Attributes:
+        asked_by: the first signal; None while nobody has asked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deadline_s: float | None = ENDING_S) -> None:
+        self.asked_by: signal.Signals | None = None
+        self._deadline_s = deadline_s
         self._came = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # `nohup` has it ignored, and means it.
             if signal.getsignal(number) is not signal.SIG_IGN:
-                loop.add_signal_handler(number, self._signalled)
+                loop.add_signal_handler(number, self.ask, number)
 
-    def _signalled(self) -> None:
+    def ask(self, by: signal.Signals) -> None:
+        """Ask the command to end, or, for the second time, end it at once."""
         if self._came.is_set():
             _end_at_once()
+        self.asked_by = by
         self._came.set()
+        if self._deadline_s is None:
+            return
         # A thread, since the loop itself may be what hangs.
-        watchdog = threading.Timer(ENDING_S, _end_at_once)
+        watchdog = threading.Timer(self._deadline_s, _end_at_once)
         watchdog.daemon = True
         watchdog.start()
 
@@ -63,8 +72,12 @@ class Ending:
         return await first_of(work, self._interrupt())
 
     async def _interrupt(self) -> Any:
-        await self._came.wait()
+        await self.wait()
         raise Interrupted
+
+    async def wait(self) -> None:
+        """Until somebody asks."""
+        await self._came.wait()
 
 
 def _end_at_once() -> None:
@@ -85,22 +98,29 @@ async def first_of(*works: Coroutine[Any, Any, T]) -> T:
     return ended[0].result()
 
 
-def run(main: Callable[[Ending], Coroutine[Any, Any, int]]) -> int:
-    """Run `main` on uvloop where it is present; its result is the exit status."""
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the loop of a command: uvloop where it is present; None: asyncio's own."""
     with contextlib.suppress(ImportError):
         import uvloop
 
-        factory = uvloop.new_event_loop
+        return uvloop.new_event_loop
+    return None
 
+
+def run(main: Callable[[Ending], Coroutine[Any, Any, int]], *, deadline_s: float | None = ENDING_S) -> int:
+    """Run `main`; its result is the exit status.
+
+    Args:
+        deadline_s: from the first signal to the end at the latest; None: the second signal must do.
+    """
     endings: list[Ending] = []
 
     async def started() -> int:
-        endings.append(Ending())
+        endings.append(Ending(deadline_s))
         return await main(endings[0])
 
     try:
-        with asyncio.Runner(loop_factory=factory) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(started())
     finally:
         # Who was asked to end waits for no reader; who has done its work says so to a slow one too.

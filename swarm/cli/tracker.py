@@ -11,7 +11,7 @@ import secrets
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ import click
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SettingsError, SwarmError
+from swarm.cli import ending
+from swarm.cli.ending import Ending
+from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.options import HostPort, option
 from swarm.cli.output import Output
 
@@ -74,16 +77,14 @@ def command(is_json: bool, is_quiet: bool, verbosity: int, workers: int, **chose
     Put the announce URL that it prints into torrents, e.g. with mktorrent -a. One process uses one core;
     it keeps swarms in its own memory, or shares them with others through a Redis.
     """
-    output = Output(is_json=is_json, is_quiet=is_quiet, verbosity=verbosity)
+    output = Output(is_json=is_json, is_quiet=is_quiet, verbosity=verbosity, is_live=True)
     if workers > 1:
         _check_workers(**chosen)
-    ended_by = _in_workers(
+    status = _in_workers(
         workers, lambda number, secret, parent: _work(output, chosen, number, secret, parent)
     )
-    if ended_by == signal.SIGINT:
-        from swarm.cli.main import EXIT_INTERRUPTED, ExitWith
-
-        raise ExitWith(EXIT_INTERRUPTED)
+    if status != EXIT_DONE:
+        raise ExitWith(status)
 
 
 def _check_workers(
@@ -97,9 +98,7 @@ def _check_workers(
         raise click.UsageError("--state is for a store in memory; Redis keeps its own")
 
 
-def _in_workers(
-    count: int, work: Callable[[int, bytes | None, int | None], signal.Signals]
-) -> signal.Signals:
+def _in_workers(count: int, work: Callable[[int, bytes | None, int | None], int]) -> int:
     """Run `work` here and in `count - 1` more processes, which end with this one however it ends.
 
     Args:
@@ -135,7 +134,7 @@ def _in_workers(
 
 def _work(
     output: Output, chosen: dict[str, Any], number: int, secret: bytes | None, parent: int | None
-) -> signal.Signals:
+) -> int:
     if number:
         # One of them is enough for people and machines to look at.
         chosen = {**chosen, "stats": None, "admin": None}
@@ -144,7 +143,11 @@ def _work(
     # A full collection over millions of swarms would stop everybody for a second; what an announce leaves
     # behind is young, and nothing of ours stays in circles.
     gc.set_threshold(10_000, 20, 1_000_000)
-    return _run(_serve(server, lists, chosen["listen"][0], output, parent))
+    # Millions of peers take longer to save than people like to wait; a second signal ends that, too.
+    deadline_s = ending.ENDING_S if chosen["state"] is None else None
+    return ending.run(
+        lambda end: _serve(server, lists, chosen["listen"][0], output, end, parent), deadline_s=deadline_s
+    )
 
 
 def _server(
@@ -224,42 +227,30 @@ def _network(text: str) -> Any:
         raise click.UsageError(f"--proxy: {text!r} is neither an address nor a network") from None
 
 
-def _run(main: Coroutine[Any, Any, signal.Signals]) -> signal.Signals:
-    factory = None
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(main)
-
-
-async def _serve(
-    server: Any, lists: Any, host: str, output: Output, parent: int | None = None
-) -> signal.Signals:
-    """Serve until a signal asks to end; returns which."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[signal.Signals] = loop.create_future()
-
-    def end(by: signal.Signals) -> None:
-        if not ended.done():
-            ended.set_result(by)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, end, number)
+async def _serve(server: Any, lists: Any, host: str, output: Output, end: Ending, parent: int | None) -> int:
+    """Serve until a signal asks to end; returns the exit status."""
     if parent is not None:
-        loop.add_reader(parent, end, signal.SIGTERM)
+        loop = asyncio.get_running_loop()
+
+        def parent_gone() -> None:
+            loop.remove_reader(parent)
+            if not end.has_come:
+                end.ask(signal.SIGTERM)
+
+        loop.add_reader(parent, parent_gone)
     async with server:
         _say_where(server, host, output)
         tasks = [asyncio.create_task(_read_again(lists, output))]
         if output.verbosity:
             tasks.append(asyncio.create_task(_summaries(server, output)))
         try:
-            return await ended
+            await end.wait()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+    # To be told to end is how a server's work is done; Ctrl-C interrupts it.
+    return EXIT_INTERRUPTED if end.asked_by == signal.SIGINT else EXIT_DONE
 
 
 async def _read_again(lists: Any, output: Output) -> None:
@@ -269,8 +260,9 @@ async def _read_again(lists: Any, output: Output) -> None:
             if lists.read_changed():
                 output.info("the lists have changed and were read again")
         except SwarmError as error:
-            # What was read before goes on to hold.
-            output.warning(str(error))
+            # What was read before goes on to hold; a reader that has gone is no reason to end.
+            with contextlib.suppress(BrokenPipeError):
+                output.warning(str(error))
 
 
 def _say_where(server: Any, host: str, output: Output) -> None:
