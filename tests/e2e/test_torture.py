@@ -59,6 +59,6 @@ def test_a_full_disk_and_a_deleted_file_are_overcome(can_mount: None) -> None:
 
 
 def test_download_completes_beside_attackers() -> None:
-    report = torture("hostile", "--pairs", "1", "--size", "8M", "--attackers", "20")
+    report = torture("hostile", "--pairs", "1", "--size", "8M", "--attackers", "20", "--keep", "0")
     # Rates are not asserted here: that is what the tool is for, on a quiet machine.
     assert report["attacked"][0]["ended"], "nobody attacked"

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from swarm.session.settings import SessionSettings
 from swarm.session.torrent import Torrent
 from swarm.storage.create import create_torrent
 from swarm.storage.resume import ResumeRecord
+from tools.torture.reporting import Report, end, parser_of
 
 SWARM = [sys.executable, "-c", "import sys; from swarm.cli.main import main; sys.argv[0] = 'swarm'; main()"]
 #: Kills that a complete content goes through, being seeded, before the next download begins.
@@ -43,8 +44,8 @@ PATIENCE_S = 60.0
 
 
 @dataclass(slots=True)
-class Report:
-    """What happened; everything in `wrong` is a bug."""
+class CrashReport(Report):
+    """What was killed, and what was found afterwards."""
 
     kills: int = 0
     kills_while_starting: int = 0
@@ -57,8 +58,6 @@ class Report:
     known_bytes: int = 0
     witnessed_bytes: int = 0
     witness_downloads: int = 0
-    seconds: float = 0.0
-    wrong: list[str] = field(default_factory=list)
 
 
 class Content:
@@ -154,7 +153,7 @@ class Torture:
     """The kills, and what is looked at between them."""
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        self.report = Report()
+        self.report = CrashReport()
         self._options = options
         self._folder = folder
         self._rng = random.Random(options.seed)
@@ -295,41 +294,29 @@ def _free_port() -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="tools/torture/crash",
-        description="Kill a download and its seeding with SIGKILL, at random moments, and look for harm.",
-        epilog="Exit status 1 where anything was lost, wrong, or hashed again although it was known.",
+    parser = parser_of(
+        "crash",
+        "Kill a download and its seeding with SIGKILL, at random moments, and look for harm.",
+        "anything was lost, wrong, or hashed again although it was known.",
     )
     parser.add_argument("--kills", type=int, default=200, help="how often (default: 200)")
     parser.add_argument("--size", type=parse_size, default="24M", help="of the content (default: 24M)")
     parser.add_argument("--down", default="3M", help="rate of the download (default: 3M a second)")
     parser.add_argument("--longest", type=float, default=7.0, help="seconds to live at most (default: 7)")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
-    parser.add_argument("--json", action="store_true", help="the report as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="swarm-crash-") as folder:
         torture = Torture(options, Path(folder))
         asyncio.run(torture.run())
-    report = torture.report
-    if options.json:
-        print(json.dumps(asdict(report)))
-    else:
-        _say(report)
-    sys.exit(bool(report.wrong))
+    end(torture.report, _lines(torture.report), is_json=options.json)
 
 
-def _say(report: Report) -> None:
-    print(
+def _lines(report: CrashReport) -> list[str]:
+    return [
         f"{report.kills} kills in {report.seconds} s: {report.kills_while_starting} while starting, "
-        f"{report.kills_while_downloading} while downloading, {report.kills_while_seeding} while seeding"
-    )
-    print(f"downloads completed, compared byte for byte: {report.downloads_completed}")
-    print(f"records read, every piece they name compared: {report.records_read}")
-    print(
+        f"{report.kills_while_downloading} while downloading, {report.kills_while_seeding} while seeding",
+        f"downloads completed, compared byte for byte: {report.downloads_completed}",
+        f"records read, every piece they name compared: {report.records_read}",
         f"starts checked: {report.starts_checked}; taken over unhashed {format_size(report.known_bytes)}, "
-        f"hashed again {format_size(report.rehashed_bytes)}"
-    )
-    print(f"a witness fetched and verified {format_size(report.witnessed_bytes)} from it meanwhile")
-    for wrong in report.wrong:
-        print(f"WRONG: {wrong}")
-    print("something is wrong" if report.wrong else "nothing was lost, nothing was wrong")
+        f"hashed again {format_size(report.rehashed_bytes)}",
+        f"a witness fetched and verified {format_size(report.witnessed_bytes)} from it meanwhile",
+    ]

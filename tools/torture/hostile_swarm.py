@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from swarm.metainfo.builder import TorrentOptions
 from swarm.storage.create import create_torrent
 from tests.e2e.scripted_peer import BLOCK, HAVE_NONE, INTERESTED, Line, dialled, frame, request
 from tests.hostile.attacks import EXTENSIONS, FLOODS
+from tools.torture.reporting import Report, end, parser_of
 
 PIECE_BYTES = 256 << 10
 #: How soon an attacker comes back.
@@ -193,13 +195,25 @@ def _seed(torrent: Path, content: Path, rate: str, folder: Path) -> tuple[subpro
     return process, port
 
 
-def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+@dataclass(slots=True)
+class HostileReport(Report):
+    """Downloads alone and attacked, in pairs; `rate_kept` is the median of the shares in `pairs`."""
+
+    rate_kept: float = 0.0
+    pairs: list[float] = field(default_factory=list)
+    alone: list[dict[str, Any]] = field(default_factory=list)
+    attacked: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _measure(options: argparse.Namespace, folder: Path) -> HostileReport:
+    begun = time.monotonic()
+    report = HostileReport()
     content = folder / "content.bin"
-    content.write_bytes(random.Random(1).randbytes(parse_size(options.size)))
+    content.write_bytes(random.Random(options.seed).randbytes(parse_size(options.size)))
     torrent = folder / "content.torrent"
     torrent.write_bytes(create_torrent(content, TorrentOptions(piece_length=PIECE_BYTES)))
     seeds = [_seed(torrent, content, options.up, folder / f"seed{number}") for number in range(options.seeds)]
-    runs: dict[str, list[dict[str, Any]]] = {"alone": [], "attacked": []}
+    runs = {"alone": report.alone, "attacked": report.attacked}
     try:
         for number in range(options.pairs):
             for kind, attackers in (("alone", 0), ("attacked", options.attackers)):
@@ -211,16 +225,21 @@ def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                     stdout=subprocess.PIPE, text=True, check=True, timeout=300,
                 )  # fmt: skip
                 runs[kind].append(json.loads(done.stdout))
-                assert (target / content.name).read_bytes() == content.read_bytes()
+                if (target / content.name).read_bytes() != content.read_bytes():
+                    report.wrong.append(f"{kind}: complete, and wrong")
     finally:
         for process, _ in seeds:
             process.kill()
             process.communicate()
-    shares = [
+    report.pairs = [
         attacked["bytes_per_s"] / alone["bytes_per_s"]
-        for alone, attacked in zip(runs["alone"], runs["attacked"], strict=True)
+        for alone, attacked in zip(report.alone, report.attacked, strict=True)
     ]
-    return {"rate_kept": statistics.median(shares), "pairs": shares, **runs}
+    report.rate_kept = statistics.median(report.pairs)
+    if report.rate_kept < options.keep:
+        report.wrong.append(f"{report.rate_kept:.0%} of the rate was kept, not {options.keep:.0%}")
+    report.seconds = round(time.monotonic() - begun, 1)
+    return report
 
 
 def _role(words: list[str]) -> None:
@@ -236,29 +255,35 @@ def main() -> None:
     if sys.argv[1:2] == ["--role"]:
         _role(sys.argv[2:])
         return
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[0])
+    parser = parser_of(
+        "hostile", (__doc__ or "").split("\n\n", 1)[0], "a byte is wrong or too little of the rate is kept."
+    )
     parser.add_argument("--pairs", type=int, default=3, help="downloads alone and attacked, in turns")
     parser.add_argument("--attackers", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--up", default="4M", help="upload limit of each seed, a second")
     parser.add_argument("--size", default="100M", help="of the content")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "--keep", type=float, default=0.9, help="so much of the rate, as a share (default: 0.9)"
+    )
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
     with tempfile.TemporaryDirectory() as folder:
         report = _measure(options, Path(folder))
-    if options.json:
-        print(json.dumps(report))
-        return
-    for kind in ("alone", "attacked"):
-        for run in report[kind]:
-            print(
-                f"{kind:9} {run['bytes_per_s'] / 1e6:7.1f} MB/s  {run['cpu_s']:5.2f} s CPU  "
-                f"{run['rss_max_bytes'] >> 20} MiB"
-            )
-    print(f"rate kept: {report['rate_kept']:.0%} (median of {options.pairs} pairs)")
-    for reason, count in report["attacked"][-1]["ended"].items():
-        print(f"{count:5}  {reason}")
+    end(report, _lines(report), is_json=options.json)
+
+
+def _lines(report: HostileReport) -> list[str]:
+    rows = [("alone", run) for run in report.alone] + [("attacked", run) for run in report.attacked]
+    return [
+        *(
+            f"{kind:9} {run['bytes_per_s'] / 1e6:7.1f} MB/s  {run['cpu_s']:5.2f} s CPU  "
+            f"{run['rss_max_bytes'] >> 20} MiB"
+            for kind, run in rows
+        ),
+        f"rate kept: {report.rate_kept:.0%} (median of {len(report.pairs)} pairs)",
+        *(f"{count:5}  {reason}" for reason, count in report.attacked[-1]["ended"].items()),
+    ]
 
 
 if __name__ == "__main__":

@@ -14,11 +14,10 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from swarm.metainfo.builder import TorrentOptions
@@ -26,18 +25,17 @@ from swarm.session.session import Session
 from swarm.session.settings import SessionSettings
 from swarm.storage.create import create_torrent
 from tools.torture.crashing import PATIENCE_S, SWARM, environment_of
+from tools.torture.reporting import Report, end, parser_of
 
 SIZE = 6 << 20
 
 
 @dataclass(slots=True)
-class Report:
-    """Rounds that ended well, by harm; what did not is in `wrong`."""
+class DiskReport(Report):
+    """Rounds that ended well, by harm."""
 
     rounds: dict[str, int] = field(default_factory=dict)
     paused_s: float = 0.0
-    seconds: float = 0.0
-    wrong: list[str] = field(default_factory=list)
 
 
 @contextlib.contextmanager
@@ -83,7 +81,7 @@ class Download:
 class Spoiler:
     """The harms; each is done when a part of the download is here."""
 
-    def __init__(self, report: Report, rng: random.Random) -> None:
+    def __init__(self, report: DiskReport, rng: random.Random) -> None:
         self.report = report
         self._rng = rng
         self.harms: dict[str, Callable[[Download, Path], Awaitable[None]]] = {
@@ -126,8 +124,8 @@ def _fill_up(path: Path) -> None:
             file.write(bytes(1 << 12))
 
 
-async def run(options: argparse.Namespace, folder: Path) -> Report:
-    report = Report()
+async def run(options: argparse.Namespace, folder: Path) -> DiskReport:
+    report = DiskReport()
     rng = random.Random(options.seed)
     started_at = time.monotonic()
     content = folder / "content"
@@ -152,7 +150,9 @@ async def run(options: argparse.Namespace, folder: Path) -> Report:
     return report
 
 
-async def _round(name: str, spoiler: Spoiler, report: Report, folder: Path, disk: Path, port: int) -> None:
+async def _round(
+    name: str, spoiler: Spoiler, report: DiskReport, folder: Path, disk: Path, port: int
+) -> None:
     command = [
         *SWARM, "leech", str(folder / "content.torrent"), "-o", str(disk), "--peer", f"127.0.0.1:{port}",
         "--port", "0", "--bind", "127.0.0.1", "--down", "3M", "--no-trackers", "--no-dht", "--json",
@@ -179,23 +179,18 @@ async def _round(name: str, spoiler: Spoiler, report: Report, folder: Path, disk
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="tools/torture/disk",
-        description="Downloads whose disk is filled, whose file is deleted, cut, replaced or moved.",
-        epilog="Exit status 1 where one did not end by itself with every byte right. Needs root (mount).",
+    parser = parser_of(
+        "disk",
+        "Downloads whose disk is filled, whose file is deleted, cut, replaced or moved.",
+        "one did not end by itself with every byte right. Needs root (mount).",
     )
     parser.add_argument("--rounds", type=int, default=25, help="downloads, one harm each (default: 25)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="the report as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="swarm-disk-") as folder:
         report = asyncio.run(run(options, Path(folder)))
-    if options.json:
-        print(json.dumps(asdict(report)))
-    else:
-        done = ", ".join(f"{count} {name}" for name, count in report.rounds.items())
-        print(f"{sum(report.rounds.values())} downloads in {report.seconds} s: {done}")
-        print(f"waited for room: {report.paused_s} s")
-        for wrong in report.wrong:
-            print(f"WRONG: {wrong}")
-    sys.exit(bool(report.wrong))
+    done = ", ".join(f"{count} {name}" for name, count in report.rounds.items())
+    lines = [
+        f"{sum(report.rounds.values())} downloads in {report.seconds} s: {done}",
+        f"waited for room: {report.paused_s} s",
+    ]
+    end(report, lines, is_json=options.json)
