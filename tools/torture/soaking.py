@@ -19,13 +19,14 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import sha1
 from pathlib import Path
 
 import psutil
 
 from swarm.base.units import format_size, parse_size
+from swarm.cli.ending import loop_factory
 from swarm.engine.settings import EngineSettings
 from swarm.metainfo.builder import TorrentOptions
 from swarm.metainfo.torrent import Metainfo
@@ -35,18 +36,19 @@ from swarm.storage.check import check_pieces
 from swarm.storage.create import create_torrent
 from swarm.storage.disk import Disk
 from swarm.storage.files import ContentFiles
+from tools.torture.reporting import Report, end, parser_of
 
 PIECE = 1 << 18
 _BLOCK = 1 << 14
 _POOL_THREADS = 2
+_STALLS_SHOWN = 8
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(slots=True)
-class Report:
-    """What was seen; `wrong` names what grew or leaked."""
+class SoakReport(Report):
+    """What was seen; what grew or leaked is wrong."""
 
-    seconds: float = 0.0
     connections_peak: int = 0
     connections_made: int = 0
     blocks_verified: int = 0
@@ -55,21 +57,24 @@ class Report:
     rss_settled_bytes: int = 0
     rss_peak_bytes: int = 0
     rss_end_bytes: int = 0
+    #: At the end of each minute.
+    rss_bytes: list[int] = field(default_factory=list)
     stall_longest_s: float = 0.0
     stalls_over_limit: int = 0
     #: Of a stall the processor time of the loop's own thread: the rest is others' on a busy machine.
     busy_longest_s: float = 0.0
+    #: The longest stalls: when, how long, how much of it the loop itself computed (seconds).
+    stalls: list[tuple[float, float, float]] = field(default_factory=list)
     descriptors: tuple[int, int] = (0, 0)
     tasks: tuple[int, int] = (0, 0)
     threads: tuple[int, int] = (0, 0)
-    wrong: list[str] = field(default_factory=list)
 
 
 class Soak:
     """The process that is looked at."""
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        self.report = Report()
+        self.report = SoakReport()
         self._options = options
         self._folder = folder
         self._content = folder / "content.bin"
@@ -141,24 +146,31 @@ class Soak:
 
     async def _tick(self) -> None:
         """How late is the loop?"""
-        loop = asyncio.get_running_loop()
+        report, begun_at = self.report, time.monotonic()
         while True:
-            wanted, busy_from = loop.time() + 0.005, time.thread_time()
+            # Not the loop's own clock: uvloop's stands still while it works.
+            wanted, busy_from = time.monotonic() + 0.005, time.thread_time()
             await asyncio.sleep(0.005)
-            late = loop.time() - wanted
-            busy = time.thread_time() - busy_from
-            self.report.busy_longest_s = max(self.report.busy_longest_s, round(busy, 4))
-            self.report.stall_longest_s = max(self.report.stall_longest_s, round(late, 4))
-            self.report.stalls_over_limit += late > self._options.stall
+            now = time.monotonic()
+            late, busy = now - wanted, time.thread_time() - busy_from
+            report.busy_longest_s = max(report.busy_longest_s, round(busy, 4))
+            report.stall_longest_s = max(report.stall_longest_s, round(late, 4))
+            report.stalls_over_limit += late > self._options.stall
+            if late > 0.01:
+                report.stalls.append((round(now - begun_at, 1), round(late, 4), round(busy, 4)))
+                report.stalls = sorted(report.stalls, key=lambda stall: -stall[1])[:_STALLS_SHOWN]
 
     async def _look(self, session: Session, take_notices: object) -> None:
-        settled_at = time.monotonic() + min(300.0, 15.0 * self._options.minutes)
+        begun_at = time.monotonic()
+        settled_at = begun_at + min(300.0, 15.0 * self._options.minutes)
         while True:
             await asyncio.sleep(0.5)
             if callable(take_notices):
                 take_notices()
             self.report.connections_peak = max(self.report.connections_peak, len(session._links))
             rss = self._own.memory_info().rss
+            if time.monotonic() - begun_at >= 60 * (1 + len(self.report.rss_bytes)):
+                self.report.rss_bytes.append(rss)
             if time.monotonic() < settled_at:
                 self.report.rss_settled_bytes = rss
                 continue
@@ -274,18 +286,16 @@ def _crowd(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="tools/torture/soak",
-        description="A seeder among hundreds of peers that come and go: what grows, what stalls?",
-        epilog="Exit status 1 where memory, descriptors, tasks or threads grew, or a wrong block was served.",
+    parser = parser_of(
+        "soak",
+        "A seeder among hundreds of peers that come and go: what grows, what stalls?",
+        "memory, descriptors, tasks or threads grew, or a wrong block was served.",
     )
     parser.add_argument("--minutes", type=float, default=20.0, help="how long (default: 20)")
     parser.add_argument("--connections", type=int, default=500, help="at a time (default: 500)")
     parser.add_argument("--size", type=parse_size, default="256M", help="of the content (default: 256M)")
     parser.add_argument("--growth", type=float, default=0.05, help="of memory, as a share (default: 0.05)")
     parser.add_argument("--stall", type=float, default=0.05, help="seconds, counted only (default: 0.05)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument("--crowd", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.crowd:
@@ -293,33 +303,28 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="swarm-soak-") as folder:
         soak = Soak(options, Path(folder))
-        asyncio.run(soak.run())
-    report = soak.report
-    if options.json:
-        print(json.dumps(asdict(report)))
-    else:
-        _say(report)
-    sys.exit(bool(report.wrong))
+        # The loop that users of the command get.
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(soak.run())
+    end(soak.report, _lines(soak.report), is_json=options.json)
 
 
-def _say(report: Report) -> None:
-    print(
+def _lines(report: SoakReport) -> list[str]:
+    counts = {name: getattr(report, name) for name in ("descriptors", "tasks", "threads")}
+    return [
         f"{report.seconds} s, {report.connections_made} connections, {report.connections_peak} at a time; "
-        f"{report.blocks_verified} blocks verified, {format_size(report.verified_bytes)} hashed beside"
-    )
-    print(
+        f"{report.blocks_verified} blocks verified, {format_size(report.verified_bytes)} hashed beside",
         f"memory: {format_size(report.rss_settled_bytes)} settled, "
-        f"{format_size(report.rss_peak_bytes)} at most, {format_size(report.rss_end_bytes)} at the end"
-    )
-    print(
+        f"{format_size(report.rss_peak_bytes)} at most, {format_size(report.rss_end_bytes)} at the end",
+        f"  by minute, MiB: {' '.join(f'{rss / (1 << 20):.1f}' for rss in report.rss_bytes)}",
         f"longest stall of the loop: {1000 * report.stall_longest_s:.1f} ms ({report.stalls_over_limit} over "
-        f"the limit); the longest that it computed itself: {1000 * report.busy_longest_s:.1f} ms"
-    )
-    for name in ("descriptors", "tasks", "threads"):
-        then, now = getattr(report, name)
-        print(f"{name}: {then} before, {now} after")
-    for wrong in report.wrong:
-        print(f"WRONG: {wrong}")
+        f"the limit); the longest that it computed itself: {1000 * report.busy_longest_s:.1f} ms",
+        *(
+            f"  after {at:6.1f} s: {1000 * late:5.1f} ms, of them its own {1000 * busy:5.1f} ms"
+            for at, late, busy in report.stalls
+        ),
+        *(f"{name}: {then} before, {now} after" for name, (then, now) in counts.items()),
+    ]
 
 
 if __name__ == "__main__":
