@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from swarm import Session, SessionSettings, StorageError, SwarmError, Torrent
 from swarm.storage.descriptors import open_below
-from tests.e2e.commands import Commands
+from tests.e2e.commands import SWARM, TIMEOUT_S, Commands
 from tests.e2e.transfers import (
     Offer,
     assert_same,
@@ -477,6 +478,45 @@ async def test_seeded_file_that_is_damaged_is_not_offered_any_more_and_nothing_c
             told = notices_of(giving)
             assert "cannot be read any more and is not offered" in told
             assert str(offer.path / "b") in told
+
+
+def test_permission_withdrawn_in_the_middle_ends_the_download_which_goes_on_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    offer = offer_folder(tmp_path / "seed", {f"{n:02}": 64 * KIB for n in range(40)}, 64 * KIB)
+    torrent = tmp_path / "folder.torrent"
+    torrent.write_bytes(offer.raw)
+    # Root may write everywhere; without these capabilities it must ask like anybody else.
+    dropped = "--bounding-set=-dac_override,-dac_read_search"
+    humble = ["setpriv", dropped] if os.geteuid() == 0 else []
+    commands = Commands(tmp_path)
+    place = tmp_path / "leech" / "folder"
+    try:
+        _, port = commands.seed(torrent, offer.path)
+        leech = [
+            *humble, *SWARM, "leech", str(torrent), "-o", str(place.parent), "--peer", f"127.0.0.1:{port}",
+            "--port", "0", "--bind", "127.0.0.1", "--no-trackers", "--quiet", "--sequential",
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            [*leech, "--down", "512K"], env=commands.environment, stderr=subprocess.PIPE, text=True
+        )
+        # Files come in order: there are those that must still be made.
+        while not (place / "10").exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        place.chmod(0o500)
+        _, said = process.communicate(timeout=TIMEOUT_S)
+        assert process.returncode == 4
+        assert said.count("\n") == 1 and str(place) in said and "permission denied" in said, said
+        assert len(list(place.iterdir())) < 40
+        place.chmod(0o700)
+        done = subprocess.run(
+            leech, env=commands.environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    finally:
+        commands.close()
+    assert_same(place, offer.path)
 
 
 async def test_session_with_a_failed_torrent_closes_and_serves_its_others(
