@@ -70,27 +70,32 @@ def text_of(cause: Cause) -> str:
         case FewPeers(peers, candidates):
             more = f"{_addresses(candidates)} to be tried" if candidates else "no further address is known"
             return f"few peers: only {peers}, {more}"
-        case MissingPieces(pieces, of, example, seeds):
-            who = "" if seeds is None else f", though a tracker counts {_count(seeds, 'seed')}"
-            return (
-                f"nobody connected has {pieces} of the {of} missing pieces (such as {example}){who}: "
-                "somebody who has them must come"
-            )
+        case MissingPieces():
+            return _missing(cause)
         case NothingForUs(peers, of):
-            return f"{peers} of {_peers(of)} have nothing that is missing here"
+            return f"{_who(peers, of)} {_verb(peers, 'has', 'have')} nothing that is missing here"
         case Choked(peers, of, up_limit):
-            help_ = "" if up_limit is None else f": give them more than {_rate(up_limit)} (--up)"
-            return f"choked by {peers} of {_peers(of)}, who serve those that give to them{help_}"
+            serving = "it serves others, first those who give to it"
+            if peers > 1:
+                serving = "they serve others, first those who give to them"
+            limit = "" if up_limit is None else f" (we give no more than {_rate(up_limit)}: --up)"
+            return f"choked by {_who(peers, of)}: {serving}{limit}"
         case Unanswered(peers, of):
-            return f"{peers} of {_peers(of)} were asked and send nothing; others are asked as well"
+            asked = _verb(peers, "was asked and sends", "were asked and send")
+            return f"{_who(peers, of)} {asked} nothing; others are asked as well"
         case NothingToAsk(peers, of):
-            return f"{peers} of {_peers(of)} are idle: all that they could send is asked of others already"
+            idle = _verb(peers, "is idle: all that it", "are idle: all that they")
+            return f"{_who(peers, of)} {idle} could send is asked of others already"
         case SlowPeers(peers, of, rate):
-            return f"their limit: {peers} of {_peers(of)} send {_rate(rate)} and are asked for more"
-        case RequestWindow(peers, of, blocks, rate):
             return (
-                f"the request window: {peers} of {_peers(of)} are far away and take {blocks} requests at a "
-                f"time, which makes {_rate(rate)}"
+                f"their limit: {_who(peers, of)} {_verb(peers, 'sends', 'send')} {_rate(rate)}, "
+                "with more asked for"
+            )
+        case RequestWindow(peers, of, blocks, rate):
+            far = _verb(peers, "is far away and takes", "are far away and take")
+            return (
+                f"the request window: {_who(peers, of)} {far} {blocks} requests at a time, "
+                f"which makes {_rate(rate)}"
             )
         case UnwrittenPieces(waiting, _, hashing_share):
             if hashing_share is not None and hashing_share > 0.5:
@@ -107,7 +112,8 @@ def text_of(cause: Cause) -> str:
         case SourcesFailing(failing, of, name, error, next_s):
             who = f"tracker {tracker_name(name)}" if "://" in name else name
             when = "" if next_s is None else f"; next try in {format_span(next_s)}"
-            return f"{failing} of {_count(of, 'source')} of peers fail: {who}: {error}{when}"
+            fail = _verb(failing, "fails", "fail")
+            return f"{_who(failing, of, 'source')} of peers {fail}: {who}: {error}{when}"
         case NoSources():
             return "no source of peers: name some with --tracker or --peer"
         case SeekingMetadata(peers, done, total):
@@ -117,6 +123,30 @@ def text_of(cause: Cause) -> str:
             return reason
         case _:
             assert_never(cause)
+
+
+def _missing(cause: MissingPieces) -> str:
+    if cause.of == 1:
+        what = f"the last missing piece ({cause.example})"
+    elif cause.pieces == cause.of:
+        what = f"any of the {cause.of} missing pieces (such as {cause.example})"
+    else:
+        what = f"{cause.pieces} of the {cause.of} missing pieces (such as {cause.example})"
+    counted = ""
+    if cause.seeds_elsewhere is not None:
+        counted = f"; a tracker counts {_count(cause.seeds_elsewhere, 'seed')}"
+    return f"nobody connected has {what}{counted}"
+
+
+def _who(count: int, of: int, what: str = "peer") -> str:
+    """So many of so many; never none of them."""
+    if of == 1:
+        return f"the only {what}"
+    return f"all {of} {what}s" if count == of else f"{count} of {of} {what}s"
+
+
+def _verb(count: int, singular: str, plural: str) -> str:
+    return singular if count == 1 else plural
 
 
 def _rate(bytes_per_s: float) -> str:

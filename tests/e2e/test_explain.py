@@ -138,7 +138,7 @@ class TestLines:
         assert done.returncode == 5
         *_, head, _first, _second = (done.stderr.splitlines())[-3:]
         assert head == "data.bin: 0 B/s, held back by"
-        assert "100%  1 of 1 source of peers fail: tracker 127.0.0.1:9: " in done.stderr
+        assert "100%  the only source of peers fails: tracker 127.0.0.1:9: " in done.stderr
         assert "100%  no peers, and no address of any is known" in done.stderr
         assert done.stdout == ""
 

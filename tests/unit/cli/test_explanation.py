@@ -43,32 +43,42 @@ WORDS: list[tuple[Cause, str, str]] = [
     (
         MissingPieces(2, 3, 7),
         "missing_pieces",
-        "nobody connected has 2 of the 3 missing pieces (such as 7): somebody who has them must come",
+        "nobody connected has 2 of the 3 missing pieces (such as 7)",
     ),
     (
-        MissingPieces(1, 1, 7, 0),
+        MissingPieces(3, 3, 7, 0),
         "missing_pieces",
-        "nobody connected has 1 of the 1 missing pieces (such as 7), though a tracker counts 0 seeds: "
-        "somebody who has them must come",
+        "nobody connected has any of the 3 missing pieces (such as 7); a tracker counts 0 seeds",
     ),
-    (NothingForUs(1, 1), "nothing_for_us", "1 of 1 peer have nothing that is missing here"),
-    (Choked(7, 9), "choked", "choked by 7 of 9 peers, who serve those that give to them"),
     (
-        Choked(7, 9, 100 << 10),
+        MissingPieces(1, 1, 7, 1),
+        "missing_pieces",
+        "nobody connected has the last missing piece (7); a tracker counts 1 seed",
+    ),
+    (NothingForUs(1, 1), "nothing_for_us", "the only peer has nothing that is missing here"),
+    (NothingForUs(2, 2), "nothing_for_us", "all 2 peers have nothing that is missing here"),
+    (
+        Choked(7, 9),
         "choked",
-        "choked by 7 of 9 peers, who serve those that give to them: give them more than 100 KiB/s (--up)",
+        "choked by 7 of 9 peers: they serve others, first those who give to them",
     ),
-    (Unanswered(1, 2), "unanswered", "1 of 2 peers were asked and send nothing; others are asked as well"),
     (
-        NothingToAsk(1, 2),
-        "nothing_to_ask",
-        "1 of 2 peers are idle: all that they could send is asked of others already",
+        Choked(1, 1, 100 << 10),
+        "choked",
+        "choked by the only peer: it serves others, first those who give to it "
+        "(we give no more than 100 KiB/s: --up)",
     ),
-    (SlowPeers(2, 9, MIB), "slow_peers", "their limit: 2 of 9 peers send 1.00 MiB/s and are asked for more"),
+    (Unanswered(1, 2), "unanswered", "1 of 2 peers was asked and sends nothing; others are asked as well"),
+    (
+        NothingToAsk(2, 3),
+        "nothing_to_ask",
+        "2 of 3 peers are idle: all that they could send is asked of others already",
+    ),
+    (SlowPeers(2, 9, MIB), "slow_peers", "their limit: 2 of 9 peers send 1.00 MiB/s, with more asked for"),
     (
         RequestWindow(1, 2, 250, MIB),
         "request_window",
-        "the request window: 1 of 2 peers are far away and take 250 requests at a time, "
+        "the request window: 1 of 2 peers is far away and takes 250 requests at a time, "
         "which makes 1.00 MiB/s",
     ),
     (UnwrittenPieces(MIB, MIB), "unwritten_pieces", "the disk: 1.00 MiB wait to be written"),
@@ -81,12 +91,12 @@ WORDS: list[tuple[Cause, str, str]] = [
     (
         SourcesFailing(1, 2, "http://t.example/secret/announce", "connection refused", 90.0),
         "sources_failing",
-        "1 of 2 sources of peers fail: tracker t.example: connection refused; next try in 1:30",
+        "1 of 2 sources of peers fails: tracker t.example: connection refused; next try in 1:30",
     ),
     (
         SourcesFailing(1, 1, "dht", "no node answers", None),
         "sources_failing",
-        "1 of 1 source of peers fail: dht: no node answers",
+        "the only source of peers fails: dht: no node answers",
     ),
     (NoSources(), "no_sources", "no source of peers: name some with --tracker or --peer"),
     (
@@ -113,7 +123,7 @@ def test_each_cause_is_one_line_and_one_name(cause: Cause, name: str, text: str)
 
 def test_lines_say_how_much_each_cause_holds_back() -> None:
     assert lines([Reason(7 / 9, Choked(7, 9)), Reason(0.05, FewPeers(1, 0))]) == [
-        " 78%  choked by 7 of 9 peers, who serve those that give to them",
+        " 78%  choked by 7 of 9 peers: they serve others, first those who give to them",
         "  5%  few peers: only 1, no further address is known",
     ]
     assert lines([]) == ["everybody gives all that we ask for"]
