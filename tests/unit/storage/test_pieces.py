@@ -76,6 +76,17 @@ async def test_good_pieces_are_written_and_reported_together(files: ContentFiles
     files.close()
 
 
+async def test_work_on_pieces_is_told_apart_into_hashing_and_writing(files: ContentFiles, disk: Disk) -> None:
+    store = Store(files, disk)
+    assert store.pieces.hashing_share is None
+    store.fill(0)
+    store.pieces.hash_and_write([(0, False)])
+    await disk.drained()
+    share = store.pieces.hashing_share
+    assert share is not None and 0 < share < 1
+    files.close()
+
+
 async def test_bad_piece_is_not_written_and_its_blocks_are_named(files: ContentFiles, disk: Disk) -> None:
     store = Store(files, disk)
     store.fill(1, bytes(len(CONTENT)))
