@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -467,6 +469,31 @@ class TestFindingPeers:
         sender.sends(1)
         sender.leaves()
         assert list(world.engine._verifier._origins) == [sender.number]
+
+    @pytest.mark.parametrize("is_seed", [False, True])
+    def test_thousands_of_visits_leave_no_memory_behind(self, is_seed: bool) -> None:
+        """What a soak shows after many minutes: whatever is kept of a visit adds up."""
+        world = World(pieces=8, have="*" * 8 if is_seed else "")
+
+        def visits(count: int) -> int:
+            for number in range(count):
+                peer = world.connect(
+                    "*       ", has_extended=True, endpoint=Endpoint(f"10.1.{number % 250}.1", number)
+                )
+                peer.says(Interested())
+                world.now += 0.1
+                world.tell(WokenUp())
+                peer.leaves()
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+
+        tracemalloc.start()
+        try:
+            before = visits(300)
+            # A record of 100 bytes would make 60 KiB.
+            assert visits(600) - before < 30_000
+        finally:
+            tracemalloc.stop()
 
     def test_hours_that_passed_at_once_cost_the_links_and_not_the_download(self) -> None:
         """A machine that was suspended wakes up: nobody was heard, nothing was said, and no timer has run."""
