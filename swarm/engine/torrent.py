@@ -396,6 +396,8 @@ class TorrentEngine:
 
     def _forget(self, peer: Peer, now: float, *, is_welcome: bool = True, is_lost: bool = False) -> None:
         """The link is gone (`is_lost`: not by our will): take everything back."""
+        # Of one that neither gave nor owes us anything nobody else has to take over; they go in crowds.
+        is_felt = bool(peer.asked_blocks or peer.download.total_bytes)
         self._requests.take_back(peer, is_forgiven=False)
         self._uploads.lost(peer, now)
         del self._peers[peer.number]
@@ -411,8 +413,9 @@ class TorrentEngine:
             self._super_seeding.lost(peer)
         self._addresses.lost(peer, now, is_welcome=is_welcome, is_lost=is_lost)
         if not peer.am_choking:
-            self._slots.refill(now)
-        self._requests.fill_all(now)
+            self._slots.freed(now)
+        if is_felt:
+            self._requests.fill_all(now)
         self._dial(now)
         if not self.is_complete and self._book.candidate_count == 0:
             self._commands.append(SeekPeers())

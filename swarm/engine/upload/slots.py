@@ -45,6 +45,9 @@ class Slots:
         self._send = send
         self._choker = Choker(settings, piece_length, rng, self._choke, self._unchoke)
         self._suggestions = Suggestions(have, settings, send)
+        self._settings = settings
+        #: When a slot became free last.
+        self._freed_at = float("-inf")
 
     @property
     def refill_at(self) -> float:
@@ -94,6 +97,14 @@ class Slots:
     def round(self, now: float) -> None:
         """All slots anew."""
         self._choker.round(list(self._peers.values()), is_seeding=self._picker.is_complete, now=now)
+
+    def freed(self, now: float) -> None:
+        """One who had a slot has gone: somebody else gets it at once, or, where they go in crowds, soon."""
+        if now - self._freed_at < self._settings.slot_delay_s:
+            self._choker.reconsider(now)
+            return
+        self._freed_at = now
+        self.refill(now)
 
     def refill(self, now: float) -> None:
         """Free slots, between two rounds."""

@@ -495,6 +495,24 @@ class TestFindingPeers:
         finally:
             tracemalloc.stop()
 
+    def test_slots_of_a_crowd_that_leaves_are_given_away_once_not_once_for_each(self) -> None:
+        """Each time costs a look at everybody: 500 that left at once held up the loop for 50 ms."""
+        world = World(have="****", settings=EngineSettings(unchoke_slots=4, slot_delay_s=0.01))
+        crowd = [world.connect("    ") for _ in range(12)]
+        for peer in crowd:
+            peer.says(Interested())
+        world.pass_time(1)
+        served = [peer for peer in crowd if peer.is_unchoked]
+        assert len(served) == 4
+        first, *others = served
+        first.leaves()
+        assert sum(peer.is_unchoked for peer in world.peers.values()) == 4, "one that leaves is made up for"
+        for peer in others:
+            peer.leaves()
+        assert sum(peer.is_unchoked for peer in world.peers.values()) == 1
+        world.pass_time(0.02)
+        assert sum(peer.is_unchoked for peer in world.peers.values()) == 4
+
     def test_hours_that_passed_at_once_cost_the_links_and_not_the_download(self) -> None:
         """A machine that was suspended wakes up: nobody was heard, nothing was said, and no timer has run."""
         world = World(pieces=8)
