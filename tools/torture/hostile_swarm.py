@@ -123,8 +123,9 @@ async def _leech(torrent: Path, folder: Path, ports: list[int], attackers: int) 
 
         def listen() -> None:
             for notice in download.notices():
-                if notice.text.startswith("peer 127.9."):
-                    why[notice.text.split(" ", 2)[2]] += 1
+                news = notice.peer
+                if news is not None and news.address.startswith("127.9."):
+                    why[f"{news.what}: {news.reason}"] += 1
 
         # The seeds come when the first attacker has been thrown out.
         while download.runner is None or (attackers and not why):
