@@ -21,7 +21,7 @@ class RarityOrder:
         counts: availability by piece; owned by `Availability`, changed one step at a time.
     """
 
-    __slots__ = ("_counts", "_order", "_places", "_rng", "_starts")
+    __slots__ = ("_counts", "_order", "_places", "_rng", "_starts", "_tied", "_ties")
 
     def __init__(self, counts: list[int], rng: random.Random) -> None:
         self._counts = counts
@@ -31,6 +31,9 @@ class RarityOrder:
         #: piece -> where it stands, -1 for nowhere.
         self._places = array("i", (-1,)) * len(counts)
         self._starts: list[int] = [0]
+        #: Every piece that ever stood here, in the order in which ties come after a recount; a flag for each.
+        self._ties = array("i")
+        self._tied = bytearray(len(counts))
 
     def __len__(self) -> int:
         return len(self._order)
@@ -55,20 +58,44 @@ class RarityOrder:
         return self._starts[1] if len(self._starts) > 1 else len(self._order)
 
     def rebuild(self, pieces: list[int], counts: list[int]) -> None:
-        """Start anew with `pieces`; for when many counts have changed at once."""
-        self._counts = counts
+        """Start anew with `pieces`."""
         self._rng.shuffle(pieces)
-        pieces.sort(key=counts.__getitem__)
-        self._order = array("i", pieces)
-        self._places = array("i", (-1,)) * len(counts)
-        for place, piece in enumerate(pieces):
-            self._places[piece] = place
-        self._starts = [0]
-        for place, piece in enumerate(pieces):
-            while len(self._starts) <= counts[piece]:
-                self._starts.append(place)
+        self._ties = array("i", pieces)
+        self._tied = bytearray(len(counts))
+        for piece in pieces:
+            self._tied[piece] = 1
+        self._sort(pieces, counts)
+
+    def recount(self, counts: list[int]) -> None:
+        """Many counts have changed at once.
+
+        Ties come as they were drawn by lot at first: another draw for each bitfield would cost more than all
+        the rest, and what matters is that others have drawn otherwise.
+        """
+        places = self._places
+        self._sort([piece for piece in self._ties if places[piece] >= 0], counts)
+
+    def _sort(self, pieces: list[int], counts: list[int]) -> None:
+        """Take these pieces, those of one availability in the order in which they come."""
+        self._counts = counts
+        levels: list[list[int]] = [[] for _ in range(max(counts, default=0) + 1)]
+        appends = [level.append for level in levels]
+        for piece in pieces:
+            appends[counts[piece]](piece)
+        self._order = order = array("i")
+        self._starts = []
+        for level in levels:
+            self._starts.append(len(order))
+            order.fromlist(level)
+        places = [-1] * len(counts)
+        for place, piece in enumerate(order):
+            places[piece] = place
+        self._places = array("i", places)
 
     def add(self, piece: int) -> None:
+        if not self._tied[piece]:
+            self._tied[piece] = 1
+            self._ties.append(piece)
         level = self._counts[piece]
         starts, order, places = self._starts, self._order, self._places
         while len(starts) <= level:
@@ -236,7 +263,7 @@ class Availability:
     def _in_bulk(self, counts: list[int]) -> None:
         self.counts = counts
         for order in self.orders:
-            order.rebuild(list(order), counts)
+            order.recount(counts)
 
     @property
     def distributed_copies(self) -> float:

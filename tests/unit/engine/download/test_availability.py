@@ -49,6 +49,29 @@ class TestRarityOrder:
             lasts[list(order)[-1]] += 1
         assert set(lasts) == {0, 1, 2, 3} and min(lasts.values()) > 40
 
+    def test_ties_after_a_recount_are_by_lot_in_each_client(self) -> None:
+        firsts: Counter[int] = Counter()
+        for seed in range(300):
+            order, _ = rarity("1000", seed)
+            order.recount([1, 2, 2, 2])
+            order.check()
+            assert order.at(0) == 0
+            firsts[order.at(1)] += 1
+        assert set(firsts) == {1, 2, 3} and min(firsts.values()) > 60
+
+    def test_recount_knows_pieces_that_were_taken_out_and_those_that_came_later(self) -> None:
+        order = RarityOrder([0] * 4, random.Random(1))
+        order.rebuild([0, 1], [0] * 4)
+        order.remove(0)
+        order.add(3)
+        order.recount([5, 2, 1, 1])
+        order.check()
+        assert list(order) == [3, 1]
+        order.add(0)
+        order.recount([0, 2, 1, 1])
+        order.check()
+        assert list(order) == [0, 3, 1]
+
     def test_add_leaves_other_places_right_across_empty_levels(self) -> None:
         order, counts = rarity("04")
         order.remove(0)
