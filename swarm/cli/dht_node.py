@@ -33,7 +33,8 @@ _OPTIONS = (
            help="A node that leads into the DHT, instead of the public ones; repeat for more."),
     option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N",
            help="Our own UDP port (default: any free one)."),
-    option("--bind", metavar="ADDR|INTERFACE", help="Use only this address or interface."),
+    option("--bind", metavar="ADDR|INTERFACE",
+           help="All traffic leaves from this address or through this interface."),
     option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), default=TIMEOUT_S,
            show_default=True, metavar="SECONDS", help="Give up after so long."),
     option("--json", "is_json", is_flag=True, help="JSON lines on stdout, nothing else."),
@@ -83,14 +84,14 @@ async def opened(
             worth remembering to anybody (BEP 43), and only read what a session remembers.
     """
     from swarm.dht.settings import DhtSettings
+    from swarm.net.outlet import Outlet, bind_addresses
     from swarm.net.udp import open_sockets
-    from swarm.session.connections.listener import bind_addresses
     from swarm.session.finding.dht import Dht
     from swarm.session.finding.dht_memory import memory_path
     from swarm.session.settings import default_dht_routers, default_state_dir
 
     output = node.output()
-    sockets = open_sockets(bind_addresses(node.bind), node.port)
+    sockets = open_sockets(bind_addresses(node.bind), node.port, Outlet.of(node.bind))
     if node.port and sockets[0].port != node.port:
         for socket in sockets:
             socket.close()

@@ -48,13 +48,14 @@ async def read_source(session: Session, source: str, *, is_case_kept: bool = Fal
 
     Raises:
         MetainfoError: it is no torrent. StorageError: it cannot be read. SwarmError: it cannot be fetched.
+        SettingsError: `--bind` names nothing of ours.
     """
     is_file = os.path.lexists(source)
     if not is_file and not is_url(source) and re.match(r"[a-z][a-z0-9+.-]*://", source, re.IGNORECASE):
         raise SwarmError(f"{source}: only http and https URLs are understood")
     try:
         raw = await session.read_source(source)
-    except (MetainfoError, StorageError):
+    except (MetainfoError, StorageError, SettingsError):
         raise
     except SwarmError as error:
         raise SwarmError(f"{source}: {error}") from None

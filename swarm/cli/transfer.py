@@ -35,7 +35,9 @@ def _refuse_require(_ctx: click.Context, _param: click.Parameter, value: str) ->
 _OPTIONS = (
     option("--port", type=click.IntRange(0, 65_535), metavar="N",
            help="Listen there; 0: any free port (default: 6881 and upwards)."),
-    option("--bind", metavar="ADDR|INTERFACE", help="Use only this address or interface."),
+    option("--bind", metavar="ADDR|INTERFACE",
+           help="All traffic leaves from this address or through this interface (names are looked up as the "
+           "system does it)."),
     option("--peer", "peers", type=HostPort(), multiple=True, metavar="HOST:PORT",
            help="Connect to this peer; repeat for more."),
     option("--tracker", "trackers", multiple=True, metavar="URL", help="Another tracker; repeat for more."),

@@ -12,11 +12,14 @@ from swarm.base.endpoint import Endpoint
 TIMEOUT_S = 5.0
 
 
-async def text_records(name: str, timeout_s: float = TIMEOUT_S, server: Endpoint | None = None) -> list[str]:
+async def text_records(
+    name: str, timeout_s: float = TIMEOUT_S, server: Endpoint | None = None, *, source: str | None = None
+) -> list[str]:
     """The TXT records of `name`, each with its strings joined; none where it has none.
 
     Args:
         server: the DNS server to ask; those of the system by default.
+        source: the local address to ask from.
 
     Raises:
         OSError: nobody could be asked, or nobody answered.
@@ -30,7 +33,9 @@ async def text_records(name: str, timeout_s: float = TIMEOUT_S, server: Endpoint
             resolver.port = server.port
         # A name of a URL is whole: no domain of ours is added to it.
         whole = dns.name.from_text(name)
-        answer = await resolver.resolve(whole, "TXT", lifetime=timeout_s, raise_on_no_answer=False)
+        answer = await resolver.resolve(
+            whole, "TXT", lifetime=timeout_s, raise_on_no_answer=False, source=source
+        )
     except dns.resolver.NXDOMAIN:
         return []
     except dns.exception.DNSException as error:

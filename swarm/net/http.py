@@ -28,6 +28,7 @@ import h11
 
 from swarm.base.errors import SwarmError
 from swarm.net.names import look_up
+from swarm.net.outlet import Outlet
 
 #: Redirects followed: one for https, one for a moved path, and some patience.
 REDIRECTS_MAX = 5
@@ -66,9 +67,11 @@ class _Reach:
     """Where one request may go: its first hop anywhere, the others only where that one was.
 
     Args:
+        outlet: where all hops leave.
         may_be_loopback: may the first hop go to this machine itself?
     """
 
+    outlet: Outlet
     may_be_loopback: bool = True
     is_first: bool = True
     #: Only if every address of the first hop was: one public address makes it a stranger.
@@ -88,34 +91,45 @@ class _Reach:
         elif not address.is_global and not self.may_be_local:
             self.refusal = f"redirected to {address}, an address of a private network"
             return False
+        if not self.outlet.has(is_v6=":" in host):
+            self.refusal = "the bound interface has no address of that family"
+            return False
         return True
 
 
-async def get(url: str, *, max_bytes: int, timeout_s: float, may_be_loopback: bool = True) -> HttpAnswer:
+async def get(
+    url: str,
+    *,
+    max_bytes: int,
+    timeout_s: float,
+    may_be_loopback: bool = True,
+    outlet: Outlet | None = None,
+) -> HttpAnswer:
     """GET `url`, following redirects within the rules above.
 
     Args:
         max_bytes: of the body as it comes and as it is unpacked; more is an error.
         timeout_s: for everything together.
         may_be_loopback: may `url` point to this machine itself?
+        outlet: where each hop must leave; None for no restriction.
 
     Raises:
         HttpError: no answer, or one that breaks a rule; fit for a user.
     """
     try:
         async with asyncio.timeout(timeout_s):
-            return await _follow(url, max_bytes, _Reach(may_be_loopback))
+            return await _follow(url, max_bytes, _Reach(outlet or Outlet(), may_be_loopback))
     except TimeoutError:
         raise HttpError(f"no answer in {timeout_s:g} s") from None
 
 
-async def fetch(url: str, max_bytes: int, timeout_s: float) -> bytes:
+async def fetch(url: str, max_bytes: int, timeout_s: float, outlet: Outlet | None = None) -> bytes:
     """The body behind `url`, e.g. a .torrent.
 
     Raises:
         HttpError: as `get`, and for any status but 200.
     """
-    answer = await get(url, max_bytes=max_bytes, timeout_s=timeout_s)
+    answer = await get(url, max_bytes=max_bytes, timeout_s=timeout_s, outlet=outlet)
     if answer.status != 200:
         raise HttpError(f"the server answered HTTP {answer.status}", status=answer.status)
     return answer.body
@@ -200,8 +214,7 @@ async def _connected(
         try:
             async with asyncio.timeout(None if is_last else _CONNECT_S):
                 reader, writer = await asyncio.open_connection(
-                    address,
-                    port,
+                    sock=await reach.outlet.connect(address, port),
                     ssl=tls,
                     server_hostname=name if tls is not None else None,
                     limit=_CHUNK_BYTES,

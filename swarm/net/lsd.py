@@ -8,10 +8,11 @@ import errno
 import ipaddress
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from swarm.base.endpoint import normalized
+from swarm.net.outlet import Outlet
 from swarm.wire.lsd import DATAGRAM_MAX_BYTES, GROUP_V4, GROUP_V6
 
 #: Interfaces that are joined, of each family; machines with containers may have hundreds.
@@ -38,7 +39,7 @@ class LocalMulticast:
     """Sends to and hears the local network, over IPv4 and IPv6 as far as there are.
 
     Args:
-        local_addresses: is IPv6? -> the address of the only interface to be used; empty for all.
+        outlet: the only way to be used; None for all.
         port: that of the groups.
 
     Raises:
@@ -49,21 +50,21 @@ class LocalMulticast:
         self,
         on_datagram: OnDatagram,
         *,
-        local_addresses: Mapping[bool, str] | None = None,
+        outlet: Outlet | None = None,
         port: int = GROUP_V4.port,
     ) -> None:
         self._on_datagram = on_datagram
-        self._local_addresses = dict(local_addresses or {})
+        self._outlet = outlet or Outlet()
         self._port = port
         self._loop = asyncio.get_running_loop()
         self._sockets: dict[bool, socket.socket] = {}
         self._joined: dict[bool, set[_Interface]] = {False: set(), True: set()}
         failure = OSError(errno.ENODEV, "no interface takes part in multicast")
         for is_v6 in (False, True):
-            if self._local_addresses and is_v6 not in self._local_addresses:
+            if not self._outlet.has(is_v6=is_v6):
                 continue
             try:
-                opened = _open(is_v6=is_v6, port=port)
+                opened = _open(self._outlet, is_v6=is_v6, port=port)
             except OSError as error:
                 failure = error
                 continue
@@ -111,7 +112,7 @@ class LocalMulticast:
         return [interface for interface in wanted if interface in joined]
 
     def _interfaces(self, *, is_v6: bool) -> list[_Interface]:
-        local = self._local_addresses.get(is_v6)
+        local = self._outlet.address(is_v6=is_v6)
         if local is None:
             # Left to itself, the kernel would send on the loopback interface from another one's address.
             return [
@@ -132,7 +133,7 @@ class LocalMulticast:
             self._on_datagram(raw, normalized(str(address[0])))
 
 
-def _open(*, is_v6: bool, port: int) -> socket.socket:
+def _open(outlet: Outlet, *, is_v6: bool, port: int) -> socket.socket:
     opened = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         opened.setblocking(False)
@@ -145,6 +146,7 @@ def _open(*, is_v6: bool, port: int) -> socket.socket:
         else:
             opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, HOPS_MAX)
             opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+        outlet.hold(opened)
         # Bound to the group, it hears nothing else.
         opened.bind((GROUP_V6.host if is_v6 else GROUP_V4.host, port))
     except OSError:

@@ -6,7 +6,9 @@ import asyncio
 import importlib
 import ipaddress
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+from swarm.net.outlet import Outlet
 from swarm.wire.tracker.preferences import Service, decode_preferences
 
 #: An announce waits no longer for the answer; hardly any host has such a record.
@@ -23,10 +25,10 @@ _LOCAL_SUFFIXES = (".localhost", ".local", ".onion", ".i2p", ".internal", ".home
 TextRecords = Callable[[str, float], Awaitable[list[str]]]
 
 
-async def _text_records(name: str, timeout_s: float) -> list[str]:
+async def _text_records(name: str, timeout_s: float, source: str | None) -> list[str]:
     # A tenth of a second to import, which would hold up every transfer on the loop.
     module = await asyncio.to_thread(importlib.import_module, "swarm.net.dns_records")
-    found: list[str] = await module.text_records(name, timeout_s)
+    found: list[str] = await module.text_records(name, timeout_s, source=source)
     return found
 
 
@@ -34,11 +36,20 @@ class TrackerPreferences:
     """Remembers what hosts say of their trackers. Where nobody answers, everything is allowed.
 
     Args:
-        text_records: (name, seconds) -> its TXT records, or OSError.
+        text_records: (name, seconds) -> its TXT records, or OSError; None to ask the DNS.
+        outlet: from where the DNS is asked; None for any.
     """
 
-    def __init__(self, text_records: TextRecords = _text_records, *, timeout_s: float = TIMEOUT_S) -> None:
-        self._text_records = text_records
+    def __init__(
+        self,
+        text_records: TextRecords | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        outlet: Outlet | None = None,
+    ) -> None:
+        addresses = (outlet or Outlet()).addresses
+        source = addresses.get(False) or addresses.get(True)
+        self._text_records = text_records or partial(_text_records, source=source)
         self._timeout_s = timeout_s
         #: host -> (its trackers, until when); the oldest first.
         self._known: dict[str, tuple[tuple[Service, ...] | None, float]] = {}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash
 from swarm.net.host_turns import HostTurns
+from swarm.net.outlet import Outlet
 from swarm.net.tracker_preferences import TrackerPreferences
 from swarm.net.udp_trackers import UdpTrackerClient, UdpTrackerSettings
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, ScrapeEntry, readable
@@ -47,14 +48,14 @@ class TrackerClient:
     """Announces and scrapes for all torrents of a session.
 
     Args:
-        local_addresses: is IPv6? -> the address that UDP requests leave from; empty for any.
+        outlet: where requests must leave; None for no restriction.
         preferences: what hosts say of their trackers (BEP 34); None to look it up in the DNS.
     """
 
     def __init__(
         self,
         *,
-        local_addresses: Mapping[bool, str] | None = None,
+        outlet: Outlet | None = None,
         preferences: TrackerPreferences | None = None,
         udp_settings: UdpTrackerSettings | None = None,
         concurrent_max: int = CONCURRENT_MAX,
@@ -62,10 +63,9 @@ class TrackerClient:
     ) -> None:
         self._turns = asyncio.Semaphore(concurrent_max)
         self._host_turns = HostTurns(host_concurrent_max)
-        self._preferences = preferences or TrackerPreferences()
-        self._udp = UdpTrackerClient(
-            local_addresses=local_addresses, settings=udp_settings, host_turns=self._host_turns
-        )
+        self._outlet = outlet or Outlet()
+        self._preferences = preferences or TrackerPreferences(outlet=self._outlet)
+        self._udp = UdpTrackerClient(outlet=self._outlet, settings=udp_settings, host_turns=self._host_turns)
         self._is_closed = False
 
     async def announce(
@@ -167,6 +167,7 @@ class TrackerClient:
                     max_bytes=ANSWER_MAX_BYTES,
                     timeout_s=timeout_s,
                     may_be_loopback=_may_be_loopback(url),
+                    outlet=self._outlet,
                 )
             except http.HttpError as error:
                 raise TrackerError(error.reason) from None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
+from swarm.net.outlet import Outlet
 
 #: Largest datagram there can be; what KRPC and uTP send fits into 1,500.
 DATAGRAM_BYTES_MAX = 65_535
@@ -131,17 +132,17 @@ class UdpSocket:
                 receiver(batch)
 
 
-def open_sockets(addresses: Sequence[str], port: int) -> list[UdpSocket]:
+def open_sockets(addresses: Sequence[str], port: int, outlet: Outlet | None = None) -> list[UdpSocket]:
     """Bind as `bind_datagrams` does, for use on the running loop; whoever wants datagrams says so later.
 
     One socket a family: of several addresses (an interface may have many) the first counts.
     """
     first_of = {":" in address: address for address in reversed(addresses)}
     chosen = [address for address in addresses if first_of[":" in address] == address]
-    return [UdpSocket(bound, {}) for bound in bind_datagrams(chosen, port)]
+    return [UdpSocket(bound, {}) for bound in bind_datagrams(chosen, port, outlet)]
 
 
-def bind_datagrams(addresses: Sequence[str], port: int) -> list[socket.socket]:
+def bind_datagrams(addresses: Sequence[str], port: int, outlet: Outlet | None = None) -> list[socket.socket]:
     """Bind a socket at each address, all at the same port: `port` where it is free, else any that is.
 
     Args:
@@ -152,11 +153,11 @@ def bind_datagrams(addresses: Sequence[str], port: int) -> list[socket.socket]:
     """
     try:
         try:
-            first = _bind_one(addresses[0], port)
+            first = _bind_one(addresses[0], port, outlet)
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
-            first = _bind_one(addresses[0], 0)
+            first = _bind_one(addresses[0], 0, outlet)
     except OSError as error:
         raise SwarmError(f"cannot use UDP on {addresses[0]}: {error.strerror or error}") from None
     found = [first]
@@ -164,17 +165,19 @@ def bind_datagrams(addresses: Sequence[str], port: int) -> list[socket.socket]:
     for address in addresses[1:]:
         # No IPv6 here, or somebody else has the port there: one family is enough.
         with contextlib.suppress(OSError):
-            found.append(_bind_one(address, chosen))
+            found.append(_bind_one(address, chosen, outlet))
     return found
 
 
-def _bind_one(address: str, port: int) -> socket.socket:
+def _bind_one(address: str, port: int, outlet: Outlet | None) -> socket.socket:
     is_v6 = ":" in address
     bound = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         if is_v6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.setblocking(False)
+        if outlet is not None:
+            outlet.hold(bound)
         bound.bind((address, port))
     except OSError:
         bound.close()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import TrackerError
+from swarm.net.outlet import Outlet
 from swarm.wire.tracker import udp
 
 #: Datagrams read before others get their turn.
@@ -54,7 +55,7 @@ class QuestionSocket:
         TrackerError: there is no such socket here.
     """
 
-    def __init__(self, *, is_v6: bool, local: str | None, rng: random.Random) -> None:
+    def __init__(self, *, is_v6: bool, outlet: Outlet, rng: random.Random) -> None:
         self._loop = asyncio.get_running_loop()
         self._rng = rng
         self._questions: dict[tuple[str, int, int], Question] = {}
@@ -70,7 +71,8 @@ class QuestionSocket:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if sys.platform == "linux":
                 self._socket.setsockopt(*_RECVERR[is_v6], 1)
-            self._socket.bind((local or ("::" if is_v6 else "0.0.0.0"), 0))
+            outlet.hold(self._socket)
+            self._socket.bind((outlet.address(is_v6=is_v6) or ("::" if is_v6 else "0.0.0.0"), 0))
         except OSError as error:
             self._socket.close()
             raise TrackerError(error.strerror or str(error)) from None

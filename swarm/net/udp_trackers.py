@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash
 from swarm.net.host_turns import HostTurns
 from swarm.net.names import NameCache
+from swarm.net.outlet import Outlet
 from swarm.net.udp_questions import QuestionSocket
 from swarm.wire.tracker import udp
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, ScrapeEntry, is_usable
@@ -52,19 +53,18 @@ class UdpTrackerClient:
     """Announces to and scrapes UDP trackers.
 
     Args:
-        local_addresses: is IPv6? -> the address that everything must leave from; a family that is not
-            in it is not used. Empty: no restriction.
+        outlet: where everything must leave; None for no restriction.
     """
 
     def __init__(
         self,
         *,
-        local_addresses: Mapping[bool, str] | None = None,
+        outlet: Outlet | None = None,
         settings: UdpTrackerSettings | None = None,
         names: NameCache | None = None,
         host_turns: HostTurns | None = None,
     ) -> None:
-        self._local_addresses = dict(local_addresses or {})
+        self._outlet = outlet or Outlet()
         self._settings = settings or UdpTrackerSettings()
         self._names = names or NameCache()
         self._host_turns = host_turns or HostTurns(25)
@@ -168,10 +168,9 @@ class UdpTrackerClient:
         usable = [endpoint for host in hosts if is_usable(endpoint := Endpoint(host, port))]
         if not usable:
             raise TrackerError("not an address that could be asked", is_final=True)
-        if self._local_addresses:
-            usable = [endpoint for endpoint in usable if endpoint.is_v6 in self._local_addresses]
-            if not usable:
-                raise TrackerError("the bound interface has no address of that family")
+        usable = [endpoint for endpoint in usable if self._outlet.has(is_v6=endpoint.is_v6)]
+        if not usable:
+            raise TrackerError("the bound interface has no address of that family")
         families: dict[bool, list[Endpoint]] = {}
         for endpoint in usable:
             families.setdefault(endpoint.is_v6, []).append(endpoint)
@@ -276,8 +275,7 @@ class UdpTrackerClient:
             raise TrackerError("closed")
         opened = self._sockets.get(tracker.is_v6)
         if opened is None:
-            local = self._local_addresses.get(tracker.is_v6)
-            opened = QuestionSocket(is_v6=tracker.is_v6, local=local, rng=self._rng)
+            opened = QuestionSocket(is_v6=tracker.is_v6, outlet=self._outlet, rng=self._rng)
             self._sockets[tracker.is_v6] = opened
         return opened
 

@@ -61,6 +61,7 @@ class Session:
         self.settings = settings or SessionSettings()
         self._rng = random.SystemRandom()
         self._peer_id = PeerId.generate(self._rng)
+        self._bind = bind
         self._disk: Disk | None = None
         self._links = Links(self.settings, self._owner_of, self._notice, self._refused, port=port, bind=bind)
         self._finder = PeerFinder(
@@ -215,7 +216,7 @@ class Session:
             metainfo = source
         else:
             assert not isinstance(source, Magnet)
-            metainfo = Metainfo.parse(await read_source(source))
+            metainfo = Metainfo.parse(await read_source(source, self._bind))
         self._refuse_known(metainfo.info_hash)
         place = Path(content) if content is not None else Path(save_to) / metainfo.name
         torrent = Torrent(
@@ -270,7 +271,7 @@ class Session:
         Raises:
             MetainfoError: it is too large. StorageError: it cannot be read. SwarmError: nor fetched.
         """
-        return await read_source(source)
+        return await read_source(source, self._bind)
 
     async def _start(
         self,

@@ -11,6 +11,7 @@ from swarm.base.ids import InfoHash
 from swarm.metainfo import magnet as magnets
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import MAX_METAINFO_BYTES
+from swarm.net.outlet import Outlet
 from swarm.storage.faults import storage_error
 
 #: A web server may take this long to give a .torrent.
@@ -32,11 +33,15 @@ def magnet_of(source: object) -> Magnet | None:
     return None
 
 
-async def read_source(source: str | os.PathLike[str] | bytes) -> bytes:
+async def read_source(source: str | os.PathLike[str] | bytes, bind: str | None = None) -> bytes:
     """The bytes of a .torrent: the path of a file, an http(s) URL, or the bytes themselves.
+
+    Args:
+        bind: the address or interface that a web request leaves from; None for any.
 
     Raises:
         MetainfoError: it is too large. StorageError: it cannot be read. SwarmError: nor fetched.
+        SettingsError: `bind` is not ours.
     """
     if isinstance(source, bytes):
         return source
@@ -44,7 +49,7 @@ async def read_source(source: str | os.PathLike[str] | bytes) -> bytes:
     if text.startswith(("http://", "https://")):
         from swarm.net.http import fetch
 
-        return await fetch(text, max_bytes=MAX_METAINFO_BYTES, timeout_s=_FETCH_TIMEOUT_S)
+        return await fetch(text, MAX_METAINFO_BYTES, _FETCH_TIMEOUT_S, Outlet.of(bind))
     try:
         async with aiofiles.open(text, "rb") as file:
             raw = await file.read(MAX_METAINFO_BYTES + 1)

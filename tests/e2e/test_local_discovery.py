@@ -15,6 +15,7 @@ from swarm.base.ids import InfoHash
 from swarm.metainfo.builder import TorrentOptions
 from swarm.metainfo.torrent import Metainfo
 from swarm.net.lsd import LocalMulticast
+from swarm.net.outlet import Outlet
 from swarm.storage.create import create_torrent
 from swarm.wire.lsd import decode_announce
 from tests.e2e.commands import TIMEOUT_S, Commands, Event
@@ -79,7 +80,7 @@ async def test_private_torrents_and_no_lsd_are_never_announced(commands: Command
             return
         news.set()
 
-    ear = LocalMulticast(hear, local_addresses={False: LOOPBACK})
+    ear = LocalMulticast(hear, outlet=Outlet({False: LOOPBACK}))
     try:
         off = commands.start("seed", hidden[0], "--no-lsd", *ALONE)
         both = commands.start("leech", private[0], public[0], "-o", tmp_path / "here", *ALONE)

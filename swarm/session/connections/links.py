@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash
+from swarm.net.outlet import Outlet, bind_addresses
 from swarm.session.connections.door import BLOCKED, Door
-from swarm.session.connections.listener import bind_addresses, listen
+from swarm.session.connections.listener import listen
 from swarm.session.connections.peer_link import LinkOwner, PeerLink
 from swarm.session.connections.throttle import Throttle
 from swarm.session.progress import PeerNews
@@ -35,7 +36,7 @@ class Links:
 
     Attributes:
         port: where peers reach us, once it is open.
-        local_addresses: is IPv6? -> the address that everything must leave from; empty for any.
+        outlet: where everything must leave, once it is open.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Links:
         self.settings = settings
         self.receive_buffer = memoryview(bytearray(settings.receive_buffer_bytes))
         self.port = 0
-        self.local_addresses: dict[bool, str] = {}
+        self.outlet = Outlet()
         self._find_owner = find_owner
         self._on_notice = on_notice
         self._on_refused = on_refused
@@ -83,12 +84,10 @@ class Links:
             await self._blocklist.open()
         self.up_throttle = Throttle(loop)
         self.down_throttle = Throttle(loop)
-        addresses = bind_addresses(self._bind)
-        if self._bind is not None:
-            self.local_addresses = {":" in address: address for address in addresses}
+        self.outlet = Outlet.of(self._bind)
         first, tried = self.settings.first_port, self.settings.ports_tried
         ports = range(first, first + tried) if self._wanted_port is None else (self._wanted_port,)
-        sockets, self.port = listen(addresses, ports)
+        sockets, self.port = listen(bind_addresses(self._bind), ports, self.outlet)
         for listener in sockets:
             self._servers.append(await loop.create_server(self._accept, sock=listener))
         if self._blocklist is not None:
@@ -179,22 +178,19 @@ class Links:
         task.add_done_callback(self._dials.discard)
 
     async def _dial(self, link: PeerLink, endpoint: Endpoint) -> None:
-        local = self.local_addresses.get(endpoint.is_v6)
         try:
             if len(self._links) > self.settings.connections_max:
                 raise OSError("there are enough connections")
             refusal = self._door.refusal(endpoint.host)
             if refusal is not None:
                 raise OSError(refusal)
-            if self.local_addresses and local is None:
-                raise OSError("the bound interface has no address of that family")
+            loop = asyncio.get_running_loop()
             async with asyncio.timeout(self.settings.connect_timeout_s):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: link,
-                    endpoint.host,
-                    endpoint.port,
-                    local_addr=(local, 0) if local is not None else None,
-                )
+                if self._bind is None:
+                    await loop.create_connection(lambda: link, endpoint.host, endpoint.port)
+                else:
+                    connected = await self.outlet.connect(endpoint.host, endpoint.port)
+                    await loop.create_connection(lambda: link, sock=connected)
         except asyncio.CancelledError:
             self._links.discard(link)
             raise

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import PeerError, SwarmError
 from swarm.base.ids import InfoHash
 from swarm.net.lsd import LocalMulticast
+from swarm.net.outlet import Outlet
 from swarm.session.finding.sources import Membership
 from swarm.wire.lsd import (
     GROUP_V4,
@@ -40,7 +41,7 @@ class LocalDiscovery:
     """Tells the local network which torrents we have, and hears it from others.
 
     Args:
-        local_addresses: is IPv6? -> the address of the only interface to be used; empty for all.
+        outlet: the only way to be used; None for all.
         port: of the multicast groups.
     """
 
@@ -51,10 +52,10 @@ class LocalDiscovery:
         self,
         rng: random.Random,
         *,
-        local_addresses: Mapping[bool, str] | None = None,
+        outlet: Outlet | None = None,
         port: int = GROUP_V4.port,
     ) -> None:
-        self._local_addresses = local_addresses
+        self._outlet = outlet
         self._port = port
         #: By which we know our own datagrams.
         self._cookie = f"{rng.getrandbits(64):016x}"
@@ -83,9 +84,7 @@ class LocalDiscovery:
         """
         if self._multicast is None:
             try:
-                self._multicast = LocalMulticast(
-                    self._received, local_addresses=self._local_addresses, port=self._port
-                )
+                self._multicast = LocalMulticast(self._received, outlet=self._outlet, port=self._port)
             except OSError as error:
                 raise SwarmError(f"no local discovery: {error.strerror or error}") from None
         told = self._due[swarm.info_hash] = asyncio.get_running_loop().create_future()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash, PeerId
+from swarm.net.outlet import bind_addresses
 from swarm.session.connections.links import Links
-from swarm.session.connections.listener import bind_addresses
 from swarm.session.settings import SessionSettings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class PeerFinder:
         if self._settings.is_lsd_enabled:
             from swarm.session.finding.local_discovery import LocalDiscovery
 
-            self._sources.append(LocalDiscovery(self._rng, local_addresses=self._links.local_addresses))
+            self._sources.append(LocalDiscovery(self._rng, outlet=self._links.outlet))
 
     async def close(self) -> None:
         """Let go of what the torrents shared; they have left their swarms already."""
@@ -101,7 +101,7 @@ class PeerFinder:
         from swarm.session.finding.discovery import Discovery
 
         if self._tracker_client is None:
-            self._tracker_client = TrackerClient(local_addresses=self._links.local_addresses)
+            self._tracker_client = TrackerClient(outlet=self._links.outlet)
         discovery = self._discoveries[info_hash] = Discovery(
             info_hash,
             tiers,
@@ -173,7 +173,7 @@ class PeerFinder:
 
         settings = self._settings
         try:
-            self._datagrams = open_sockets(bind_addresses(self._bind), self._links.port)
+            self._datagrams = open_sockets(bind_addresses(self._bind), self._links.port, self._links.outlet)
         except SwarmError as error:
             self._is_dht_wanted = False
             # The torrent that it is for is not here yet.

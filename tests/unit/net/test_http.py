@@ -12,6 +12,7 @@ import pytest
 
 from swarm.net import http, names
 from swarm.net.http import HttpError
+from swarm.net.outlet import Outlet
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -56,6 +57,15 @@ def raw(answer: bytes) -> Handler:
     async def handler(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
         await writer.drain()
+
+    return handler
+
+
+def tells_source() -> Handler:
+    """A server that says from where it was asked."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await answers(str(writer.get_extra_info("peername")[0]).encode())(reader, writer)
 
     return handler
 
@@ -320,7 +330,7 @@ class TestReach:
 
     @pytest.mark.parametrize("host", LOCAL)
     def test_a_public_first_hop_closes_the_way_in(self, host: str) -> None:
-        reach = http._Reach()
+        reach = http._Reach(Outlet())
         assert reach.admits("8.8.8.8")
         reach.is_first = False
         assert not reach.admits(host) and reach.refusal
@@ -328,21 +338,21 @@ class TestReach:
 
     @pytest.mark.parametrize("host", LOCAL)
     def test_a_local_first_hop_may_go_on_to_local_ones(self, host: str) -> None:
-        reach = http._Reach()
+        reach = http._Reach(Outlet())
         assert reach.admits(host)
         reach.is_first = False
         assert reach.admits("10.0.0.1") and reach.admits("8.8.8.8")
 
     def test_one_public_address_makes_a_name_public(self) -> None:
-        reach = http._Reach()
+        reach = http._Reach(Outlet())
         assert reach.admits("127.0.0.1") and reach.admits("8.8.8.8") and reach.admits("10.0.0.1")
         reach.is_first = False
         assert not reach.admits("127.0.0.1")
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::"])
     def test_loopback_can_be_closed_from_the_start(self, host: str) -> None:
-        assert not http._Reach(may_be_loopback=False).admits(host)
-        assert http._Reach(may_be_loopback=False).admits("192.168.1.1")
+        assert not http._Reach(Outlet(), may_be_loopback=False).admits(host)
+        assert http._Reach(Outlet(), may_be_loopback=False).admits("192.168.1.1")
 
 
 class TestUrls:
@@ -384,3 +394,15 @@ class TestNames:
     async def test_what_is_no_name_is_an_os_error(self, name: str) -> None:
         with pytest.raises(OSError):
             await names.look_up(name)
+
+
+async def test_bound_request_leaves_from_there_on_every_hop() -> None:
+    async with serving(tells_source()) as last, serving(redirects(f"{last}/x")) as first:
+        for url in (last, first):
+            answer = await http.get(url, max_bytes=100, timeout_s=20.0, outlet=Outlet({False: "127.0.0.2"}))
+            assert answer.body == b"127.0.0.2"
+
+
+async def test_bound_request_to_another_family_is_refused() -> None:
+    with pytest.raises(HttpError, match="bound interface has no address of that family"):
+        await http.get("http://[::1]:9/", max_bytes=100, timeout_s=20.0, outlet=Outlet({False: "127.0.0.2"}))

@@ -12,6 +12,7 @@ from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.net import http
 from swarm.net.http import HttpAnswer, HttpError
+from swarm.net.outlet import Outlet
 from swarm.net.trackers import TrackerClient
 from swarm.tracker.server import TrackerServer
 from swarm.wire.tracker.announce import PEERS_MAX, AnnounceRequest, ScrapeEntry
@@ -33,7 +34,9 @@ class FakeHttp:
         self.asked: list[tuple[str, bool]] = []
         monkeypatch.setattr(http, "get", self.get)
 
-    async def get(self, url: str, *, max_bytes: int, timeout_s: float, may_be_loopback: bool) -> HttpAnswer:
+    async def get(
+        self, url: str, *, max_bytes: int, timeout_s: float, may_be_loopback: bool, outlet: Outlet
+    ) -> HttpAnswer:
         assert max_bytes == ANSWER_MAX_BYTES and timeout_s > 0
         self.asked.append((url, may_be_loopback))
         if self.error:

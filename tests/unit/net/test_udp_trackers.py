@@ -13,6 +13,7 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.net import names
+from swarm.net.outlet import Outlet
 from swarm.net.udp_trackers import UdpTrackerClient, UdpTrackerSettings
 from swarm.wire.tracker.announce import AnnounceRequest, ScrapeEntry
 from swarm.wire.tracker.udp_server import ANNOUNCE, SCRAPE, SCRAPE_MAX, encode_connected
@@ -281,7 +282,7 @@ class TestNames:
         assert raised.value.is_final
 
     async def test_a_bound_session_asks_from_its_address_alone(self) -> None:
-        client = UdpTrackerClient(local_addresses={False: "127.0.0.3"})
+        client = UdpTrackerClient(outlet=Outlet({False: "127.0.0.3"}))
         async with udp_tracker() as tracker:
             await client.announce(tracker.url, REQUEST, PATIENCE_S)
         assert tracker.sources == {"127.0.0.3"}

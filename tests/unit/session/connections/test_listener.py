@@ -6,23 +6,8 @@ import socket
 
 import pytest
 
-from swarm.base.errors import SettingsError, SwarmError
-from swarm.session.connections.listener import bind_addresses, listen
-
-
-def test_nothing_said_means_every_address_of_both_families() -> None:
-    assert bind_addresses(None) == ["0.0.0.0", "::"]
-
-
-def test_address_is_taken_as_it_is_and_an_interface_by_its_addresses() -> None:
-    assert bind_addresses("127.0.0.1") == ["127.0.0.1"]
-    assert bind_addresses("::1") == ["::1"]
-    assert "127.0.0.1" in bind_addresses("lo")
-
-
-def test_neither_address_nor_interface_is_refused() -> None:
-    with pytest.raises(SettingsError, match="neither an address nor a network interface"):
-        bind_addresses("eth99.nonsense")
+from swarm.base.errors import SwarmError
+from swarm.session.connections.listener import listen
 
 
 def test_first_free_port_is_taken() -> None:

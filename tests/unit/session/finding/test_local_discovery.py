@@ -13,12 +13,13 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash
 from swarm.net.lsd import LocalMulticast
+from swarm.net.outlet import Outlet
 from swarm.session.finding import local_discovery
 from swarm.session.finding.local_discovery import LocalDiscovery
 from swarm.session.finding.sources import Membership
 from swarm.wire.lsd import GROUP_V4, LocalAnnounce, decode_announce, encode_announce
 
-ON_LOOPBACK = {False: "127.0.0.1"}
+ON_LOOPBACK = Outlet({False: "127.0.0.1"})
 PATIENCE_S = 30.0
 
 
@@ -42,7 +43,7 @@ class Local:
     """One session's local discovery, and the peers that it passed on."""
 
     def __init__(self, port: int, *numbers: int, listening_at: int = 6881, seed: int = 1) -> None:
-        self.source = LocalDiscovery(random.Random(seed), local_addresses=ON_LOOPBACK, port=port)
+        self.source = LocalDiscovery(random.Random(seed), outlet=ON_LOOPBACK, port=port)
         self.found: list[tuple[InfoHash, Endpoint]] = []
         self.swarms = [
             Membership(torrent(number), lambda: listening_at, lambda: False, self._found_of(torrent(number)))
@@ -76,9 +77,7 @@ class Local:
 async def ear(group_port: int) -> AsyncIterator[asyncio.Queue[bytes]]:
     """What anybody sends to the group."""
     heard: asyncio.Queue[bytes] = asyncio.Queue()
-    multicast = LocalMulticast(
-        lambda raw, _host: heard.put_nowait(raw), local_addresses=ON_LOOPBACK, port=group_port
-    )
+    multicast = LocalMulticast(lambda raw, _host: heard.put_nowait(raw), outlet=ON_LOOPBACK, port=group_port)
     yield heard
     multicast.close()
 
@@ -201,7 +200,7 @@ async def test_without_multicast_it_says_so(group_port: int, monkeypatch: pytest
 
 async def test_an_address_that_is_not_ours_has_no_multicast(group_port: int) -> None:
     with pytest.raises(OSError):
-        LocalMulticast(lambda *_: None, local_addresses={False: "192.0.2.77"}, port=group_port)
+        LocalMulticast(lambda *_: None, outlet=Outlet({False: "192.0.2.77"}), port=group_port)
 
 
 async def test_without_an_address_every_interface_is_used(group_port: int, ear: asyncio.Queue[bytes]) -> None:

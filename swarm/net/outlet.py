@@ -1,0 +1,132 @@
+"""Where traffic leaves this machine: what `--bind` means to each socket of a session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import ipaddress
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from swarm.base.errors import SettingsError
+
+_SIOCGIFADDR = 0x8915
+#: Linux; elsewhere an interface is held to by its addresses alone.
+_BINDTODEVICE: int | None = getattr(socket, "SO_BINDTODEVICE", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """The only way out for connections and datagrams; without a restriction the system chooses.
+
+    Args:
+        addresses: is IPv6? -> the local address; a family that is not in it is not used. Empty: any.
+        interface: nothing goes through another one, wherever the routing table would send it.
+    """
+
+    addresses: Mapping[bool, str] = field(default_factory=dict)
+    interface: str = ""
+
+    @classmethod
+    def of(cls, bind: str | None) -> Self:
+        """What `--bind` names: an address, an interface, or None for anything.
+
+        Raises:
+            SettingsError: neither an address nor an interface of this machine.
+        """
+        if bind is None:
+            return cls()
+        addresses = bind_addresses(bind)
+        is_address = addresses == [_numeric(bind)]
+        # The first of a family: an interface's later ones are temporary or aliases.
+        chosen = {":" in address: address for address in reversed(addresses)}
+        return cls(chosen, "" if is_address else bind)
+
+    def has(self, *, is_v6: bool) -> bool:
+        """Can anything of this family leave?"""
+        return not self.addresses or is_v6 in self.addresses
+
+    def address(self, *, is_v6: bool) -> str | None:
+        """The local address of a family; None for any."""
+        return self.addresses.get(is_v6)
+
+    def hold(self, opened: socket.socket) -> None:
+        """Keep a socket that is not bound yet to the interface."""
+        if self.interface and _BINDTODEVICE is not None:
+            # Before Linux 5.7 only root may; the address must do then.
+            with contextlib.suppress(PermissionError):
+                opened.setsockopt(socket.SOL_SOCKET, _BINDTODEVICE, self.interface.encode())
+
+    async def connect(self, host: str, port: int) -> socket.socket:
+        """A TCP connection from here to a numeric address.
+
+        Raises:
+            OSError: there is none to be had.
+        """
+        is_v6 = ":" in host
+        if not self.has(is_v6=is_v6):
+            raise OSError(errno.EADDRNOTAVAIL, "the bound interface has no address of that family")
+        opened = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            opened.setblocking(False)
+            self.hold(opened)
+            local = self.address(is_v6=is_v6)
+            if local is not None:
+                opened.bind((local, 0))
+            await asyncio.get_running_loop().sock_connect(opened, (host, port))
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+
+def bind_addresses(bind: str | None) -> list[str]:
+    """The local addresses for `--bind`: all, the one given, or those of an interface.
+
+    Raises:
+        SettingsError: neither an address nor an interface of this machine.
+    """
+    if bind is None:
+        return ["0.0.0.0", "::"]
+    address = _numeric(bind)
+    if address is not None:
+        return [address]
+    if bind not in {name for _, name in socket.if_nameindex()}:
+        raise SettingsError(f"--bind {bind}: neither an address nor a network interface of this machine")
+    addresses = [*_interface_v4(bind), *_interface_v6(bind)]
+    if not addresses:
+        raise SettingsError(f"--bind {bind}: the interface has no address")
+    return addresses
+
+
+def _numeric(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
+def _interface_v4(name: str) -> list[str]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            answer = fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
+        except OSError:
+            return []
+    return [socket.inet_ntoa(answer[20:24])]
+
+
+def _interface_v6(name: str) -> list[str]:
+    try:
+        with open("/proc/net/if_inet6") as table:
+            rows = [line.split() for line in table]
+    except OSError:
+        return []
+    # Link-local addresses (scope 0x20) need an interface number to be of use; peers do not carry one.
+    return [
+        str(ipaddress.IPv6Address(bytes.fromhex(row[0]))) for row in rows if row[5] == name and row[3] != "20"
+    ]
