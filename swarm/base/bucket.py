@@ -19,9 +19,6 @@ class Bucket:
 
     __slots__ = ("_at", "_burst_s", "_tokens", "rate")
 
-    #: The bucket never holds less than this, or a single block would not fit at low rates.
-    BURST_MIN_BYTES = 16 * 1024
-
     def __init__(self, rate: float | None, now: float, *, burst_s: float = 0.1) -> None:
         self.rate = rate
         self._burst_s = burst_s
@@ -36,14 +33,11 @@ class Bucket:
             self._tokens = 0.0
         else:
             # A debt made at a high rate must not take for ever to pay at a low one.
-            self._tokens = max(min(self._tokens, self._capacity(rate)), -rate)
-
-    def _capacity(self, rate: float) -> float:
-        return max(rate * self._burst_s, float(self.BURST_MIN_BYTES))
+            self._tokens = max(min(self._tokens, rate * self._burst_s), -rate)
 
     def _refill(self, now: float) -> None:
         if self.rate is not None:
-            self._tokens = min(self._tokens + (now - self._at) * self.rate, self._capacity(self.rate))
+            self._tokens = min(self._tokens + (now - self._at) * self.rate, self.rate * self._burst_s)
         self._at = now
 
     def available(self, now: float) -> float:
@@ -60,7 +54,7 @@ class Bucket:
             self._tokens -= size_bytes
 
     def wait_s(self, size_bytes: float) -> float:
-        """How long from the last call on until `size_bytes` may flow."""
+        """How long from the last call on until `size_bytes` may flow, or the bucket is full."""
         if self.rate is None:
             return 0.0
-        return max(0.0, (min(size_bytes, self._capacity(self.rate)) - self._tokens) / self.rate)
+        return max(0.0, (min(size_bytes, self.rate * self._burst_s) - self._tokens) / self.rate)

@@ -93,8 +93,8 @@ class PeerLink(asyncio.BufferedProtocol):
         #: Blocks that wait for their turn under an upload limit: (frames, chunk, content bytes).
         self._outbox: deque[tuple[memoryview, Chunk, int]] = deque()
         self._is_waiting_to_send = False
-        #: What may be received before the next turn under a download limit; None without one.
-        self._receive_room: int | None = None
+        #: Its share of the turn under a download limit; None when it reads without having waited.
+        self._receive_share: int | None = None
         self._is_unlimited = False
         self.is_outgoing = dialled is not None
         self.endpoint = dialled or Endpoint("0.0.0.0", 0)
@@ -210,7 +210,19 @@ class PeerLink(asyncio.BufferedProtocol):
         if kept:
             view[:kept] = self._leftover
             view = view[kept:]
-        return view if self._receive_room is None else view[: self._receive_room]
+        room = self._receive_room()
+        return view if room is None else view[:room]
+
+    def _receive_room(self) -> int | None:
+        """How much may be read now under a download limit, be it in the middle of a block; None: anything."""
+        owner = self._owner
+        if owner is None or self._is_unlimited:
+            return None
+        throttle = self._source.down_throttle
+        if not throttle.is_limiting(owner.down_bucket):
+            return None
+        room = throttle.room(owner.down_bucket)
+        return room if self._receive_share is None else min(room, self._receive_share)
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._reason:
@@ -276,23 +288,22 @@ class PeerLink(asyncio.BufferedProtocol):
         return Decoder(owner.geometry, has_fast=has_fast)
 
     def _account_received(self, owner: LinkOwner, size_bytes: int) -> None:
-        """Pay for what came; under a limit wait for the next turn before reading on."""
+        """Pay for what came; where that is more than there is, wait for the next turn before reading on."""
         throttle, own = self._source.down_throttle, owner.down_bucket
+        self._receive_share = None
         if not throttle.is_limiting(own):
-            self._receive_room = None
             return
-        # A turn was paid in advance.
-        throttle.charge(size_bytes - (self._receive_room or 0), own)
-        self._receive_room = 0
-        if self._transport is not None and not self._transport.is_closing():
+        throttle.charge(size_bytes, own)
+        if throttle.is_spent(own) and self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
             throttle.wait(self._receive_turn, own)
 
     def _receive_turn(self, size_bytes: int) -> tuple[int, bool]:
-        self._receive_room = size_bytes
+        """Read about `size_bytes` when they are there; they are paid for then."""
+        self._receive_share = size_bytes
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
-        return size_bytes, False
+        return 0, False
 
     # -- bytes out ------------------------------------------------------------------------------
 
@@ -327,6 +338,8 @@ class PeerLink(asyncio.BufferedProtocol):
             self._ask_to_send()
             return
         self._write_blocks(transport, frames, chunk, length)
+        if not self._is_paused:
+            self._report()
 
     def _write_blocks(
         self, transport: asyncio.Transport, frames: memoryview, chunk: Chunk, length: int
@@ -335,8 +348,6 @@ class PeerLink(asyncio.BufferedProtocol):
         self._written_bytes += len(frames)
         self._sending.append((chunk, self._written_bytes))
         self._unreported_bytes += length
-        if not self._is_paused:
-            self._report()
 
     def _ask_to_send(self) -> None:
         if self._outbox and not self._is_waiting_to_send and not self._is_paused:
@@ -359,6 +370,9 @@ class PeerLink(asyncio.BufferedProtocol):
                 chunk.pins += 1
             moved += len(frames)
             self._write_blocks(transport, frames, chunk, length)
+        if moved and not self._is_paused:
+            # Once a turn, not once a run: what the engine hands over next waits for the turn after this.
+            self._report()
         # A full transport wakes us in `resume_writing`; until then others take the turns.
         self._is_waiting_to_send = bool(self._outbox) and not self._is_paused
         return moved, self._is_waiting_to_send

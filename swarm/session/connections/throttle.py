@@ -1,8 +1,8 @@
 """Rate limits: exact on average, fair among links, without a busy loop.
 
-A link that may not go on now waits in a ring; when the buckets have filled enough for a step, the ring
-is served in turn, a block at a time. Limits on what comes in work by not reading: the kernel's buffers
-fill, TCP slows the sender, and nothing piles up here.
+A link that may not go on now waits in a ring. What flows in a turn is paid for afterwards: the ring stands
+still until the debt is paid, and then goes on (docs/decisions/027). Limits on what comes in work by not
+reading: the kernel's buffers fill, TCP slows the sender, and nothing piles up here.
 """
 
 from __future__ import annotations
@@ -11,20 +11,27 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.bucket import Bucket
 
-#: Served at least this long apart: at high rates a turn then moves many blocks, at low ones a block. Shorter
-#: costs wake-ups, longer delays whoever waits to pass a piece on (256 KiB take 60 ms at 4 MiB/s).
+#: All links together move in a turn what flows in this time. Shorter costs wake-ups; longer, and what moves
+#: in ten seconds depends by more than a hundredth on when one begins to count.
+_TURN_S = 0.1
+#: At high rates so much is enough for a turn, as long as there is this pause after it.
+_TURN_BYTES = 1 << 20
 _STEP_S = 0.02
-#: What one link gets in its turn: a block and its head.
-TURN_BYTES = BLOCK_BYTES + 64
-#: And at the most: what a receive buffer holds.
-TURN_BYTES_MAX = 1 << 20
+#: uvloop's timers go by whole milliseconds, and to be called a little early is to be called in vain.
+_TIMER_S = 0.001
+#: And no link moves less at a time.
+_LEAST_BYTES = 1024
 
 
 #: A link's turn: it may move about so many bytes; it answers with what it moved, and whether it has more.
 Turn = Callable[[int], tuple[int, bool]]
+
+
+def _turn_bytes(rate: float | None) -> float:
+    """What all links together may move in a turn at this rate."""
+    return _TURN_BYTES if rate is None else max(rate * _STEP_S, min(rate * _TURN_S, _TURN_BYTES))
 
 
 class Throttle:
@@ -39,6 +46,7 @@ class Throttle:
         self._bucket = Bucket(rate, loop.time())
         self._ring: deque[tuple[Turn, Bucket]] = deque()
         self._timer: asyncio.Handle | None = None
+        self._due_at = 0.0
 
     @property
     def rate(self) -> float | None:
@@ -58,20 +66,34 @@ class Throttle:
         if not any(bucket is own for _, bucket in self._ring):
             return None
         now = self._loop.time()
-        empty = [bucket for bucket in (self._bucket, own) if bucket.available(now) < TURN_BYTES]
-        return min((bucket.rate for bucket in empty if bucket.rate is not None), default=None)
+        limited = [(bucket, rate) for bucket in (self._bucket, own) if (rate := bucket.rate) is not None]
+        # What is saved in the moment between two turns does not count.
+        owing = [rate for bucket, rate in limited if bucket.available(now) <= rate * _TIMER_S]
+        return min(owing, default=None)
 
     def charge(self, size_bytes: int, own: Bucket) -> None:
-        """So many bytes have flowed already, or, below zero, were granted and not used."""
+        """So many bytes have flowed."""
         now = self._loop.time()
         self._bucket.take(size_bytes, now)
         own.take(size_bytes, now)
 
+    def is_spent(self, own: Bucket) -> bool:
+        """Must a link wait for its turn now?"""
+        now = self._loop.time()
+        return self._bucket.available(now) <= 0 or own.available(now) <= 0
+
+    def room(self, own: Bucket) -> int:
+        """How much a link may move at once: never so much that there are debts of more than a turn."""
+        now = self._loop.time()
+        room = min(
+            _turn_bytes(bucket.rate) + min(0.0, bucket.available(now)) for bucket in (self._bucket, own)
+        )
+        return max(_LEAST_BYTES, int(room))
+
     def wait(self, turn: Turn, own: Bucket) -> None:
         """Put a link into the ring; `turn` is called when its turn has come."""
         self._ring.append((turn, own))
-        if self._timer is None:
-            self._timer = self._loop.call_soon(self._serve)
+        self._plan(self._pause_s(own) if self.is_spent(own) else 0.0)
 
     def leave(self, turn: Turn) -> None:
         """The link is gone."""
@@ -81,35 +103,43 @@ class Throttle:
         """A limit has changed: look at the ring now."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self._serve()
 
     def _serve(self) -> None:
         self._timer = None
         now = self._loop.time()
+        share_bytes = _turn_bytes(self._bucket.rate) / max(1, len(self._ring))
         idle = 0
-        while self._ring and idle < len(self._ring):
-            room = self._bucket.available(now)
-            if room <= 0:
-                break
+        while self._ring and idle < len(self._ring) and self._bucket.available(now) > 0:
             turn, own = self._ring.popleft()
-            room = min(room, own.available(now))
-            if room <= 0:
+            saved = own.available(now)
+            if saved <= 0:
                 self._ring.append((turn, own))
                 idle += 1
                 continue
-            share = room / (len(self._ring) + 1)
-            moved, has_more = turn(max(TURN_BYTES, int(min(share, TURN_BYTES_MAX))))
+            share = min(share_bytes, saved + _turn_bytes(own.rate))
+            moved, has_more = turn(max(_LEAST_BYTES, int(share)))
             self.charge(moved, own)
             if has_more:
                 self._ring.append((turn, own))
             idle = 0
-        if self._ring and self._timer is None:
-            self._timer = self._loop.call_later(self._pause_s(), self._serve)
+        if self._ring:
+            self._plan(min(self._pause_s(own) for _, own in self._ring))
 
-    def _pause_s(self) -> float:
-        """Until the ring can move again: the session's bucket, and a torrent's, are full again."""
-        own = min(bucket.wait_s(TURN_BYTES) for _, bucket in self._ring)
-        return max(_STEP_S, self._bucket.wait_s(TURN_BYTES), own)
+    def _pause_s(self, own: Bucket) -> float:
+        """Until a link may move again: the debts of the session and of its torrent are paid."""
+        return max(_STEP_S, self._bucket.wait_s(1), own.wait_s(1)) + _TIMER_S
+
+    def _plan(self, delay_s: float) -> None:
+        """Serve the ring after so long, if not before."""
+        at = self._loop.time() + delay_s
+        if self._timer is not None:
+            if self._due_at <= at:
+                return
+            self._timer.cancel()
+        self._due_at = at
+        self._timer = self._loop.call_at(at, self._serve)
 
     def close(self) -> None:
         if self._timer is not None:

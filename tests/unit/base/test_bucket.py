@@ -36,9 +36,12 @@ def test_bucket_saves_no_more_than_its_burst() -> None:
     assert bucket.available(3600.0) == 100_000
 
 
-def test_bucket_of_a_low_rate_holds_a_block() -> None:
-    bucket = Bucket(1000, 0.0)
-    assert bucket.available(3600.0) == Bucket.BURST_MIN_BYTES
+def test_bucket_of_a_low_rate_saves_no_more_either() -> None:
+    """A block is more than this: whoever takes one leaves a debt."""
+    bucket = Bucket(20_000, 0.0)
+    assert bucket.available(3600.0) == 2000
+    bucket.take(16_384, 3600.0)
+    assert bucket.wait_s(1) == pytest.approx(14_385 / 20_000)
 
 
 def test_bucket_debt_is_paid_before_anything_flows() -> None:
@@ -46,7 +49,7 @@ def test_bucket_debt_is_paid_before_anything_flows() -> None:
     bucket.take(3000, 0.0)
     assert bucket.available(1.0) == -2000
     assert bucket.wait_s(0) == pytest.approx(2.0)
-    assert bucket.available(3.5) == pytest.approx(500)
+    assert bucket.available(3.05) == pytest.approx(50)
 
 
 def test_bucket_lowered_rate_owes_at_most_a_second() -> None:

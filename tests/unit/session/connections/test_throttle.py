@@ -35,6 +35,9 @@ class VirtualLoop:
 
         return Handle()
 
+    def call_at(self, at: float, callback: Callable[..., Any]) -> Any:
+        return self.call_later(at - self.now, callback)
+
     def call_soon(self, callback: Callable[..., Any]) -> Any:
         return self.call_later(0.0, callback)
 
@@ -156,3 +159,51 @@ def test_throttle_whose_limit_is_taken_away_lets_all_go() -> None:
     throttle.set_rate(None)
     loop.run(0.1)
     assert link.moved_bytes
+
+
+def test_throttle_pays_for_a_turn_before_the_next() -> None:
+    """A tenth of a second at a time where that is less than 1 MiB: about ten calls a second."""
+    loop, throttle = make(4 << 20)
+    link = Link()
+    throttle.wait(link.turn, Bucket(None, 0.0))
+    loop.run(10.0)
+    assert loop.calls < 110
+    assert link.moved_bytes == pytest.approx(40 << 20, rel=0.02)
+
+
+def test_throttle_lets_ten_seconds_after_a_pause_have_two_percent_more_and_not_more() -> None:
+    rate = 4 << 20
+    loop, throttle = make(rate)
+    loop.run(60.0)
+    link = Link()
+    throttle.wait(link.turn, Bucket(None, 60.0))
+    loop.run(70.0)
+    assert 10 * rate <= link.moved_bytes <= 1.021 * 10 * rate
+
+
+def test_throttle_serves_a_torrent_without_debts_while_another_pays_its_own() -> None:
+    loop, throttle = make(None)
+    poor, rich = Bucket(16_384, 0.0), Bucket(10 << 20, 0.0)
+    throttle.charge(160_000, poor)
+    late, soon = Link(), Link()
+    throttle.wait(late.turn, poor)
+    loop.run(0.01)
+    throttle.wait(soon.turn, rich)
+    loop.run(1.0)
+    assert not late.moved_bytes
+    assert soon.moved_bytes >= 9 << 20
+
+
+def test_throttle_has_less_room_the_more_it_owes() -> None:
+    loop, throttle = make(1 << 20)
+    own = Bucket(None, 0.0)
+    turn = throttle.room(own)
+    assert turn == (1 << 20) // 10
+    throttle.charge(50_000, own)
+    assert throttle.is_spent(own)
+    assert throttle.room(own) == turn - 50_000
+    throttle.charge(1 << 20, own)
+    # Who reads at all reads something.
+    assert 0 < throttle.room(own) < 16_384
+    loop.run(2.0)
+    assert not throttle.is_spent(own)
