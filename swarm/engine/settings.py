@@ -149,6 +149,10 @@ class EngineSettings:
     send_window_max: int = 4 << 20
     #: Under an upload limit the host gets only what it sends in this time: few peers, one after the other;
     serve_ahead_s: float = 0.02
+    #: where only one peer takes anything nobody waits for the order, and fewer turns cost less; up to so
+    #: many bytes, which is a good turn at any rate;
+    serve_alone_s: float = 0.1
+    serve_alone_bytes: int = 1 << 20
     #: more while it sends less than this share of what it may, since then it is they who are slow ...
     busy_share: float = 0.9
     #: ... up to this.

@@ -50,6 +50,9 @@ class Uploads:
         self._turns: dict[int, Peer] = {}
         #: In the midst of a piece.
         self._turn: Peer | None = None
+        #: Who was handed anything since the last tick, and who alone was before it.
+        self._takers: set[int] = set()
+        self._alone: int | None = None
         self._sent_bytes = 0
         self._ticked_bytes = 0
         self._ticked_at = float("-inf")
@@ -74,6 +77,8 @@ class Uploads:
             return
         rate = (self._sent_bytes - self._ticked_bytes) / (now - self._ticked_at)
         self._ticked_bytes, self._ticked_at = self._sent_bytes, now
+        self._alone = next(iter(self._takers)) if len(self._takers) == 1 else None
+        self._takers.clear()
         if (self._turns or self._turn) and rate < self._settings.busy_share * self._rate:
             self._ahead_s = min(2 * self._ahead_s, self._settings.serve_ahead_max_s)
         else:
@@ -156,6 +161,10 @@ class Uploads:
     def serve(self, peer: Peer, now: float) -> None:
         """Hand queued runs to the host while the peer's window has room, or when its turn has come."""
         if self._rate is not None:
+            if peer.queue:
+                self._takers.add(peer.number)
+                if peer.number != self._alone:
+                    self._alone = None
             if peer.queue and peer is not self._turn:
                 self._turns.setdefault(peer.number, peer)
             self._take_turns(now)
@@ -184,9 +193,7 @@ class Uploads:
 
     def _take_turns(self, now: float) -> None:
         """Under a limit: serve one after the other, each until what it asked for of a piece is sent."""
-        assert self._rate is not None
-        ahead_bytes = self._rate * self._ahead_s
-        while self._in_host_bytes < ahead_bytes:
+        while self._in_host_bytes < (ahead_bytes := self._ahead_bytes()):
             peer = self._next_turn()
             if peer is None:
                 return
@@ -199,6 +206,16 @@ class Uploads:
                 self._turn = None
                 if peer.queue:
                     self._turns[peer.number] = peer
+
+    def _ahead_bytes(self) -> float:
+        """How much the host gets before it has sent it."""
+        assert self._rate is not None
+        ahead_bytes = self._rate * self._ahead_s
+        if self._alone is not None:
+            settings = self._settings
+            alone_bytes = min(self._rate * settings.serve_alone_s, settings.serve_alone_bytes)
+            ahead_bytes = max(ahead_bytes, alone_bytes)
+        return ahead_bytes
 
     def _next_turn(self) -> Peer | None:
         """Whose turn it is: his whose piece is not sent yet, else his who wants the rarest.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarm.base.blocks import BLOCK_BYTES
-from swarm.engine.events import PieceUnreadable
+from swarm.engine.events import BlocksSent, PieceUnreadable, UploadLimited
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.allowed_fast import allowed_fast_set
 from swarm.wire.peer.messages import (
@@ -226,3 +226,44 @@ class TestLosingPieces:
         assert rejected(peer)[1:] == [(0, 7, 1)]
         peer.reads_on()
         assert peer.got[-1] == (1, 0, 2 * BLOCK_BYTES)
+
+
+class TestUnderALimit:
+    """A second of the line is a piece here."""
+
+    AHEAD = EngineSettings(
+        serve_ahead_s=2 / BLOCKS, serve_alone_s=5 / BLOCKS, allowed_fast_count=0, slot_delay_s=0.0
+    )
+
+    def limited_world(self) -> World:
+        world = narrow_world(self.AHEAD)
+        world.tell(UploadLimited(float(BLOCKS * BLOCK_BYTES)))
+        return world
+
+    def reading_nothing(self, world: World) -> FakePeer:
+        peer = leecher(world, is_reading=False)
+        peer.says(blocks(Request, 0, 0, BLOCKS))
+        return peer
+
+    def test_host_gets_what_leaves_in_a_moment(self) -> None:
+        world = self.limited_world()
+        assert self.reading_nothing(world).unread_bytes == 2 * BLOCK_BYTES
+
+    def test_host_gets_more_where_one_peer_alone_took_anything_for_a_second(self) -> None:
+        world = self.limited_world()
+        peer = self.reading_nothing(world)
+        world.pass_time(1.1)
+        assert peer.unread_bytes == 5 * BLOCK_BYTES
+
+    def test_host_gets_little_again_as_soon_as_another_asks(self) -> None:
+        world = self.limited_world()
+        peer = self.reading_nothing(world)
+        other = world.connect("   *")
+        other.is_reading = False
+        other.says(Interested())
+        world.pass_time(1.1)
+        other.says(blocks(Request, 1, 0, 1))
+        # The host sends what it has, and is handed what leaves in a moment (two, for it was slow).
+        length, peer.unread_bytes = peer.unread_bytes, 0
+        world.tell(BlocksSent(peer.number, length))
+        assert peer.unread_bytes + other.unread_bytes == 4 * BLOCK_BYTES
