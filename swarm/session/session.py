@@ -121,10 +121,12 @@ class Session:
         `settings.is_local_unlimited` is off.
 
         Raises:
-            SettingsError: less than a block (16 KiB) a second, at which nothing would ever arrive in time.
+            SettingsError: less than a block (16 KiB) a second, at which nothing would ever arrive in time;
+                0 is no way to pause. Then nothing has changed.
         """
-        self._links.up_throttle.set_rate(_checked_rate(up_bytes_per_s))
-        self._links.down_throttle.set_rate(_checked_rate(down_bytes_per_s))
+        up, down = _checked_rate(up_bytes_per_s), _checked_rate(down_bytes_per_s)
+        self._links.up_throttle.set_rate(up)
+        self._links.down_throttle.set_rate(down)
         for runner in self._runners.values():
             runner.upload_limited(up_bytes_per_s)
 
@@ -135,9 +137,10 @@ class Session:
         runner = self._runners.get(torrent.info_hash)
         if runner is None:
             raise SwarmError(f"{torrent.name} has not started yet")
+        up, down = _checked_rate(up_bytes_per_s), _checked_rate(down_bytes_per_s)
         now = asyncio.get_running_loop().time()
-        runner.up_bucket.set_rate(_checked_rate(up_bytes_per_s), now)
-        runner.down_bucket.set_rate(_checked_rate(down_bytes_per_s), now)
+        runner.up_bucket.set_rate(up, now)
+        runner.down_bucket.set_rate(down, now)
         self._links.up_throttle.wake()
         self._links.down_throttle.wake()
         runner.upload_limited(self._links.up_throttle.rate)
@@ -427,7 +430,8 @@ class Session:
 
 
 def _checked_rate(rate: float | None) -> float | None:
-    if rate is not None and rate < BLOCK_BYTES:
+    # Written so that it refuses what is no number too.
+    if rate is not None and not BLOCK_BYTES <= rate < float("inf"):
         raise SettingsError(
             f"a rate limit is at least {BLOCK_BYTES // 1024}K (a block a second), not {rate:g} bytes"
         )
