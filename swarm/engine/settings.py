@@ -153,6 +153,8 @@ class EngineSettings:
     #: many bytes, which is a good turn at any rate;
     serve_alone_s: float = 0.1
     serve_alone_bytes: int = 1 << 20
+    #: whose wish is common waits no longer than this for those whose wishes are rare;
+    turn_patience_s: float = 1.0
     #: more while it sends less than this share of what it may, since then it is they who are slow ...
     busy_share: float = 0.9
     #: ... up to this.

@@ -46,8 +46,8 @@ class Uploads:
         self._in_host_bytes = 0
         self._rate: float | None = None
         self._ahead_s = settings.serve_ahead_s
-        #: Under a limit: who waits to be served, in turn.
-        self._turns: dict[int, Peer] = {}
+        #: Under a limit: who waits to be served, and since when; who has waited for longest first.
+        self._turns: dict[int, tuple[Peer, float]] = {}
         #: In the midst of a piece.
         self._turn: Peer | None = None
         #: Who was handed anything since the last tick, and who alone was before it.
@@ -66,7 +66,9 @@ class Uploads:
         """
         self._rate = rate
         self._ahead_s = self._settings.serve_ahead_s
-        waiting = [*self._turns.values(), *([self._turn] if self._turn is not None else [])]
+        waiting = [peer for peer, _ in self._turns.values()]
+        if self._turn is not None:
+            waiting.append(self._turn)
         self._turns, self._turn = {}, None
         for peer in waiting:
             self.serve(peer, now)
@@ -166,7 +168,7 @@ class Uploads:
                 if peer.number != self._alone:
                     self._alone = None
             if peer.queue and peer is not self._turn:
-                self._turns.setdefault(peer.number, peer)
+                self._turns.setdefault(peer.number, (peer, now))
             self._take_turns(now)
             return
         window = self._window(peer)
@@ -194,7 +196,7 @@ class Uploads:
     def _take_turns(self, now: float) -> None:
         """Under a limit: serve one after the other, each until what it asked for of a piece is sent."""
         while self._in_host_bytes < (ahead_bytes := self._ahead_bytes()):
-            peer = self._next_turn()
+            peer = self._next_turn(now)
             if peer is None:
                 return
             request = peer.queue.popleft()
@@ -205,7 +207,7 @@ class Uploads:
             else:
                 self._turn = None
                 if peer.queue:
-                    self._turns[peer.number] = peer
+                    self._turns[peer.number] = (peer, now)
 
     def _ahead_bytes(self) -> float:
         """How much the host gets before it has sent it."""
@@ -217,24 +219,29 @@ class Uploads:
             ahead_bytes = max(ahead_bytes, alone_bytes)
         return ahead_bytes
 
-    def _next_turn(self) -> Peer | None:
+    def _next_turn(self, now: float) -> Peer | None:
         """Whose turn it is: his whose piece is not sent yet, else his who wants the rarest.
 
         What few have is passed on by whoever gets it; those whose last blocks still leave come later, and
-        those who pass nothing on come last.
+        those who pass nothing on come last. Among these it makes no difference what they want, and nobody's
+        wish may keep him waiting for ever: then the turn is his who has waited for longest.
         """
         if self._turn is not None:
             peer, self._turn = self._turn, None
             if peer.queue:
-                self._turns[peer.number] = peer
+                self._turns[peer.number] = (peer, now)
                 return peer
         best: Peer | None = None
-        best_rank = (True, True, 0)
-        for number, peer in list(self._turns.items()):
+        best_rank = (True, True, True, 0)
+        overdue_at = now - self._settings.turn_patience_s
+        for number, (peer, since) in list(self._turns.items()):
             if not peer.queue:
                 del self._turns[number]
                 continue
-            rank = (peer.comes_last, peer.sending_bytes > 0, self._availability.of(peer.queue[0].piece))
+            is_early = since > overdue_at
+            is_sending = peer.sending_bytes > 0
+            rarity = 0 if peer.comes_last or not is_early else self._availability.of(peer.queue[0].piece)
+            rank = (peer.comes_last, is_early, is_sending, rarity)
             if best is None or rank < best_rank:
                 best, best_rank = peer, rank
         return best

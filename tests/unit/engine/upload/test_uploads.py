@@ -267,3 +267,23 @@ class TestUnderALimit:
         length, peer.unread_bytes = peer.unread_bytes, 0
         world.tell(BlocksSent(peer.number, length))
         assert peer.unread_bytes + other.unread_bytes == 4 * BLOCK_BYTES
+
+    def test_peer_with_a_common_wish_waits_for_a_second_and_no_longer(self) -> None:
+        """Piece 0 others have; piece 1, which is asked for all the time, nobody has."""
+        world = self.limited_world()
+        common, rare = world.connect("   *"), world.connect("   *")
+        world.connect("*   ")
+        for peer in (common, rare):
+            peer.is_reading = False
+            peer.says(Interested())
+        world.pass_time(0.1)
+        rare.says(blocks(Request, 1, 0, 4))
+        common.says(blocks(Request, 0, 0, 2))
+        waited_s = 0.0
+        while not common.unread_bytes and waited_s < 3.0:
+            world.pass_time(0.25)
+            waited_s += 0.25
+            length, rare.unread_bytes = rare.unread_bytes, 0
+            world.tell(BlocksSent(rare.number, length))
+            rare.says(blocks(Request, 1, 0, 2))
+        assert 1.0 <= waited_s <= 1.5
