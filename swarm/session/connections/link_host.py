@@ -37,6 +37,10 @@ from swarm.wire.peer.protocol import encode
 
 OnPeer = Callable[[PeerNews], None]
 
+#: uvloop counts time in whole milliseconds: a wake-up that was too early by a float's rounding error was
+#: followed by one after the other until the next of them.
+_TIMER_S = 0.001
+
 
 class Dialler(Protocol):
     """The session, as it serves those who run a torrent."""
@@ -100,7 +104,7 @@ class LinkHost(ABC):
         if at is not None and at < self._wakeup_at:
             self._stop_timer()
             self._wakeup_at = at
-            self._timer = self._loop.call_at(at, self._wake)
+            self._timer = self._loop.call_at(at + _TIMER_S, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
