@@ -40,6 +40,8 @@ class Choker:
         self.slots = settings.unchoke_slots
         #: When free slots are given to those who have asked meanwhile.
         self.refill_at = float("inf")
+        #: Does anybody who is choked want something, as far as is known? Else nothing is to be refilled.
+        self._has_waiting = False
 
     def limit(self, bytes_per_s: float | None) -> None:
         """The host sends so many bytes a second at the most: as many slots as go well with that."""
@@ -58,6 +60,7 @@ class Choker:
         """
         if not peer.am_choking:
             return
+        self._has_waiting = True
         taken = sum(not other.am_choking for other in peers)
         if taken < self._settings.slots_at_once:
             self._give_slot(peer, now)
@@ -79,7 +82,8 @@ class Choker:
 
     def reconsider(self, now: float) -> None:
         """One who has a slot comes last by now: give it to others soon, if there are any."""
-        self.refill_at = min(self.refill_at, now + self._settings.slot_delay_s)
+        if self._has_waiting:
+            self.refill_at = min(self.refill_at, now + self._settings.slot_delay_s)
 
     def refill(self, peers: Iterable[Peer], *, is_seeding: bool, now: float, is_dry: bool = False) -> None:
         """Give free slots away between two rounds.
@@ -96,12 +100,15 @@ class Choker:
         waiting: list[Peer] = []
         unused: list[Peer] = []
         takers: list[Peer] = []
+        has_waiting = False
         used_at = now - self._settings.unused_slot_s
         next_at = float("inf")
         for peer in peers:
             if peer.am_choking:
-                if peer.peer_interested and (is_seeding or not peer.is_snubbed):
-                    waiting.append(peer)
+                if peer.peer_interested:
+                    has_waiting = True
+                    if is_seeding or not peer.is_snubbed:
+                        waiting.append(peer)
                 continue
             free -= 1
             if is_dry and not peer.queue and not peer.sending_bytes:
@@ -112,6 +119,7 @@ class Choker:
                 next_at = min(next_at, at)
             if peer.comes_last:
                 takers.append(peer)
+        self._has_waiting = has_waiting
         if not waiting:
             return
         if free <= 0 and next_at < float("inf"):
@@ -125,6 +133,7 @@ class Choker:
         del waiting[count:]
         for peer in [*unused, *takers][: len(waiting) - free]:
             self._choke(peer)
+            self._has_waiting = True
         for peer in waiting:
             self._give_slot(peer, now)
 
@@ -163,6 +172,7 @@ class Choker:
         for peer in chosen:
             if peer.am_choking:
                 self._give_slot(peer, now)
+        self._has_waiting = len(chosen) < len(wanting)
 
     def _pick_optimistic(self, waiting: list[Peer], now: float) -> Peer:
         # By lot among those of whom it is not known yet that they give nothing.
