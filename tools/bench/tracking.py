@@ -20,19 +20,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import psutil
 
 from swarm.tracker.datagrams import batches_of, bind
 from swarm.wire.tracker.udp_server import SLOT_BYTES
-from tools.bench import udp_load
-from tools.bench.clients.process import Process
-from tools.bench.clients.trackers import Opentracker, SwarmTracker, Tracker
+from tools.bench import http_load, udp_load
+from tools.bench.clients.client import wait_until_listening
+from tools.bench.clients.process import Process, free_port
+from tools.bench.clients.trackers import NpmTracker, Opentracker, SwarmTracker, Tracker
 
 _WARM_UP_S = 1.0
-_TRACKERS = ("opentracker", "swarm")
+_TRACKERS = ("opentracker", "swarm", "npm", "swarm-redis")
 _PROTOCOLS = ("udp", "http-kept", "http-each")
 
 
@@ -47,6 +48,7 @@ class Row:
     system_us: float
     p50_ms: float
     p99_ms: float
+    max_ms: float
     lost: int
     refused: int
     load: float
@@ -58,8 +60,41 @@ class Row:
 
 @contextlib.contextmanager
 def _running(name: str, info_hashes: list[bytes], scratch: Path) -> Iterator[tuple[Tracker, int]]:
-    """A tracker pinned to core 0, and its process id."""
-    tracker: Tracker = Opentracker(scratch) if name == "opentracker" else SwarmTracker()
+    """A tracker pinned to core 0, and its process id; a Redis shares the load's core."""
+    with contextlib.ExitStack() as stack:
+        tracker: Tracker
+        match name:
+            case "opentracker":
+                tracker = Opentracker(scratch)
+            case "npm":
+                tracker = NpmTracker()
+            case "swarm-redis":
+                tracker = SwarmTracker("--store", stack.enter_context(_redis(scratch)))
+            case _:
+                tracker = SwarmTracker()
+        yield from _started(tracker, info_hashes)
+
+
+@contextlib.contextmanager
+def _redis(scratch: Path) -> Iterator[str]:
+    port = free_port()
+    command = [
+        "redis-server",
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--dir",
+        str(scratch),
+    ]
+    with Process(command) as process:
+        wait_until_listening(process, port, 10)
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+def _started(tracker: Tracker, info_hashes: list[bytes]) -> Iterator[tuple[Tracker, int]]:
     missing = tracker.missing()
     if missing:
         sys.exit(missing)
@@ -91,18 +126,7 @@ def udp(name: str, seconds: float, rate: float | None, torrents: int, peers: int
             after = process.cpu_times()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Row(
-        tracker=name,
-        protocol="udp",
-        announces_per_s=round(load.per_s),
-        user_us=round(1e6 * (after.user - before.user) / load.answered, 2),
-        system_us=round(1e6 * (after.system - before.system) / load.answered, 2),
-        p50_ms=round(load.p50_ms, 2),
-        p99_ms=round(load.p99_ms, 2),
-        lost=load.lost,
-        refused=load.refused,
-        load=round(os.getloadavg()[0], 1),
-    )
+    return _row(name, "udp", load, before, after)
 
 
 def echo(seconds: float, torrents: int, peers: int) -> Row:
@@ -129,6 +153,7 @@ def echo(seconds: float, torrents: int, peers: int) -> Row:
         system_us=round(1e6 * times.system / load.answered, 2),
         p50_ms=round(load.p50_ms, 2),
         p99_ms=round(load.p99_ms, 2),
+        max_ms=round(load.max_ms, 2),
         lost=load.lost,
         refused=0,
         load=round(os.getloadavg()[0], 1),
@@ -190,8 +215,43 @@ def http(name: str, seconds: float, torrents: int, *, is_kept: bool) -> Row:
         system_us=round(1e6 * (after.system - before.system) / answered, 2),
         p50_ms=_milliseconds(_found(r"50%\s+(\S+)", said)),
         p99_ms=_milliseconds(_found(r"99%\s+(\S+)", said)),
+        max_ms=_milliseconds(_found(r"Latency\s+\S+\s+\S+\s+(\S+)", said)),
         lost=sum(map(int, errors.groups())) if errors else 0,
         refused=0,
+        load=round(os.getloadavg()[0], 1),
+    )
+
+
+def http_at(name: str, seconds: float, torrents: int, rate: float) -> Row:
+    """One run of HTTP announces at a fixed rate, on kept connections."""
+    rng = random.Random(3)
+    info_hashes = [rng.randbytes(20) for _ in range(torrents)]
+    asked = http_load.requests(info_hashes, 100_000)
+    scratch = Path(tempfile.mkdtemp(prefix="tracker-bench-"))
+    try:
+        with _running(name, info_hashes, scratch) as (tracker, pid):
+            http_load.run(tracker.port, asked, _WARM_UP_S, rate)
+            process = psutil.Process(pid)
+            before = process.cpu_times()
+            load = http_load.run(tracker.port, asked, seconds, rate)
+            after = process.cpu_times()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return _row(name, "http kept", load, before, after)
+
+
+def _row(tracker: str, protocol: str, load: udp_load.Load, before: Any, after: Any) -> Row:
+    return Row(
+        tracker=tracker,
+        protocol=protocol,
+        announces_per_s=round(load.per_s),
+        user_us=round(1e6 * (after.user - before.user) / load.answered, 2),
+        system_us=round(1e6 * (after.system - before.system) / load.answered, 2),
+        p50_ms=round(load.p50_ms, 2),
+        p99_ms=round(load.p99_ms, 2),
+        max_ms=round(load.max_ms, 2),
+        lost=load.lost,
+        refused=load.refused,
         load=round(os.getloadavg()[0], 1),
     )
 
@@ -231,7 +291,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rate", type=float, help="announces a second; default as many as are answered")
     parser.add_argument("--protocol", choices=_PROTOCOLS, default="udp")
-    parser.add_argument("--runs", type=int, default=3, help="pairs, one after the other")
+    parser.add_argument("--runs", type=int, default=3, help="rounds, one tracker after the other")
+    parser.add_argument("--trackers", default="opentracker,swarm", help=f"of {', '.join(_TRACKERS)}")
     arguments = parser.parse_args()
     if arguments.memory:
         for filled in ("even", "skewed"):
@@ -244,23 +305,34 @@ def main() -> None:
             row = echo(arguments.seconds, arguments.torrents, arguments.peers or 100_000)
             print(json.dumps(asdict(row)), flush=True)
         return
-    rows: dict[str, list[Row]] = {name: [] for name in _TRACKERS}
+    names = arguments.trackers.split(",")
+    if not set(names) <= set(_TRACKERS):
+        parser.error(f"there are: {', '.join(_TRACKERS)}")
+    rows: dict[str, list[Row]] = {name: [] for name in names}
     for _ in range(arguments.runs):
-        for name in _TRACKERS:
+        for name in names:
             if arguments.protocol == "udp":
                 peers = arguments.peers or 100_000
                 row = udp(name, arguments.seconds, arguments.rate, arguments.torrents, peers)
+            elif arguments.rate is not None:
+                row = http_at(name, arguments.seconds, arguments.torrents, arguments.rate)
             else:
                 is_kept = arguments.protocol == "http-kept"
                 row = http(name, arguments.seconds, arguments.torrents, is_kept=is_kept)
             rows[name].append(row)
             print(json.dumps({**asdict(row), "cpu_us": round(row.cpu_us, 2)}), flush=True)
-    for key in ("announces_per_s", "cpu_us", "p50_ms", "p99_ms"):
+    for key in ("announces_per_s", "cpu_us", "p50_ms", "p99_ms", "max_ms"):
         medians = {
             name: statistics.median(getattr(row, key) for row in found) for name, found in rows.items()
         }
-        ratio = statistics.median(
-            getattr(ours, key) / max(getattr(theirs, key), 1e-9)
-            for ours, theirs in zip(rows["swarm"], rows["opentracker"], strict=True)
-        )
-        print(json.dumps({"median": key, **medians, "ratio of pairs": round(ratio, 2)}))
+        ratios = {
+            f"{name} / {names[0]}": round(
+                statistics.median(
+                    getattr(ours, key) / max(getattr(first, key), 1e-9)
+                    for ours, first in zip(rows[name], rows[names[0]], strict=True)
+                ),
+                2,
+            )
+            for name in names[1:]
+        }
+        print(json.dumps({"median": key, **medians, **ratios}))

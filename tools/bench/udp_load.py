@@ -37,6 +37,7 @@ class Load:
     p50_ms: float
     p99_ms: float
     refused: int
+    max_ms: float = 0.0
 
     @property
     def per_s(self) -> float:
@@ -175,6 +176,5 @@ def run(
     for lane in lanes:
         lane.socket.close()
     all_ms = 1000 * np.concatenate(samples) if samples else np.zeros(1)
-    return Load(
-        answered, seconds, lost, float(np.percentile(all_ms, 50)), float(np.percentile(all_ms, 99)), refused
-    )
+    p50, p99 = (float(np.percentile(all_ms, part)) for part in (50, 99))
+    return Load(answered, seconds, lost, p50, p99, refused, float(all_ms.max()))

@@ -16,6 +16,7 @@ from typing import ClassVar, Self
 from tools.bench.clients.client import LOOPBACK, wait_until_listening
 from tools.bench.clients.process import Process, free_port
 from tools.bench.clients.swarm_client import COMMAND, json_event
+from tools.bench.clients.webtorrent_client import NPM, missing_package
 
 _START_TIMEOUT_S = 20.0
 
@@ -91,12 +92,34 @@ class SwarmTracker(Tracker):
             return "swarm is not installed (pip install -e .)"
         return None
 
+    def __init__(self, *options: str) -> None:
+        super().__init__()
+        self._options = options
+
     def start(self, infohashes: Iterable[bytes]) -> None:
-        process = Process([*COMMAND, "tracker", "--http", f"{LOOPBACK}:{self.port}", "--json"])
+        where = ["--http", f"{LOOPBACK}:{self.port}", "--json"]
+        process = Process([*COMMAND, "tracker", *where, *self._options])
         self._process = process
         process.wait_for(
             lambda text: json_event(text).get("event") == "listening", _START_TIMEOUT_S, "listening"
         )
+
+
+class NpmTracker(Tracker):
+    """The server of npm's bittorrent-tracker."""
+
+    name = "npm"
+
+    @staticmethod
+    def missing() -> str | None:
+        return missing_package("bittorrent-tracker")
+
+    def start(self, infohashes: Iterable[bytes]) -> None:
+        program = NPM / "node_modules" / "bittorrent-tracker" / "bin" / "cmd.js"
+        where = ["--port", str(self.port), "--http-hostname", LOOPBACK, "--udp-hostname", LOOPBACK]
+        process = Process(["node", program, *where, "--http", "--udp", "--trust-proxy=false"])
+        self._process = process
+        wait_until_listening(process, self.port, _START_TIMEOUT_S)
 
 
 class Opentracker(Tracker):
