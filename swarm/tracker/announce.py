@@ -13,7 +13,7 @@ A swarm that has just begun changes by the second: who got fewer than it asked f
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from typing import NamedTuple
 from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES
 from swarm.base.errors import TrackerError
 from swarm.tracker.admission import Admission
-from swarm.tracker.store import AS_THEY_COME, Join, Randomness, Store
+from swarm.tracker.store import AS_THEY_COME, Randomness, Store
 from swarm.wire.tracker.announce import Event, ScrapeEntry
 
 _UNKNOWN = ScrapeEntry(0, 0, 0)
@@ -117,7 +117,6 @@ class Rules:
 
     Attributes:
         warning: shown to those who announce, empty for none.
-        is_foreseeing: it pays to call `foresee`.
     """
 
     def __init__(
@@ -129,9 +128,6 @@ class Rules:
     ) -> None:
         self.settings = settings or TrackerSettings()
         self._store = store
-        #: Of a store that is far away; one in memory has none.
-        self._foresee: Callable[[Sequence[Join]], None] | None = getattr(store, "foresee", None)
-        self.is_foreseeing = self._foresee is not None
         # Found once, as they are asked for with every announce.
         self._is_near_first = self.settings.is_near_first
         self._young_interval_s = self.settings.young_interval_s
@@ -214,25 +210,6 @@ class Rules:
             return want, want // UNSURE_SEEDS if event == "started" else AS_THEY_COME
         share = self._fresh_share if event == "started" else self._later_share
         return want, AS_THEY_COME if share is None else int(want * share)
-
-    def foresee(
-        self, asked: Iterable[tuple[bytes, bytes, bytes, int | None, Event | None, int | None]], now: int
-    ) -> None:
-        """These visits are about to come, over UDP: a store far away is asked once for all of them.
-
-        Args:
-            asked: info-hash, peer, peer id, bytes left, event, number wanted, as `visit` takes them.
-        """
-        if self._foresee is None:
-            return
-        joins = []
-        for info_hash, peer, peer_id, left_bytes, event, num_want in asked:
-            if event != "stopped" and self.admission.serves(info_hash):
-                want, seeds_wanted = self._wishes(left_bytes == 0, event, num_want)
-                if self._is_near_first and want:
-                    want = NEAR_LOOK
-                joins.append(Join(info_hash, peer, peer_id, left_bytes == 0, now, want, seeds_wanted, True))
-        self._foresee(joins)
 
     def _begin(self, info_hash: bytes, now: int) -> None:
         young = self._young

@@ -366,6 +366,15 @@ class MemoryStore:
             )
         return found
 
+    def seen_at(self, info_hash: bytes, peer: bytes) -> int | None:
+        """When this peer was last heard of, in whole seconds; None if it is not known."""
+        swarm = self._shards[info_hash[0]].get(info_hash)
+        if swarm is None:
+            return None
+        row = swarm.four if len(peer) == COMPACT_V4_BYTES else swarm.six
+        at = row.find(peer) if row is not None else -1
+        return row.seen_at[at] if row is not None and at >= 0 else None
+
     def expire(self, now: float) -> int:
         self._now = now
         forgotten = work = 0

@@ -24,11 +24,12 @@ from swarm.tracker.http_connection import HttpLimits, HttpService
 from swarm.tracker.http_frontend import HttpFrontend, Network
 from swarm.tracker.http_listener import BACKLOG, HttpListener, listen
 from swarm.tracker.memory_store import MemoryStore
+from swarm.tracker.shared_store import TAKE_MAX, SharedStore
 from swarm.tracker.snapshot import load, save
 from swarm.tracker.udp_frontend import UdpEndpoint, UdpFrontend
 
 if TYPE_CHECKING:
-    from swarm.tracker.redis_store import RedisStore
+    from swarm.tracker.redis_journal import RedisJournal
 
 #: Where the whole world looks for a tracker (opentracker's and bittorrent-tracker's default too).
 DEFAULT_PORT = 6969
@@ -83,18 +84,18 @@ class TrackerServer:
     ) -> None:
         self.settings = settings or TrackerSettings()
         rng = rng or random.Random()
-        local = MemoryStore(self.settings.peer_life_s, rng)
-        self.store: MemoryStore | RedisStore = local
-        self._shared: RedisStore | None = None
+        life_s = self.settings.peer_life_s
+        self._journal: RedisJournal | None = None
+        self._shared: SharedStore | None = None
+        self.store = MemoryStore(life_s, rng)
         if redis_url is not None:
             # Loaded where it is needed: the library takes a while.
-            from swarm.tracker.redis_store import RedisStore
+            from swarm.tracker.redis_journal import RedisJournal
 
+            self._journal = RedisJournal(redis_url, life_s)
             offset_s = time.time() - clock()
-            self.store = self._shared = RedisStore(
-                redis_url, self.settings.peer_life_s, rng, local=local, offset_s=offset_s
-            )
-        self._local = local
+            self._shared = SharedStore(life_s, rng, self._journal, offset_s=offset_s, now=clock())
+            self.store = self._shared
         self._is_shared = is_shared
         self.rules = Rules(self.store, rng, self.settings, admission)
         self.frontend = HttpFrontend(self.rules, clock, limits, proxies)
@@ -164,7 +165,9 @@ class TrackerServer:
 
     async def __aenter__(self) -> TrackerServer:
         if self._state is not None:
-            await asyncio.to_thread(load, self._local, self._state, self.clock(), time.time())
+            await asyncio.to_thread(load, self.store, self._state, self.clock(), time.time())
+        if self._shared is not None and self._journal is not None:
+            await asyncio.to_thread(self._catch_up, self._shared, self._journal)
         await self._or_why_not(self._listen(), (self._host, self._port), "--http")
         if self._https_at is not None:
             await self._or_why_not(self._listen_tls(self._https_at), self._https_at, "--https")
@@ -179,10 +182,18 @@ class TrackerServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._close()
-        if self._shared is not None:
-            self._shared.close()
+        if self._journal is not None:
+            await asyncio.to_thread(self._journal.close)
         if self._state is not None:
-            await asyncio.to_thread(save, self._local, self._state, self.clock(), time.time())
+            await asyncio.to_thread(save, self.store, self._state, self.clock(), time.time())
+
+    def _catch_up(self, store: SharedStore, journal: RedisJournal) -> None:
+        """Hear what the other trackers have told so far; nobody else uses the store yet."""
+        journal.start()
+        while not journal.has_caught_up.is_set() or journal.heard:
+            store.take(int(self.clock()), TAKE_MAX)
+            if not journal.heard:
+                journal.has_caught_up.wait(BEAT_S)
 
     async def _or_why_not(self, listening: Awaitable[None], at: tuple[str, int], option: str) -> None:
         try:

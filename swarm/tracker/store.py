@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from swarm.wire.tracker.announce import ScrapeEntry
 
@@ -22,19 +22,6 @@ class Randomness(Protocol):
 #: others of the peer's own address family, compact, 6 or 18 bytes each, back to back; others of the other
 #: family, where those left room.
 Joined = tuple[bool | None, int, int, bytes, bytes]
-
-
-class Join(NamedTuple):
-    """The arguments of a `join` that is about to come."""
-
-    info_hash: bytes
-    peer: bytes
-    peer_id: bytes
-    is_seed: bool
-    now: int
-    want: int
-    seeds_wanted: int
-    is_near_only: bool
 
 
 class Store(Protocol):

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from swarm.base.errors import TrackerError
 from swarm.tracker.announce import Rules
 from swarm.tracker.connection_ids import ConnectionIds
 from swarm.tracker.datagrams import NAME_V4_BYTES, Batch, Datagrams, address_of, batches_of
-from swarm.wire.tracker.announce import Event, ScrapeEntry
+from swarm.wire.tracker.announce import ScrapeEntry
 from swarm.wire.tracker.udp_server import (
     ANNOUNCE,
     ANNOUNCE_BYTES,
@@ -85,8 +85,6 @@ class UdpFrontend:
         start = -SLOT_BYTES
         announce, seconds = self._announce, int(now)
         is_strict = self._rules.admission.is_strict
-        if self._rules.is_foreseeing and not is_strict:
-            self._rules.foresee(self._announces(batch), seconds)
         for slot, length, name in zip(read_slots(batch.slots), batch.lengths, batch.names, strict=True):
             start += SLOT_BYTES
             if slot[1] == ANNOUNCE and length >= ANNOUNCE_BYTES:
@@ -107,22 +105,6 @@ class UdpFrontend:
                 continue
             names.append(name)
         return names, answers
-
-    def _announces(
-        self, batch: Batch
-    ) -> Iterator[tuple[bytes, bytes, bytes, int | None, Event | None, int | None]]:
-        """Those announces of a batch that will be heard, as `Rules.foresee` takes them."""
-        for slot, length, name in zip(read_slots(batch.slots), batch.lengths, batch.names, strict=True):
-            if slot[1] != ANNOUNCE or length < ANNOUNCE_BYTES:
-                continue
-            connection, _, _, info_hash, peer_id, left_bytes, event, num_want, port = slot
-            address = address_of(name)
-            if port == _NO_PORT or event >= len(EVENTS) or not self._ids.is_good(connection, address):
-                continue
-            wanted = (
-                None if num_want < 0 else min(num_want, PEERS_V4_MAX if len(address) == 4 else PEERS_V6_MAX)
-            )
-            yield info_hash, address + port, peer_id, left_bytes, EVENTS[event], wanted
 
     def _announce(self, slot: Slot, name: bytes, now: int, options: memoryview | None) -> bytes:
         """Answer an announce; `options` (BEP 41) only where who asks is looked at."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import socket
 import struct
-from collections.abc import Sequence
 
 import pytest
 
@@ -15,7 +14,6 @@ from swarm.tracker.announce import Rules, TrackerSettings
 from swarm.tracker.connection_ids import ConnectionIds
 from swarm.tracker.datagrams import Batch
 from swarm.tracker.memory_store import MemoryStore
-from swarm.tracker.store import Join
 from swarm.tracker.udp_frontend import UdpFrontend
 from swarm.wire.tracker.udp_server import CONNECT_MAGIC, SLOT_BYTES
 
@@ -230,41 +228,3 @@ class TestAdmission:
         for _ in range(5):
             tracker.ask(announce(b"x" * 8), name_v4(3))
         assert tracker.announce(name_v4(3))[:4] == b"\0\0\0\1"
-
-
-class FarStore(MemoryStore):
-    """A store that notes what it is told beforehand."""
-
-    def __init__(self) -> None:
-        super().__init__(TrackerSettings().peer_life_s, random.Random(2))
-        self.foreseen: list[list[bytes]] = []
-
-    def foresee(self, joins: Sequence[Join]) -> None:
-        self.foreseen.append([join.peer for join in joins])
-
-
-def test_a_store_far_away_is_told_of_the_announces_of_a_batch_at_once() -> None:
-    store = FarStore()
-    rules = Rules(store, random.Random(1), admission=Admission(denied=[b"d" * 20]))
-    frontend = UdpFrontend(rules, lambda: 1000.0, ConnectionIds(b"s" * 32))
-    name = name_v4()
-
-    def answers(*datagrams: bytes) -> list[bytes]:
-        slots = b"".join(one[:SLOT_BYTES].ljust(SLOT_BYTES, b"\0") for one in datagrams)
-        lengths = list(map(len, datagrams))
-        return frontend.answer(Batch(memoryview(slots), lengths, [name] * len(lengths)))[1]
-
-    connection = answers(connect())[0][8:]
-    denied = announce(connection, port=5).replace(TORRENT, b"d" * 20)
-    told = answers(
-        announce(connection, port=1),
-        announce(connection, port=2, event=3),
-        announce(b"12345678", port=3),
-        announce(connection, port=0),
-        announce(connection, port=4, event=9),
-        denied,
-        scrape(connection, TORRENT),
-        announce(connection, port=6),
-    )
-    assert len(told) == 8
-    assert store.foreseen[-1] == [name[4:8] + port.to_bytes(2, "big") for port in (1, 6)]
