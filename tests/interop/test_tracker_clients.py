@@ -93,6 +93,18 @@ def wait_for_counts(announce: str, info_hash: bytes, *wanted: bytes) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("name", ["aria2", "webtorrent"])
+def test_others_announce_over_ipv6(name: str, stage: Stage) -> None:
+    """Over HTTP: aria2's, transmission 3's and webtorrent's UDP trackers are reached over IPv4 only."""
+    client = client_or_skip(name)
+    with Process([*COMMAND, "tracker", "--http", "[::1]:0", "--json"]) as tracker:
+        where = said(tracker, "listening")
+        torrent = torrent_for(stage, str(where["http"]))
+        with client.seed(torrent, stage.folder(CASE, "seeder")) as seeder:
+            seeder.wait_ready(TIMEOUT_S)
+            wait_for_counts(str(where["http"]), torrent.infohash, b"8:completei1e", b"10:incompletei0e")
+
+
 @pytest.mark.parametrize("scheme", ["http", "udp"])
 def test_libtorrent_announces_over_ipv6(scheme: str, stage: Stage) -> None:
     lt = pytest.importorskip("libtorrent")

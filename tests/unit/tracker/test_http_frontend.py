@@ -208,6 +208,21 @@ class TestFoes:
             QUERY.replace("port=6881", "port=-1"),
             QUERY.replace("port=6881", "port=1" + "0" * 30),
             QUERY.replace("port=6881", ""),
+            QUERY.replace("peer_id", "peerid"),
+            QUERY.replace("a" * 20, "a" * 5000),
+            QUERY.replace("a" * 20, "a" * 21),
+            QUERY.replace("b" * 20, "%b"),
+            QUERY.replace("port=6881", "port=65536"),
+            QUERY.replace("port=6881", "port=%36881"),
+            QUERY.replace("uploaded=0", "uploaded=1" + "0" * 30),
+            QUERY.replace("downloaded=0", "downloaded=-1"),
+            QUERY + "&numwant=1" + "0" * 30,
+            QUERY + "&event=" + "started" * 500,
+            QUERY + "&peer_id=" + "c" * 20,
+            QUERY + "&left=0",
+            QUERY + "&numwant=1&numwant=2",
+            QUERY + "&event=started&event=stopped",
+            QUERY + "&compact=1&compact=0",
             QUERY.replace("left=0", "left=-1"),
             QUERY.replace("left=0", "left=1" + "0" * 30),
             QUERY.replace("uploaded=0", "uploaded=%ff"),
@@ -222,6 +237,31 @@ class TestFoes:
         assert body.startswith(b"d14:failure reason")
         with pytest.raises(TrackerError):
             decode_announce(body)
+
+    async def test_what_may_be_missing_or_doubled_without_harm_is_served(self) -> None:
+        async with tracker() as server:
+            for query in (
+                QUERY.replace("&left=0", ""),
+                QUERY.replace("&uploaded=0", ""),
+                QUERY + "&key=1&key=2&corrupt=x&=&&",
+                QUERY + "&ip=%zz",
+            ):
+                decode_announce(await get(server, f"/announce?{query}"))
+            assert server.store.peer_count == 1
+
+    async def test_a_flood_of_new_torrents_is_refused_and_the_known_go_on(self) -> None:
+        async with tracker() as server:
+            store = server.store
+            store._swarms_max = 50
+            await get(server, f"/announce?{QUERY}")
+            async with connection(server) as (reader, writer):
+                for number in range(500):
+                    query = QUERY.replace("a" * 20, f"{number:020}")
+                    writer.write(f"GET /announce?{query} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+                bodies = [(await read_response(reader))[2] for _ in range(500)]
+            assert [b"failure" in body for body in bodies] == [False] * 49 + [True] * 451
+            assert b"no room" in bodies[-1] and store.swarm_count == 50
+            assert decode_announce(await get(server, f"/announce?{QUERY}")).seeds == 1
 
     @pytest.mark.parametrize("query", ["", "info_hash=abc", "&".join(["info_hash=" + "a" * 20] * 65)])
     async def test_a_bad_scrape_is_a_failure_reason(self, query: str) -> None:
