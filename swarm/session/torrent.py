@@ -17,6 +17,7 @@ from swarm.engine.events import DownloadHeld
 from swarm.engine.stats import PeerStats
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
+from swarm.session.course import Course
 from swarm.session.explaining import Checking, DiskHeld, Ended, HostFacts, Reason, of_download
 from swarm.session.finding.sources import SourceStatus, Totals
 from swarm.session.keeping.doubts import Doubts
@@ -75,15 +76,9 @@ class Torrent:
         )
         self._loop = asyncio.get_running_loop()
         self._finishing: asyncio.Task[None] | None = None
-        self._state: State = "checking"
+        self._course = Course(metainfo.name)
         self._inspection = Inspection(metainfo, self._layout, self.files, disk)
-        self._added_at = time.monotonic()
-        self._completed_at: float | None = None
-        self._complete = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._error: SwarmError | None = None
         self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
-        self._verified_came = asyncio.Event()
         self.runner: Runner | None = None
         #: How it stands with the trackers and the other sources of peers; none before it has joined.
         self.sources: Callable[[], list[SourceStatus]] = list
@@ -136,11 +131,10 @@ class Torrent:
 
     @property
     def state(self) -> State:
-        return self._state
+        return self._course.state
 
     def snapshot(self) -> Progress:
         """How it stands now."""
-        now = time.monotonic()
         geometry = self.metainfo.geometry
         engine = self.runner.engine if self.runner is not None else None
         if engine is None:
@@ -151,7 +145,7 @@ class Torrent:
             stats = engine.stats(asyncio.get_running_loop().time())
             done, missing = stats.done_bytes, stats.missing_bytes
         return Progress(
-            state=self._state,
+            state=self.state,
             name=self.name,
             done_bytes=done,
             wanted_bytes=done + missing,
@@ -168,7 +162,7 @@ class Torrent:
             seeds=stats.seeds if stats else 0,
             pieces_done=self._have.count,
             pieces_total=geometry.piece_count,
-            seconds=now - self._added_at,
+            seconds=self._course.seconds,
             paused_reason=self._hold.reason,
         )
 
@@ -185,8 +179,8 @@ class Torrent:
 
     def explain(self) -> list[Reason]:
         """Why it does not go faster, what matters most first; empty where everybody gives all we ask for."""
-        if self._state in ("stopped", "failed"):
-            return [Reason(1.0, Ended(str(self._error or "it was stopped")))]
+        if self._course.is_over:
+            return [Reason(1.0, Ended(str(self.error or "it was stopped")))]
         if self._hold.reason:
             return [Reason(1.0, DiskHeld(self._hold.reason))]
         engine = self.runner.engine if self.runner is not None else None
@@ -197,22 +191,8 @@ class Torrent:
 
     async def progress(self, interval_s: float = 1.0) -> AsyncIterator[Progress]:
         """Yield a snapshot now and every `interval_s`, one more when it is complete, until it ends."""
-        was_complete = False
-        while True:
-            now = self.snapshot()
-            yield now
-            if self._state in ("stopped", "failed"):
-                return
-            waiting = [asyncio.ensure_future(self._ended.wait())]
-            if not was_complete:
-                waiting.append(asyncio.ensure_future(self._complete.wait()))
-            try:
-                await asyncio.wait(waiting, timeout=interval_s, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for future in waiting:
-                    future.cancel()
-                await asyncio.gather(*waiting, return_exceptions=True)
-            was_complete = self._complete.is_set()
+        async for _ in self._course.beats(interval_s):
+            yield self.snapshot()
 
     async def completed(self) -> None:
         """Wait until everything wanted is here and verified.
@@ -221,16 +201,7 @@ class Torrent:
             StorageError: the disk failed. DataMismatchError: content to be seeded is not complete.
             SwarmError: it was stopped before.
         """
-        waiting = [asyncio.ensure_future(self._complete.wait()), asyncio.ensure_future(self._ended.wait())]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for future in waiting:
-                future.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
-        if self._complete.is_set():
-            return
-        raise self._error or SwarmError(f"{self.name} was stopped before it was complete")
+        await self._course.completed()
 
     async def read(self, offset: int, length: int) -> bytes:
         """`length` bytes of the content (its files end to end) from `offset` on, once they are verified.
@@ -247,9 +218,7 @@ class Torrent:
         size = geometry.piece_length
         for piece in range(offset // size, (offset + length - 1) // size + 1):
             while piece not in self._have:
-                if self._ended.is_set():
-                    raise self._error or SwarmError(f"{self.name} was stopped before it was complete")
-                await self._verified_came.wait()
+                await self._course.advanced()
         buffer = bytearray(length)
         await self._disk.run(lambda: self.files.read(offset, [memoryview(buffer)]))
         return bytes(buffer)
@@ -257,7 +226,7 @@ class Torrent:
     @property
     def error(self) -> SwarmError | None:
         """Why it failed, if it did."""
-        return self._error
+        return self._course.error
 
     def notices(self) -> list[Notice]:
         """Take what it had to say since the last call."""
@@ -329,7 +298,7 @@ class Torrent:
 
     def _keep_partials(self, runner: Runner) -> None:
         """In a thread, when all has stopped."""
-        if runner.engine is not None and not self.is_seeding_only and self._state != "failed":
+        if runner.engine is not None and not self.is_seeding_only and self.state != "failed":
             self._partials.keep(runner.engine.partial_blocks(), runner.store, self.notice)
 
     def begin(self, runner: Runner, *, client: str, listen_port: int | None) -> None:
@@ -353,8 +322,8 @@ class Torrent:
         if runner.engine.is_complete:
             self._finished()
         else:
-            self._state = "downloading"
-            self._wake_readers()
+            self._course.state = "downloading"
+            self._course.advance()
 
     def became_complete(self) -> None:
         """Every piece was verified; now look whether the files are still where they were written."""
@@ -369,10 +338,7 @@ class Torrent:
             self._finished()
 
     def _finished(self) -> None:
-        self._state = "seeding"
-        self._completed_at = time.monotonic()
-        self._complete.set()
-        self._wake_readers()
+        self._course.complete()
         self._keeper.touch()
         if not self.is_seeding_only and self._have.is_full and self._selection.files is None:
             # Nothing lies beside the files any more.
@@ -387,15 +353,11 @@ class Torrent:
     @property
     def seconds_to_complete(self) -> float | None:
         """From being added to being complete; None before."""
-        return None if self._completed_at is None else self._completed_at - self._added_at
+        return self._course.seconds_to_complete
 
     def pieces_verified(self) -> None:
         self._keeper.touch()
-        self._wake_readers()
-
-    def _wake_readers(self) -> None:
-        self._verified_came.set()
-        self._verified_came = asyncio.Event()
+        self._course.advance()
 
     # -- what others do to our files ------------------------------------------------------------
 
@@ -406,7 +368,7 @@ class Torrent:
 
     def _suspect(self, index: int) -> None:
         # While it is being checked, everything is in doubt anyway.
-        if self.runner is not None and self._state not in ("stopped", "failed"):
+        if self.runner is not None and not self._course.is_over:
             self._doubts.suspect(index)
 
     def piece_lost(self, piece: int) -> None:
@@ -428,10 +390,10 @@ class Torrent:
             await work()
 
     def _held(self, reason: str) -> None:
-        if self._state in ("stopped", "failed"):
+        if self._course.is_over:
             return
-        if self._state != "seeding":
-            self._state = "paused" if reason else "checking" if self.runner is None else "downloading"
+        if self.state != "seeding":
+            self._course.state = "paused" if reason else "checking" if self.runner is None else "downloading"
         if self.runner is not None:
             self.runner.tell(DownloadHeld(bool(reason)))
 
@@ -441,11 +403,7 @@ class Torrent:
 
     def failed(self, error: SwarmError) -> None:
         """It cannot go on."""
-        if self._state not in ("failed", "stopped"):
-            self._state = "failed"
-            self._error = error
-            self._ended.set()
-            self._wake_readers()
+        self._course.fail(error)
 
     def _record(self, synced: Bitfield) -> resume.ResumeRecord:
         stats = self.snapshot()
@@ -478,7 +436,4 @@ class Torrent:
                 await self._keeper.save(is_clean=True)
         self.files.close()
         self._lock.release()
-        if self._state != "failed":
-            self._state = "stopped"
-        self._ended.set()
-        self._wake_readers()
+        self._course.stop()
