@@ -203,7 +203,10 @@ class RedisJournal:
         found: dict[bytes, int] = {}
         for keys in _in_parts(self._redis.scan_iter(_DOWNLOADS + b"*", count=1000), 1000):
             for key, count in zip(keys, self._redis.mget(keys), strict=True):
-                found[key.removeprefix(_DOWNLOADS)] = int(count or 0)
+                info_hash = key.removeprefix(_DOWNLOADS)
+                # What else lies there under such a name is not ours.
+                if len(info_hash) == 20 and count is not None and count.isdigit():
+                    found[info_hash] = int(count)
         return found
 
 

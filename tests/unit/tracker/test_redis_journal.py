@@ -116,6 +116,17 @@ def test_who_starts_later_hears_what_was_told_before(journals: Callable[[], Redi
     assert {b"t" * 20: 2} in late.heard
 
 
+def test_what_others_left_in_redis_is_left_alone(
+    journals: Callable[[], RedisJournal], server: Server
+) -> None:
+    with redis.Redis(port=server.port) as client:
+        client.set(redis_journal._DOWNLOADS + b"short", 1)
+        client.set(redis_journal._DOWNLOADS + b"t" * 20, "many")
+        client.xadd("swarm:journal", {"something": "else"})
+    journal = journals()
+    assert list(journal.heard) == [{}, b""] and not journal.is_away
+
+
 def test_old_entries_go_and_numbers_of_downloads_have_an_end(
     journals: Callable[[], RedisJournal], server: Server
 ) -> None:
