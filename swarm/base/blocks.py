@@ -8,9 +8,10 @@ the cost of a run does not depend on its length.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from swarm.base.bitfield import Bitfield
+from swarm.base.dataclass import dataclass
 
 #: What every client requests at a time (BEP 3: "all current implementations use 2^14").
 BLOCK_BYTES = 16384

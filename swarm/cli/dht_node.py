@@ -7,12 +7,13 @@ import contextlib
 import functools
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SettingsError, SwarmError
 from swarm.base.ids import InfoHash

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import click
 
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import SettingsError, SwarmError
 from swarm.cli import ending
 from swarm.cli.content_pipe import ContentPipe

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import MetainfoError, StorageError, SwarmError
 from swarm.cli import ending
 from swarm.cli.content import find_content

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import MetainfoError, SettingsError, StorageError, SwarmError
 from swarm.base.ids import InfoHash
 from swarm.cli.output import Output

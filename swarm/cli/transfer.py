@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import SwarmError
 from swarm.cli.explanation import text_of
 from swarm.cli.main import EXIT_DISK, EXIT_DONE, EXIT_MISMATCH, EXIT_NO_PROGRESS, exit_status
@@ -98,6 +99,9 @@ class TransferOptions:
 
     def session(self, *, is_waiting_for_room: bool = True, is_super_seeding: bool = False) -> Session:
         """A session that is not open yet."""
+        engine = EngineSettings(is_exchanging=not self.no_pex, is_super_seeding=is_super_seeding)
+        if self.max_peers is not None:
+            engine = replace(engine, connections_max=self.max_peers)
         settings = SessionSettings(
             up_bytes_per_s=self.up,
             down_bytes_per_s=self.down,
@@ -107,18 +111,16 @@ class TransferOptions:
             is_waiting_for_room=is_waiting_for_room,
             is_lsd_enabled=not self.no_lsd,
             blocklist=self.blocklist,
+            engine=engine,
         )
-        engine = EngineSettings(is_exchanging=not self.no_pex, is_super_seeding=is_super_seeding)
         if self.max_peers is not None:
-            engine = replace(engine, connections_max=self.max_peers)
             settings = replace(settings, connections_max=self.max_peers)
-        settings = replace(settings, engine=engine)
         return Session(port=self.port, bind=self.bind, settings=settings)
 
 
 def transfer_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the shared options; it gets them as one argument `transfer`."""
-    names = [field.name for field in fields(TransferOptions)]
+    names = TransferOptions.__match_args__
 
     @functools.wraps(command)
     def packed(**values: Any) -> None:

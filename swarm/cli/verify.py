@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from swarm.base.bitfield import Bitfield
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import StorageError
 from swarm.base.units import format_size
 from swarm.cli import ending

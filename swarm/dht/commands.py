@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import NodeId
 from swarm.dht.items import ImmutableItem, Item, MutableItem

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from swarm.base.dataclass import dataclass
 from swarm.dht.items import ImmutableItem, Item, MutableItem
 from swarm.wire import krpc
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from swarm.base.dataclass import dataclass
 from swarm.dht.signatures import is_signed_by, public_key_of, signature_of
 
 

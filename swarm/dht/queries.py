@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Protocol
 
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.dht.commands import Command, SendDatagram
 from swarm.dht.identity import Identity

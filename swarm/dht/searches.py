@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint, decode_compact_v4, decode_compact_v6
 from swarm.dht import scrape
 from swarm.dht.commands import (

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry
+from swarm.base.dataclass import dataclass
 from swarm.engine.download.availability import Availability
 from swarm.engine.download.picker import Picker
 from swarm.engine.download.requests import Requests

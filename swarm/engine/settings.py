@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from swarm.base.blocks import BLOCK_BYTES
+from swarm.base.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

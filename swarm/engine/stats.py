@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from swarm.base.dataclass import dataclass
 from swarm.engine.peer import Peer
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from swarm.base.bencode import Encodable, Verbatim, encode
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import MetainfoError
 from swarm.metainfo.limits import MAX_FILES, MAX_METAINFO_BYTES, MAX_PIECES
 

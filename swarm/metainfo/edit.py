@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from swarm.base.bencode import Encodable, Verbatim, decode_with_spans, encode
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import BencodeError, MetainfoError
 from swarm.metainfo.builder import set_trackers, set_web_seeds
 from swarm.metainfo.limits import MAX_METAINFO_BYTES

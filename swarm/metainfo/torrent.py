@@ -11,10 +11,10 @@ import gc
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from swarm.base.bencode import Value, decode_with_spans
 from swarm.base.blocks import Geometry
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import BencodeError, MetainfoError
 from swarm.base.ids import InfoHash
 from swarm.metainfo import magnet as magnets

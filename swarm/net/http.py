@@ -19,13 +19,13 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 import h11
 
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import SwarmError
 from swarm.net.names import look_up
 from swarm.net.outlet import Outlet

@@ -10,9 +10,10 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Self
 
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import SettingsError
 
 _SIOCGIFADDR = 0x8915

@@ -8,8 +8,8 @@ import errno
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
 from swarm.net.outlet import Outlet

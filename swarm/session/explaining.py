@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
+from swarm.base.dataclass import dataclass
 from swarm.engine.explain import (
     ENOUGH_PEERS,
     Choked,

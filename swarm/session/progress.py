@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from swarm.base.dataclass import dataclass
 
 State: TypeAlias = Literal["checking", "downloading", "paused", "seeding", "stopped", "failed"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import SettingsError
 from swarm.engine.download.picker import HIGH, NORMAL, UNWANTED
 from swarm.metainfo.files import Layout

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from swarm import __version__
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import parse_host_port
 from swarm.base.errors import SettingsError
 from swarm.engine.settings import EngineSettings

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import BLOCK_BYTES, Geometry, run_mask
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
 from swarm.engine.commands import (

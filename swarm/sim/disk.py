@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from swarm.base.dataclass import dataclass
 from swarm.sim.world import World
 
 

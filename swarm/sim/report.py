@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from swarm.base.dataclass import dataclass
 from swarm.sim.simulation import Simulation
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import SettingsError
 from swarm.engine.settings import EngineSettings
 from swarm.sim.behaviors import BEHAVIORS

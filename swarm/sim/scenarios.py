@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import SettingsError
 from swarm.engine.settings import EngineSettings
 from swarm.sim.disk import DiskSpeed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint, decode_compact_v4, encode_compact
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.finding.announcer import Announcer, Due

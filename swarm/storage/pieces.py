@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from hashlib import sha1
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import StorageError
 from swarm.storage.buffers import BufferPool
 from swarm.storage.disk import Disk

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from swarm.base import bencode
 from swarm.base.bitfield import Bitfield
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import BencodeError, StorageError
 from swarm.base.ids import InfoHash
 from swarm.storage import sealed

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from swarm.base.dataclass import dataclass
 
 
 @dataclass(slots=True)

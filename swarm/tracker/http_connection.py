@@ -9,11 +9,11 @@ import asyncio
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import httptools
 
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import normalized
 
 

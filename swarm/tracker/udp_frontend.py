@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import TrackerError
 from swarm.tracker.announce import Rules
 from swarm.tracker.connection_ids import ConnectionIds

@@ -10,10 +10,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple, TypeAlias
 
 from swarm.base import bencode
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint, encode_compact
 from swarm.base.errors import BencodeError, SwarmError
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from swarm.base.blocks import mask_runs
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 
 #: Senders remembered after they have gone, so that a liar cannot escape by leaving.

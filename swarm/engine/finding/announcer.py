@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import TrackerError
 from swarm.engine.finding.pace import Pace
 from swarm.wire.tracker.announce import NUM_WANT, AnnounceResponse, Event

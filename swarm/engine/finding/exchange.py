@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.engine.finding.hearsay import Hearsay, is_in_sight
 from swarm.engine.finding.peer_book import PeerBook

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TypeVar
 
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
 from swarm.engine.settings import EngineSettings

@@ -7,8 +7,8 @@ until uTP is built, TCP's simultaneous open, which few NATs let through.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import PeerError
 from swarm.engine.allowance import Allowance

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from swarm.base import bencode
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import BencodeError, StorageError
 from swarm.storage import sealed
 from swarm.wire.krpc import CONTACT_V4_BYTES, CONTACT_V6_BYTES, Contact, decode_contacts, encode_contact

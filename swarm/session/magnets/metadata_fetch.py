@@ -7,9 +7,9 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import MetainfoError, StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId

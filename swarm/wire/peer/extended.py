@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from swarm.base import bencode
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import BencodeError, PeerError
 
 #: Extended id 0 is the handshake itself (BEP 10).

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import PeerError
 from swarm.base.ids import InfoHash, PeerId
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from enum import IntEnum
 
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint, encode_compact
 from swarm.base.errors import PeerError
 

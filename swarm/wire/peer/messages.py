@@ -6,10 +6,11 @@ they come in practice by the dozen. On the wire each block is a message of its o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from swarm.base.blocks import BLOCK_BYTES
+from swarm.base.dataclass import dataclass
 
 
 @dataclass(slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from swarm.base import bencode
+from swarm.base.dataclass import dataclass
 from swarm.base.errors import BencodeError, PeerError
 
 #: BEP 9: "The metadata is handled in blocks of 16KiB".

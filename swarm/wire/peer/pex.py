@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntFlag
 from typing import NamedTuple
 
 from swarm.base import bencode
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES, Endpoint, encode_compact
 from swarm.base.errors import BencodeError, PeerError
 
