@@ -128,8 +128,8 @@ class Peer:
         self.forgiven: dict[int, int] = {}
         self.unasked_blocks = 0
         self.allowed_fast_in: set[int] = set()
-        #: Since then it has nothing to start (picker): of what was on offer, what it had and refused.
-        self.found_nothing: tuple[int, int, int] | None = None
+        #: Since then it has nothing to start (picker): of what was on offer, and of what it refused.
+        self.found_nothing: tuple[int, int] | None = None
         #: Pieces whose requests it rejected while it did not choke us.
         self.refused: set[int] = set()
         self.download = Rate(now, settings.rate_window_s)

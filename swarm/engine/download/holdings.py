@@ -83,6 +83,7 @@ class Holdings:
             self._super_seeding.seen(peer, (piece,))
         if self._picker.wants(piece):
             peer.interesting += 1
+            self._picker.gained(peer, piece)
             if not peer.am_interested:
                 self._show_interest(peer)
         return True
@@ -111,9 +112,15 @@ class Holdings:
     def we_gained(self, peers: Iterable[Peer], pieces: Sequence[int]) -> None:
         """We have these pieces now: nobody is interesting for them any more."""
         wanted = [piece for piece in pieces if self._picker.priorities[piece] != UNWANTED]
+        if not wanted:
+            return
+        first, others = wanted[0], wanted[1:]
         for peer in peers:
             flags = peer.have.flags
-            count = sum(flags[piece] for piece in wanted)
+            count = flags[first]
+            # Mostly it is one piece, and there are many peers.
+            for piece in others:
+                count += flags[piece]
             if count:
                 peer.interesting -= count
                 self._show_interest(peer)

@@ -103,13 +103,19 @@ class Picker:
 
         The piece stays on offer until `started` is called.
         """
-        # To find nothing costs a look at every piece, and is found again and again of most peers.
-        nothing = (self._epoch, peer.have.count, len(peer.refused))
+        # To find nothing costs a look at every piece, and is found again and again of most peers. What it
+        # gains is looked at as it comes (`gained`).
+        nothing = (self._epoch, len(peer.refused))
         if peer.found_nothing == nothing:
             return None
         piece = self._search(peer)
         peer.found_nothing = nothing if piece is None else None
         return piece
+
+    def gained(self, peer: Peer, piece: int) -> None:
+        """`peer` has one more piece: it may be one to start with."""
+        if self._startable[piece]:
+            peer.found_nothing = None
 
     def _search(self, peer: Peer) -> int | None:
         has = peer.have.flags.__getitem__
