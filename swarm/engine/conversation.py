@@ -126,7 +126,7 @@ class Conversation:
             self._emit(HashPiece(run.piece, self._verifier.is_suspected(run.piece)))
 
     def _on_reject(self, peer: Peer, reject: Reject, now: float) -> None:
-        self._requests.rejected(peer, reject.piece, reject.begin, reject.length)
+        self._requests.rejected(peer, reject.piece, reject.begin, reject.length, now)
 
     def _on_choke(self, peer: Peer, message: Choke, now: float) -> None:
         self._conduct.useless(peer, "chokes", now)

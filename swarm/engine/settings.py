@@ -132,6 +132,10 @@ class EngineSettings:
     end_game_askers_max: int = 2
     #: ... and only if its first asker is expected to need this much longer than the second.
     end_game_advantage: float = 2.0
+    #: Not of one from whom a block came so lately: what it owes is on its way ...
+    end_game_silence_s: float = 0.25
+    #: ... unless it would take so long, and does not know BEP 6.
+    end_game_after_s: float = 1.0
 
     #: Requests of one peer that we keep (we advertise it as `reqq`).
     served_queue_max: int = 2000

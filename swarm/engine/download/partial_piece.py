@@ -8,6 +8,20 @@ from swarm.base.dataclass import dataclass
 
 
 @dataclass(slots=True)
+class Move:
+    """Blocks that one peer owes, and another is to send if they are not under way (see `moves`).
+
+    Args:
+        owing, idle: their numbers.
+        mask: the blocks whose cancel has not been answered.
+    """
+
+    owing: int
+    idle: int
+    mask: int
+
+
+@dataclass(slots=True)
 class PartialPiece:
     """A piece on its way: each block is missing, asked of somebody, or arrived.
 
@@ -28,14 +42,19 @@ class PartialPiece:
     #: Blocks in `asked` of peers that are not stalled.
     pending: int = 0
     is_solo: bool = False
-    #: It went from one peer to another once (see `Requests.offered`); twice could go on for ever.
-    is_moved: bool = False
+    moving: Move | None = None
+    moved_count: int = 0
     sole_peer: int | None = None
 
     @property
     def missing(self) -> int:
         """Blocks to ask for: not here, and asked of nobody who still answers."""
         return self.full & ~(self.arrived | self.pending)
+
+    def cancelled_at(self, number: int) -> int:
+        """Blocks that this peer still owes, and has been told not to send."""
+        move = self.moving
+        return move.mask & self.asked.get(number, 0) if move is not None and move.owing == number else 0
 
     @property
     def is_complete(self) -> bool:

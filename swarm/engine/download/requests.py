@@ -1,4 +1,4 @@
-"""Which blocks are asked of whom: pipelines, shared pieces, timeouts, the end game."""
+"""Which blocks are asked of whom: pipelines, shared pieces, timeouts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry, lowest_blocks, mask_runs, run_mask
 from swarm.base.errors import PeerError
+from swarm.engine.download.end_game import EndGame
+from swarm.engine.download.moves import Moves
 from swarm.engine.download.partial_piece import PartialPiece
 from swarm.engine.download.picker import Picker
 from swarm.engine.peer import Peer
@@ -38,6 +40,8 @@ class Requests:
         self._open: dict[int, PartialPiece] = {}
         #: Complete, being hashed; still in memory.
         self.hashing: dict[int, PartialPiece] = {}
+        self._moves = Moves(self.partials, peers, settings, self._may_ask, self._send_cancel)
+        self._end_game = EndGame(self.partials, peers, settings, self._may_ask)
         self._in_flight_bytes = 0
         self.is_held = False
         #: A piece could not be started because of `in_flight_bytes_max`.
@@ -72,8 +76,12 @@ class Requests:
                 break
             mask = lowest_blocks(partial.missing, self._rounded(peer, partial, room, now))
             room -= self._ask(peer, partial, mask, messages, now)
-        if room > 0 and not peer.is_stalled and not peer.peer_choking and not self._picker.has_startable:
-            self._ask_twice(peer, room, messages, now)
+        is_idle = room > 0 and not peer.asked_blocks and not peer.is_stalled and not peer.peer_choking
+        if is_idle and not self._picker.has_startable:
+            for partial, mask in self._end_game.owed_by_slower(peer, room, now):
+                self._ask(peer, partial, mask, messages, now)
+            if not messages:
+                self._moves.begin(peer, now)
         if messages:
             self._send(peer, messages)
 
@@ -176,72 +184,15 @@ class Requests:
         self._open[piece] = partial
         return partial
 
-    def _ask_twice(self, peer: Peer, room: int, messages: list[Message], now: float) -> None:
-        """End game: everything is asked for, so ask this idle peer for what slower ones still owe.
-
-        Only a peer with nothing left to do takes part, and only where it would be clearly sooner;
-        each copy costs the swarm a block.
-        """
-        if peer.asked_blocks:
-            return
-        rate = max(peer.download.average(now, 5.0), 1.0)
-        for partial in list(self.partials.values()):
-            if not self._may_ask(peer, partial) or peer.number in partial.asked:
-                continue
-            for number, mask in list(partial.asked.items()):
-                asker = self._peers[number]
-                expected_s = asker.asked_blocks * BLOCK_BYTES / max(asker.download.average(now, 5.0), 1.0)
-                ours_s = (depth_of(messages) + mask.bit_count()) * BLOCK_BYTES / rate
-                if expected_s < self._settings.end_game_advantage * ours_s:
-                    continue
-                mask &= ~partial.asked_by_many(self._settings.end_game_askers_max)
-                mask = lowest_blocks(mask & ~partial.asked.get(peer.number, 0), room)
-                if mask:
-                    room -= self._ask(peer, partial, mask, messages, now)
-                if room <= 0:
-                    return
-
     def offered(self, peer: Peer, now: float) -> None:
-        """`peer` says that its line stands still (BEP 6, "suggest"): let it send what others have not begun.
-
-        Where few pieces are about, all that it has may be asked of others already, who serve somebody else
-        first.
-        """
+        """`peer` says that its line stands still (BEP 6, "suggest"): let it send what others owe us."""
         if peer.peer_choking or self.is_held or peer.is_stalled:
             return
         # What it refused when it was busy it may give now.
         peer.refused.clear()
         self.fill(peer, now)
-        partial = self._unbegun(peer, now) if not peer.asked_blocks and peer.interesting else None
-        if partial is None:
-            return
-        partial.is_moved = True
-        ((number, mask),) = partial.asked.items()
-        other = self._peers[number]
-        self._owes_no_longer(other, partial.piece, mask)
-        self._cancel(other, partial.piece, mask)
-        messages: list[Message] = []
-        self._ask(peer, partial, mask, messages, now)
-        self._send(peer, messages)
-
-    def _unbegun(self, peer: Peer, now: float) -> PartialPiece | None:
-        """The last piece of the one that owes us most, where it has sent nothing of it and `peer` has it."""
-        best: PartialPiece | None = None
-        most = 0
-        for partial in self.partials.values():
-            if (
-                partial.arrived
-                or partial.is_moved
-                or len(partial.asked) != 1
-                or not self._may_ask(peer, partial)
-            ):
-                continue
-            other = self._peers[next(iter(partial.asked))]
-            # BEP 6 alone says what becomes of a cancelled request.
-            is_waited_for = len(other.asked) > 1 or now - other.asked_since >= self._settings.give_up_s
-            if other.has_fast and is_waited_for and other.asked_blocks >= most:
-                best, most = partial, other.asked_blocks
-        return best
+        if not peer.asked_blocks and peer.interesting:
+            self._moves.begin(peer, now)
 
     # -- arriving -------------------------------------------------------------------------------
 
@@ -345,12 +296,17 @@ class Requests:
             if not both:
                 continue
             other = self._peers[number]
+            told = partial.cancelled_at(number)
             self._owes_no_longer(other, partial.piece, both)
-            self._cancel(other, partial.piece, both)
+            self._cancel(other, partial.piece, both, told)
 
-    def _cancel(self, peer: Peer, piece: int, mask: int) -> None:
-        """Tell `peer` that it does not owe these blocks any more; they may still come."""
+    def _cancel(self, peer: Peer, piece: int, mask: int, told: int) -> None:
+        """Tell `peer` that it does not owe these blocks any more (`told`: it knows); they may still come."""
         peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
+        if mask & ~told:
+            self._send_cancel(peer, piece, mask & ~told)
+
+    def _send_cancel(self, peer: Peer, piece: int, mask: int) -> None:
         cancels: list[Message] = [
             Cancel(piece, first * BLOCK_BYTES, self._geometry.run_bytes(piece, first, run))
             for first, run in mask_runs(mask)
@@ -422,7 +378,7 @@ class Requests:
         if partial is not None and partial.sole_peer == peer.number:
             partial.sole_peer = None
 
-    def rejected(self, peer: Peer, piece: int, begin: int, length: int) -> None:
+    def rejected(self, peer: Peer, piece: int, begin: int, length: int, now: float) -> None:
         """BEP 6: `peer` will not answer these requests.
 
         Raises:
@@ -438,12 +394,16 @@ class Requests:
             peer.forgiven[piece] &= ~forgiven
         if asked:
             self._owes_no_longer(peer, piece, asked)
+            partial = self.partials.get(piece)
+            idle = self._moves.given_back(peer, partial, asked) if partial is not None else None
+            if idle is not None:
+                self.fill(idle, now)
+                return
             if peer.peer_choking:
                 # It is not allowed after all; asking again would only be rejected again.
                 peer.allowed_fast_in.discard(piece)
             else:
                 peer.refused.add(piece)
-            partial = self.partials.get(piece)
             if partial is not None and partial.sole_peer == peer.number and peer.number not in partial.asked:
                 partial.sole_peer = None
 
@@ -501,7 +461,7 @@ class Requests:
                 peer = self._peers[number]
                 del peer.asked[piece]
                 peer.asked_blocks -= mask.bit_count()
-                self._cancel(peer, piece, mask)
+                self._cancel(peer, piece, mask, partial.cancelled_at(number))
         return dropped
 
     @property
@@ -534,8 +494,3 @@ class Requests:
                 assert self.partials[piece].asked.get(peer.number) == mask, "peer and piece disagree"
         held = sum(self._geometry.piece_bytes(piece) for piece in (*self.partials, *self.hashing))
         assert held == self._in_flight_bytes, "in_flight_bytes is wrong"
-
-
-def depth_of(messages: list[Message]) -> int:
-    """How many blocks the requests in `messages` stand for."""
-    return sum(-(-message.length // BLOCK_BYTES) for message in messages if isinstance(message, Request))

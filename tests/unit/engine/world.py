@@ -159,6 +159,14 @@ class FakePeer:
                 runs.append(Piece(piece, begin, size, [part]))
         return self.says(*runs)
 
+    def gives_back(self) -> list[Command]:
+        """Say that nothing will come of what was cancelled (BEP 6)."""
+        blocks = list(self.taken_back)
+        size = self.world.geometry.run_bytes
+        return self.says(
+            *(Reject(piece, block * BLOCK_BYTES, size(piece, block, 1)) for piece, block in blocks)
+        )
+
     def leaves(self, reason: str = "it left") -> list[Command]:
         self.world.peers.pop(self.number, None)
         return self.world.tell(PeerLost(self.number, reason))
@@ -481,6 +489,10 @@ class World:
         masks: dict[int, int] = {}
         for piece, block in peer.asked:
             masks[piece] = masks.get(piece, 0) | run_mask(block, 1)
+        for piece, partial in self.engine._requests.partials.items():
+            # Cancelled for a move: it is owed until it was sent or rejected.
+            if told := partial.cancelled_at(number):
+                masks[piece] = masks.get(piece, 0) | told
         assert inside.asked == masks, f"what {number} owes is not what it was asked for"
         assert inside.sending_bytes == peer.unread_bytes + sum(
             event.length for event in self._answers if isinstance(event, BlocksSent) and event.peer == number

@@ -18,7 +18,6 @@ from swarm.wire.peer.messages import (
     Piece,
     Reject,
     Request,
-    Suggest,
     Unchoke,
 )
 from tests.unit.engine.world import FakePeer, World, sent
@@ -168,7 +167,8 @@ class TestLeavingAndChoking:
         owed = len(peer.asked)
         peer.says(Choke())
         assert len(peer.asked) == owed and not other.asked
-        peer.sends()
+        # One piece was to move to the other, but not if it is under way.
+        peer.sends_blocks([*peer.asked, *peer.taken_back])
         assert world.have == "****" and world.engine.stats(world.now).wasted_bytes == 0
 
     def test_what_is_rejected_after_a_choke_is_asked_of_others(self) -> None:
@@ -379,61 +379,3 @@ class TestChangingPossessions:
         peer = world.connect("*   ")
         peer.says(HaveAll())
         assert peer.drop_reason == "it said twice which pieces it has"
-
-
-class TestOffered:
-    """A suggestion (BEP 6) says: my line stands still."""
-
-    def test_idle_peer_gets_a_piece_that_another_has_not_begun(self) -> None:
-        world = World(pieces=2, blocks=4, settings=NO_END_GAME)
-        busy = world.seed()
-        idle = world.connect("**", is_unchoking=True)
-        assert len(world.asked_pieces(busy)) == 2 and not idle.asked
-        last = world.asked_pieces(busy)[-1]
-        idle.says(Suggest(0))
-        assert world.asked_pieces(idle) == [last]
-        assert last not in world.asked_pieces(busy)
-        assert [message.piece for message in busy.heard_of(Cancel) if isinstance(message, Cancel)] == [last]
-
-    def test_the_only_piece_is_taken_from_one_who_has_let_us_wait(self) -> None:
-        world = World(pieces=1, blocks=4, settings=NO_END_GAME)
-        busy, idle = world.seed(), world.connect("*", is_unchoking=True)
-        idle.says(Suggest(0))
-        assert not idle.asked
-        world.pass_time(2 * EngineSettings().give_up_s)
-        idle.says(Suggest(0))
-        assert len(idle.asked) == 4 and not busy.asked
-
-    def test_a_piece_is_moved_once(self) -> None:
-        world = World(pieces=1, blocks=4, settings=NO_END_GAME)
-        one, other = world.seed(), world.connect("*", is_unchoking=True)
-        world.pass_time(1.0)
-        other.says(Suggest(0))
-        world.pass_time(1.0)
-        one.says(Suggest(0))
-        assert len(other.asked) == 4 and not one.asked
-
-    def test_a_piece_that_was_begun_stays(self) -> None:
-        world = World(pieces=1, blocks=4, settings=NO_END_GAME)
-        busy, idle = world.seed(), world.connect("*", is_unchoking=True)
-        busy.sends(1)
-        world.pass_time(1.0)
-        idle.says(Suggest(0))
-        assert len(busy.asked) == 3 and not idle.asked
-
-    def test_without_fast_extension_nothing_is_taken_back(self) -> None:
-        world = World(pieces=2, blocks=4, settings=NO_END_GAME)
-        world.connect("**", is_unchoking=True, has_fast=False)
-        idle = world.connect("**", is_unchoking=True)
-        world.pass_time(1.0)
-        idle.says(Suggest(0))
-        assert not idle.asked
-
-    def test_suggestion_of_one_who_chokes_or_has_nothing_changes_nothing(self) -> None:
-        world = World(pieces=2, blocks=4, settings=NO_END_GAME)
-        busy = world.seed()
-        for peer in (world.connect("**"), world.connect("  ", is_unchoking=True)):
-            world.pass_time(1.0)
-            peer.says(Suggest(1))
-            assert not peer.asked
-        assert len(busy.asked) == 8

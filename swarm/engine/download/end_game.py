@@ -1,0 +1,68 @@
+"""The end game: everything is asked for, and somebody has nothing left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from swarm.base.blocks import BLOCK_BYTES, lowest_blocks
+from swarm.engine.download.partial_piece import PartialPiece
+from swarm.engine.peer import Peer
+from swarm.engine.settings import EngineSettings
+
+
+class EndGame:
+    """Chooses which blocks are asked of a second peer.
+
+    Each copy costs the swarm a block. So it takes an idle peer that would be clearly sooner, and one who owes
+    the blocks and has been silent for a moment. From whom blocks keep coming they may be moved instead (see
+    `moves`, which needs BEP 6): rates tell little about a transfer that takes a fraction of a second.
+
+    Args:
+        partials: all pieces on their way.
+        may_ask: may this peer be asked for blocks of that piece?
+    """
+
+    def __init__(
+        self,
+        partials: dict[int, PartialPiece],
+        peers: dict[int, Peer],
+        settings: EngineSettings,
+        may_ask: Callable[[Peer, PartialPiece], bool],
+    ) -> None:
+        self._partials = partials
+        self._peers = peers
+        self._settings = settings
+        self._may_ask = may_ask
+
+    def owed_by_slower(self, idle: Peer, room: int, now: float) -> list[tuple[PartialPiece, int]]:
+        """At most `room` blocks to ask of `idle` as well, as masks by piece."""
+        chosen: list[tuple[PartialPiece, int]] = []
+        taken = 0
+        rate = max(idle.download.average(now, 5.0), 1.0)
+        for partial in self._partials.values():
+            if not self._may_ask(idle, partial) or idle.number in partial.asked:
+                continue
+            for number, mask in partial.asked.items():
+                owing = self._peers[number]
+                expected_s = owing.asked_blocks * BLOCK_BYTES / max(owing.download.average(now, 5.0), 1.0)
+                ours_s = (taken + mask.bit_count()) * BLOCK_BYTES / rate
+                if expected_s < self._settings.end_game_advantage * ours_s:
+                    continue
+                if not self._is_late(owing, expected_s, now):
+                    continue
+                mask &= ~partial.asked_by_many(self._settings.end_game_askers_max)
+                mask = lowest_blocks(mask, room - taken)
+                if mask:
+                    chosen.append((partial, mask))
+                    taken += mask.bit_count()
+                    break
+            if taken >= room:
+                break
+        return chosen
+
+    def _is_late(self, owing: Peer, expected_s: float, now: float) -> bool:
+        silent_s = now - max(owing.asked_since, owing.last_block_at)
+        if silent_s >= self._settings.end_game_silence_s:
+            return True
+        # Without BEP 6 nothing can be moved away from it.
+        return not owing.has_fast and expected_s >= self._settings.end_game_after_s
