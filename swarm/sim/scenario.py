@@ -131,7 +131,7 @@ class Scenario:
         disk) must take what its owner lacks; all that is lacking must leave somebody's line up. For one
         seeder and N equal leechers that is max(F/u_s, F/d, N F/(u_s + N u_l)); see Kumar and Ross,
         "Peer-assisted file distribution: the minimum distribution time", 2006. Nobody downloads before
-        he comes.
+        he comes, and a disk that writes does not read.
         """
         geometry = self.geometry
         leeches = [group for group in self.groups if group.is_leech and group.count]
@@ -141,15 +141,45 @@ class Scenario:
             geometry.piece_bytes(piece) for piece in range(geometry.piece_count) if piece not in brought
         )
         seed_up = sum(group.count * group.line.up_bytes_per_s for group in seeds)
-        giving = [group for group in leeches if group.behavior == "honest"]
-        all_up = seed_up + sum(group.count * group.line.up_bytes_per_s for group in giving)
+        #: Who gives, and what he has to write meanwhile.
+        giving = [(group, 0) for group in seeds]
         missing_bytes = 0
         alone_s = 0.0
         for group in leeches:
             lacks = self.total_bytes - sum(map(geometry.piece_bytes, self.brought_pieces(group)))
             missing_bytes += group.count * lacks
+            if group.behavior == "honest":
+                giving.append((group, lacks))
             # `arrives_s` is the span of arrivals: the last comes at its end.
             pace = min(group.line.down_bytes_per_s, group.disk.write_bytes_per_s)
             alone_s = max(alone_s, group.arrives_s[1] + lacks / pace)
         seed_s = only_seeds_bytes / seed_up if only_seeds_bytes else 0.0
-        return max(seed_s, alone_s, missing_bytes / all_up)
+        return max(seed_s, alone_s, _given_after_s(giving, missing_bytes))
+
+
+def _given_after_s(giving: list[tuple[Group, int]], missing_bytes: int) -> float:
+    """When those in `giving` can have sent so much together, if none of their lines ever stands still."""
+
+    def sent_bytes(span_s: float) -> float:
+        return sum(group.count * _up_bytes(group, lacks, span_s) for group, lacks in giving)
+
+    # It grows with the span: double that until it is enough, then halve what it must lie in.
+    low_s, high_s = 0.0, 1.0
+    while sent_bytes(high_s) < missing_bytes:
+        low_s, high_s = high_s, 2 * high_s
+    for _ in range(60):
+        middle_s = (low_s + high_s) / 2
+        if sent_bytes(middle_s) < missing_bytes:
+            low_s = middle_s
+        else:
+            high_s = middle_s
+    return high_s
+
+
+def _up_bytes(group: Group, lacks: int, span_s: float) -> float:
+    """What one of `group` can send within `span_s`, if his disk writes meanwhile what he lacks."""
+    line_bytes = span_s * group.line.up_bytes_per_s
+    if group.disk.read_bytes_per_s == float("inf"):
+        return line_bytes
+    reading_s = max(0.0, span_s - lacks / group.disk.write_bytes_per_s)
+    return min(line_bytes, reading_s * group.disk.read_bytes_per_s)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from swarm.base.errors import SettingsError
+from swarm.sim.disk import DiskSpeed
 from swarm.sim.network import Line
 from swarm.sim.report import jain
 from swarm.sim.scenario import MIB, Group, Scenario
@@ -28,6 +29,13 @@ def test_bound_is_what_all_lines_up_need_for_all_copies() -> None:
 def test_bound_is_what_the_slowest_line_down_needs() -> None:
     slow = Line(4 * MIB, 2 * MIB)
     assert Scenario("x", (SEEDER, Group("leecher", 2, slow))).bound_s == pytest.approx(32.0)
+
+
+def test_bound_knows_that_a_disk_that_writes_does_not_read() -> None:
+    slow = DiskSpeed(write_bytes_per_s=4 * MIB, read_bytes_per_s=4 * MIB)
+    # 4 t of the seeder, and 4 (t - 16) of each of the ten, who write for 16 s.
+    crowd = Scenario("x", (SEEDER, Group("leecher", 10, FAST, disk=slow)))
+    assert crowd.bound_s == pytest.approx((640 + 10 * 64) / 44)
 
 
 def test_bound_counts_only_what_is_lacking_and_waits_for_the_last_to_come() -> None:
