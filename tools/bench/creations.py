@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarm.base.units import parse_size
+from tools.bench.clients.process import user_environment
 
 SMALL_FILES = 20_000
 SMALL_FILE_BYTES = 10 * 1024
@@ -70,7 +71,9 @@ def makers() -> dict[str, Maker]:
 def run(command: Sequence[str]) -> Cost:
     """Run to the end and say what it cost; SystemExit where it failed."""
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=user_environment()
+    )
     assert process.stderr is not None
     is_over = threading.Event()
     sampler = _PeakMemory(process.pid, is_over)

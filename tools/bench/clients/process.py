@@ -42,6 +42,11 @@ class Usage:
     max_rss_bytes: int
 
 
+def user_environment() -> dict[str, str]:
+    """Our own environment, but for what would have every start of a Python program compile it anew."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def free_port() -> int:
     """A TCP port that was free a moment ago, for clients that cannot say which one they took."""
     with socket.socket() as probe:
@@ -64,7 +69,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
+            env={**user_environment(), **(env or {})},
         )
         self.pid = self._popen.pid
         self._lines: deque[Line] = deque(maxlen=LINES_MAX)
