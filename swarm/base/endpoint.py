@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 COMPACT_V4_BYTES = 6
 COMPACT_V6_BYTES = 18
@@ -50,6 +51,16 @@ class Endpoint(NamedTuple):
 def normalized(host: str) -> str:
     """Return `host` without the IPv4-in-IPv6 mapping that dual-stack sockets show."""
     return host[7:] if host.startswith("::ffff:") and "." in host else host
+
+
+def host_of(address: Sequence[Any]) -> str:
+    """The host of a socket's address, with its zone (`%3`) where that is needed to come back to it.
+
+    A link-local IPv6 address alone is one of every interface; the kernel gives the number beside it.
+    """
+    host = normalized(address[0])
+    zone = address[3] if len(address) > 3 else 0
+    return f"{host}%{zone}" if zone and "%" not in host else host
 
 
 def parse_host_port(text: str) -> tuple[str, int]:

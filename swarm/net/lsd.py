@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
-from swarm.base.endpoint import normalized
+from swarm.base.endpoint import host_of
 from swarm.net.outlet import Outlet
 from swarm.wire.lsd import DATAGRAM_MAX_BYTES, GROUP_V4, GROUP_V6
 
@@ -130,7 +130,7 @@ class LocalMulticast:
                 raw, address = opened.recvfrom(DATAGRAM_MAX_BYTES + 1)
             except OSError:
                 return
-            self._on_datagram(raw, normalized(str(address[0])))
+            self._on_datagram(raw, host_of(address))
 
 
 def _open(outlet: Outlet, *, is_v6: bool, port: int) -> socket.socket:

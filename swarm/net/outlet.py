@@ -64,7 +64,7 @@ class Outlet:
                 opened.setsockopt(socket.SOL_SOCKET, _BINDTODEVICE, self.interface.encode())
 
     async def connect(self, host: str, port: int) -> socket.socket:
-        """A TCP connection from here to a numeric address.
+        """A TCP connection from here to a numeric address, with its zone (`%3`) where it is link-local.
 
         Raises:
             OSError: there is none to be had.
@@ -76,6 +76,8 @@ class Outlet:
         try:
             opened.setblocking(False)
             self.hold(opened)
+            if is_v6 and not self.interface:
+                _hold_to_zone(opened, host.partition("%")[2])
             local = self.address(is_v6=is_v6)
             if local is not None:
                 opened.bind((local, 0))
@@ -84,6 +86,12 @@ class Outlet:
             opened.close()
             raise
         return opened
+
+
+def _hold_to_zone(opened: socket.socket, zone: str) -> None:
+    """Keep a socket to the interface of that number: uvloop loses it from the address on the way."""
+    if zone.isdigit() and _BINDTODEVICE is not None:
+        opened.setsockopt(socket.SOL_SOCKET, _BINDTODEVICE, socket.if_indextoname(int(zone)).encode())
 
 
 def bind_addresses(bind: str | None) -> list[str]:

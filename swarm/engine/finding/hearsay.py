@@ -23,8 +23,11 @@ def is_in_sight(contact: Endpoint, viewer: Endpoint) -> bool:
     """Whether an address of `contact` can mean anything to `viewer`, or from it to us.
 
     A private address leads a stranger nowhere, or to a machine that is none of his; only who is on
-    such a network himself, or on this machine, may be told of its addresses or tell us of them.
+    such a network himself, or on this machine, may be told of its addresses or tell us of them. One with
+    a zone is of our own interface; the compact form has no room to say so, nor could it be of use there.
     """
+    if "%" in contact.host:
+        return False
     if contact.is_loopback:
         return viewer.is_loopback
     return viewer.is_local or not contact.is_local

@@ -186,7 +186,8 @@ class Links:
                 raise OSError(refusal)
             loop = asyncio.get_running_loop()
             async with asyncio.timeout(self.settings.connect_timeout_s):
-                if self._bind is None:
+                # uvloop would look for a link-local address on the first interface, whatever its zone.
+                if self._bind is None and "%" not in endpoint.host:
                     await loop.create_connection(lambda: link, endpoint.host, endpoint.port)
                 else:
                     connected = await self.outlet.connect(endpoint.host, endpoint.port)

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry
 from swarm.base.bucket import Bucket
-from swarm.base.endpoint import Endpoint, normalized
+from swarm.base.endpoint import Endpoint, host_of
 from swarm.base.errors import PeerError
 from swarm.base.ids import client_name
 from swarm.session.connections.throttle import Throttle
@@ -137,8 +137,8 @@ class PeerLink(asyncio.BufferedProtocol):
             self._transport.abort()
             return
         if not self.is_outgoing:
-            host, port = transport.get_extra_info("peername")[:2]
-            self.endpoint = Endpoint(normalized(host), port)
+            address = transport.get_extra_info("peername")
+            self.endpoint = Endpoint(host_of(address), address[1])
             refusal = self._source.enter(self)
             if refusal is not None:
                 self.close(refusal)

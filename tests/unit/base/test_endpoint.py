@@ -13,6 +13,7 @@ from swarm.base.endpoint import (
     decode_compact_v4,
     decode_compact_v6,
     encode_compact,
+    host_of,
     normalized,
     parse_host_port,
 )
@@ -96,3 +97,18 @@ class TestPlace:
 
     def test_v6_is_known_by_its_colons(self) -> None:
         assert Endpoint("::1", 1).is_v6 and not Endpoint("1.2.3.4", 1).is_v6
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        (("10.0.0.1", 1), "10.0.0.1"),
+        (("::ffff:10.0.0.1", 1, 0, 0), "10.0.0.1"),
+        (("2a00:1450::1", 1, 0, 0), "2a00:1450::1"),
+        (("fe80::1", 1, 0, 3), "fe80::1%3"),
+        (("fe80::1%eth0", 1, 0, 3), "fe80::1%eth0"),
+    ],
+)
+def test_zone_is_kept_where_an_address_means_nothing_without(address: tuple[object, ...], host: str) -> None:
+    assert host_of(address) == host
+    assert Endpoint(host, 1).is_dialable

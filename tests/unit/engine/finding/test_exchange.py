@@ -294,6 +294,7 @@ class TestBelieving:
         ("127.0.0.1", "192.168.1.1", False),
         ("::1", "127.0.0.1", True),
         ("fe80::1", "2a00:1450::1", False),
+        ("fe80::1%3", "fe80::2%3", False),
     ],
 )
 def test_who_may_know_of_whom(contact: str, viewer: str, is_seen: bool) -> None:
