@@ -20,6 +20,8 @@ INTERFACES_MAX = 32
 #: Routers that datagrams may pass. BEP 14: the groups reach further than one network, so more than 1.
 HOPS_MAX = 32
 _LOOPBACK = ("lo", "lo0")
+#: RFC 3542; not every system's Python knows it.
+_PKTINFO: int | None = getattr(socket, "IPV6_PKTINFO", None)
 #: Datagrams read before others get their turn.
 _BATCH_MAX = 64
 
@@ -91,7 +93,8 @@ class LocalMulticast:
                 with contextlib.suppress(OSError):
                     _choose_interface(opened, interface, is_v6=is_v6)
                     host = (GROUP_V6 if is_v6 else GROUP_V4).host
-                    opened.sendto(of_family(is_v6), (host, self._port))
+                    source = _source(self._outlet) if is_v6 else []
+                    opened.sendmsg([of_family(is_v6)], source, 0, (host, self._port))
                     count += 1
         return count
 
@@ -182,6 +185,19 @@ def _choose_interface(opened: socket.socket, interface: _Interface, *, is_v6: bo
     else:
         chosen = _membership(interface, is_v6=False)
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, chosen)
+
+
+def _source(outlet: Outlet) -> list[tuple[int, int, bytes]]:
+    """What makes an IPv6 datagram leave from the bound address (struct in6_pktinfo).
+
+    Of an interface's many addresses the kernel would take another one, and we do not listen there.
+    """
+    local = outlet.address(is_v6=True)
+    if local is None or _PKTINFO is None:
+        return []
+    # Interface 0: the one that was chosen for the socket.
+    source = struct.pack("@16sI", socket.inet_pton(socket.AF_INET6, local), 0)
+    return [(socket.IPPROTO_IPV6, _PKTINFO, source)]
 
 
 def _indices_of(address: str) -> list[int]:

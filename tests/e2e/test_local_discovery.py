@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +22,7 @@ from swarm.net.outlet import Outlet
 from swarm.storage.create import create_torrent
 from swarm.wire.lsd import decode_announce
 from tests.e2e.commands import TIMEOUT_S, Commands, Event
+from tests.e2e.local_ipv6 import WAYS
 
 LOOPBACK = "127.0.0.1"
 ALONE = ("--no-trackers", "--no-dht", "--port", "0", "--bind", LOOPBACK)
@@ -60,6 +64,16 @@ def test_a_magnet_link_without_a_tracker_is_enough(commands: Commands, tmp_path:
     leecher = commands.start("leech", f"magnet:?xt=urn:btih:{info_hash}", "-o", tmp_path / "here", *ALONE)
     leecher.wait("complete")
     assert (tmp_path / "here" / "content").read_bytes() == (tmp_path / "content").read_bytes()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_two_processes_find_each_other_by_ipv6_alone(way: str) -> None:
+    """In network namespaces of its own, since it takes a network without IPv4."""
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    program = Path(__file__).with_name("local_ipv6.py")
+    command = ["unshare", "--net", *as_root, sys.executable, str(program), way]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
 def is_joined(info_hash: str, event: Event) -> bool:
