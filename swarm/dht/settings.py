@@ -53,7 +53,7 @@ class DhtSettings:
     peers_per_torrent_max: int = 2000
     #: Ports of one address that share one info-hash: homes behind one address, not floods.
     ports_per_address_max: int = 16
-    #: Peers stored in all, and info-hashes: some 10 bytes and 200 bytes each.
+    #: Peers stored in all, and info-hashes: some 10 bytes each, and 20 (of one peer) or 150 bytes.
     peers_max: int = 200_000
     torrents_max: int = 20_000
     #: BEP 44: "MAY expire in 2 hours".

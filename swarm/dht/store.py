@@ -1,13 +1,15 @@
 """Who shares what: the peers that announced themselves to us (BEP 5).
 
 A swarm is one string of bytes: ten for each peer, the one heard last at the end. So a stored peer costs ten
-bytes and its share of the swarm's entry, and what is too old is at the front.
+bytes and its share of what `shelves` takes for the swarm, and what is too old is at the front.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+
+from swarm.dht.shelves import Swarms
 
 #: Of 4 bytes after the address: 31 bits of seconds, then whether it is a seed.
 _STAMP_BYTES = 4
@@ -53,7 +55,7 @@ class PeerStore:
         self._ports_max = ports_max
         self._peers_max = peers_max
         self._torrents_max = torrents_max
-        self._swarms: dict[bytes, bytes] = {}
+        self._swarms = Swarms(self._entry_bytes)
         self.peer_count = 0
 
     @property
@@ -70,16 +72,13 @@ class PeerStore:
         if len(swarm) // self._entry_bytes >= count_before:
             self._make_room(info_hash)
         swarm += peer + stamp.to_bytes(_STAMP_BYTES, "big")
-        self._swarms[info_hash] = swarm
+        self._swarms.put(info_hash, swarm)
         self.peer_count += len(swarm) // self._entry_bytes - count_before
 
     def sample(
         self, info_hash: bytes, count: int, now: float, rng: random.Random, *, is_without_seeds: bool = False
     ) -> list[bytes]:
         """At most `count` compact endpoints, at random; leechers as far as there are, if seeds are no use."""
-        swarm = self._swarms.get(info_hash)
-        if swarm is None:
-            return []
         swarm = self._fresh(info_hash, now)
         size, address_bytes = self._entry_bytes, self._address_bytes
         starts = range(0, len(swarm), size)
@@ -111,7 +110,9 @@ class PeerStore:
 
     def sweep(self, now: float) -> None:
         """Forget every peer that is too old."""
-        for info_hash in list(self._swarms):
+        oldest = self._oldest(now)
+        self.peer_count -= self._swarms.forget_lone(lambda entry: self._heard_s(entry, 0) < oldest)
+        for info_hash in self._swarms.shared():
             self._fresh(info_hash, now)
 
     def _entries(self, swarm: bytes) -> Iterator[tuple[bytes, bool]]:
@@ -120,20 +121,24 @@ class PeerStore:
 
     def _fresh(self, info_hash: bytes, now: float) -> bytes:
         """The swarm without those that are too old, which are at the front."""
-        swarm = self._swarms.get(info_hash, b"")
-        size, address_bytes = self._entry_bytes, self._address_bytes
-        oldest = now - self._born_at - self._peer_s
+        swarm = self._swarms.get(info_hash)
+        oldest = self._oldest(now)
         at = 0
-        while at < len(swarm) and int.from_bytes(swarm[at + address_bytes : at + size], "big") >> 1 < oldest:
-            at += size
+        while at < len(swarm) and self._heard_s(swarm, at) < oldest:
+            at += self._entry_bytes
         if at:
-            self.peer_count -= at // size
+            self.peer_count -= at // self._entry_bytes
             swarm = swarm[at:]
-            if swarm:
-                self._swarms[info_hash] = swarm
-            else:
-                del self._swarms[info_hash]
+            self._swarms.put(info_hash, swarm)
         return swarm
+
+    def _oldest(self, now: float) -> float:
+        """Who was heard before is forgotten; seconds since we began, as stamps are."""
+        return now - self._born_at - self._peer_s
+
+    def _heard_s(self, swarm: bytes, at: int) -> int:
+        """When the peer whose entry begins at `at` was heard."""
+        return int.from_bytes(swarm[at + self._address_bytes : at + self._entry_bytes], "big") >> 1
 
     def _without(self, swarm: bytes, peer: bytes) -> bytes:
         at = swarm.find(peer)
@@ -157,13 +162,17 @@ class PeerStore:
     def _make_room(self, info_hash: bytes) -> None:
         """Before one more peer: when all is full, the smallest swarms go, some at a time.
 
-        A swarm of one is the least loss, and the usual shape of a flood.
+        A swarm of one is the least loss, and the usual shape of a flood; the longest silent go first.
         """
         is_new = info_hash not in self._swarms
         if self.peer_count < self._peers_max and not (is_new and len(self._swarms) >= self._torrents_max):
             return
-        by_size = sorted(
-            (name for name in self._swarms if name != info_hash), key=lambda name: len(self._swarms[name])
+        # At the end of a swarm stands who was heard last.
+        smallest = sorted(
+            (len(swarm), swarm[-_STAMP_BYTES:], name)
+            for name, swarm in self._swarms.items()
+            if name != info_hash
         )
-        for name in by_size[: max(1, len(by_size) // 50)]:
-            self.peer_count -= len(self._swarms.pop(name)) // self._entry_bytes
+        for size, _, name in smallest[: max(1, len(smallest) // 50)]:
+            self.peer_count -= size // self._entry_bytes
+            self._swarms.put(name, b"")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import tracemalloc
 
+import pytest
+
 from swarm.dht.store import PeerStore
 
 HASH = b"h" * 20
@@ -126,12 +128,68 @@ def test_samples_of_info_hashes_are_ours() -> None:
     assert len(set(found)) == 10 and set(found) <= names
 
 
-def test_stored_peer_costs_little() -> None:
+def test_swarm_that_shrinks_to_one_peer_and_grows_again_keeps_its_peers() -> None:
+    peers = store()
+    peers.add(HASH, peer(1), 1000.0, is_seed=False)
+    peers.add(HASH, peer(2), 1500.0, is_seed=True)
+    assert all_of(peers, 2900.0) == {peer(2)}
+    assert peers.addresses(HASH, 2900.0) == ({peer(2)[:4]}, set())
+    peers.add(HASH, peer(3), 2900.0, is_seed=False)
+    assert all_of(peers, 2900.0) == {peer(2), peer(3)}
+    assert all_of(peers, 3400.0) == {peer(3)}
+    assert (peers.peer_count, peers.torrent_count) == (1, 1)
+
+
+def test_lone_peers_on_one_shelf_are_told_apart() -> None:
+    # The bytes of each name that ends so lie on one shelf, one after the other.
+    peers = store()
+    names = [bytes((number,)) * 19 + b"s" for number in range(50)]
+    for number, name in enumerate(names):
+        peers.add(name, peer(number), 1000.0, is_seed=False)
+    peers.add(names[7], peer(7), 1900.0, is_seed=True)
+    assert [all_of(peers, 1900.0, name) for name in names] == [{peer(number)} for number in range(50)]
+    peers.sweep(2900.0)
+    assert [name for name in names if peers.has(name)] == [names[7]]
+    assert peers.peer_count == 1
+
+
+def test_name_across_two_records_is_no_swarm() -> None:
+    # An info-hash, an address and a stamp are the other's choice: together they can look like another name.
+    peers = store()
+    first, second = b"a" * 19 + b"s", b"s" * 20
+    peers.add(first, b"ssssss", 1000.0, is_seed=False)
+    peers.add(second, peer(2), 1000.0, is_seed=False)
+    across = (first + b"ssssss" + bytes(4) + second)[11:31]
+    assert across[-1:] == b"s" and not peers.has(across)
+    peers.add(across, peer(3), 1000.0, is_seed=False)
+    assert [all_of(peers, 1000.0, name) for name in (first, second, across)] == [
+        {b"ssssss"},
+        {peer(2)},
+        {peer(3)},
+    ]
+
+
+def test_flood_makes_those_go_first_that_were_silent_longest() -> None:
+    peers = store(torrents_max=50)
+    names = [number.to_bytes(20, "big") for number in range(51)]
+    for number, name in enumerate(names[:50]):
+        peers.add(name, peer(number), 1000.0 + number, is_seed=False)
+    peers.add(names[0], peer(0), 1050.0, is_seed=False)
+    peers.add(names[50], peer(50), 1051.0, is_seed=False)
+    assert [name for name in names if not peers.has(name)] == [names[1]]
+
+
+@pytest.mark.parametrize("peers_per_torrent", [1, 2, 10])
+def test_stored_peer_costs_little(peers_per_torrent: int) -> None:
     peers = store(swarm_peers_max=10_000, peers_max=100_000, torrents_max=10_000)
+    rng = random.Random(1)
     tracemalloc.start()
     try:
         for number in range(10_000):
-            peers.add((number % 1000).to_bytes(20, "big"), peer(number), 1000.0, is_seed=False)
+            if number % peers_per_torrent == 0:
+                name = rng.randbytes(20)
+            peers.add(name, peer(number), 1000.0, is_seed=False)
+        name = b""
         used = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
