@@ -155,7 +155,7 @@ def main() -> None:
     try:
         with DhtNetwork(arguments.nodes) as network:
             rows: dict[tuple[str, ...], list[Row]] = {pair: [] for pair in pairs}
-            # In turn, so that what else the machine does hits all alike; a first time for the bytecode's sake.
+            # In turn, so that what else the machine does hits all alike; a first time for the bytecode.
             for number in range(arguments.runs + 1):
                 for pair in pairs:
                     place = scratch / "run"
