@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-_SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([KMGT]?)(?:i?B)?(?:/s)?\s*", re.IGNORECASE)
+_SIZE = r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([KMGT]?)(?:i?B)?(?:/s)?\s*"
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
 def parse_size(text: str) -> int:
     """Read `500K`, `4M`, `1.5G` (powers of 1024) as bytes; ValueError says what was expected."""
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text, re.IGNORECASE)
     if match is None:
         raise ValueError(f"expected a size such as 500K, 4M or 1.5G, got {text!r}")
     return int(float(match[1]) * 1024 ** _POWERS[match[2].upper()])

@@ -35,7 +35,7 @@ from swarm.session.explaining import (
 )
 from swarm.wire.tracker.announce import tracker_name
 
-_WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_WORD_START = r"(?<=[a-z])(?=[A-Z])"
 
 
 def lines(reasons: Sequence[Reason]) -> list[str]:
@@ -49,7 +49,7 @@ def fields(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
     """For programs: each cause with its name, weight and figures, and the line for people."""
     return [
         {
-            "cause": _WORD_START.sub("_", type(cause).__name__).lower(),
+            "cause": re.sub(_WORD_START, "_", type(cause).__name__).lower(),
             "weight": round(weight, 3),
             **asdict(cause),
             "text": text_of(cause),

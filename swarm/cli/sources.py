@@ -16,9 +16,9 @@ from swarm.metainfo.torrent import Metainfo
 from swarm.session.session import Session
 
 #: Looks like an info-hash rather than a file: long, letters and digits only.
-_HASH_LIKE = re.compile(r"[0-9A-Za-z]{25,}")
-_INFO_HASH_V2 = re.compile(r"[0-9a-fA-F]{64}")
-_RANGES = re.compile(r"[0-9]{1,9}(?:-[0-9]{1,9})?(?:,[0-9]{1,9}(?:-[0-9]{1,9})?)*")
+_HASH_LIKE = r"[0-9A-Za-z]{25,}"
+_INFO_HASH_V2 = r"[0-9a-fA-F]{64}"
+_RANGES = r"[0-9]{1,9}(?:-[0-9]{1,9})?(?:,[0-9]{1,9}(?:-[0-9]{1,9})?)*"
 
 
 def is_url(source: str) -> bool:
@@ -33,8 +33,8 @@ def magnet_of(source: str) -> Magnet | None:
     """
     if source[:7].lower() == "magnet:":
         return magnet.parse(source)
-    if _HASH_LIKE.fullmatch(source) and not os.path.lexists(source):
-        if _INFO_HASH_V2.fullmatch(source):
+    if re.fullmatch(_HASH_LIKE, source) and not os.path.lexists(source):
+        if re.fullmatch(_INFO_HASH_V2, source):
             raise MetainfoError("an info-hash of BitTorrent v2 only; v1 and hybrid torrents are read so far")
         return Magnet(InfoHash.parse(source))
     return None
@@ -124,7 +124,9 @@ def selected_files(torrent: Metainfo, selections: Sequence[str]) -> list[int] | 
     chosen: set[int] = set()
     for selection in selections:
         found = (
-            _numbered(torrent, selection) if _RANGES.fullmatch(selection) else _fitting(torrent, selection)
+            _numbered(torrent, selection)
+            if re.fullmatch(_RANGES, selection)
+            else _fitting(torrent, selection)
         )
         if not found:
             raise SettingsError(f"--select {selection}: no file of {torrent.name} fits; --list shows them")

@@ -29,20 +29,21 @@ _ENCODINGS = frozenset((
     "iso-8859-1", "iso-8859-2", "iso-8859-15",
 ))  # fmt: skip
 
+# Patterns are compiled at their first use: hardly any name needs one.
 #: Separators, and marks without a picture of their own: zero-width, direction, byte order.
-_DROPPED = re.compile("[/\\\\\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+_DROPPED = "[/\\\\\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
 #: Control characters, line and paragraph separators, halves of surrogate pairs.
-_REPLACED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_REPLACED = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 #: A run of bytes that are not UTF-8, as `bytes.decode` leaves it with "replace".
-_INVALID_RUN = re.compile("\ufffd+")
+_INVALID_RUN = "\ufffd+"
 #: Shorter names cannot have more than MAX_PART_BYTES, at four bytes a character.
 _SHORT_CHARS = 63
 _NOTHING = ("", ".", "..")
 #: Between the parts of a path in a key: in no safe part, and less than any other character.
 _SEPARATOR = "\0"
 
-_WINDOWS_FORBIDDEN = re.compile('[<>:"|?*]')
-_WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_WINDOWS_FORBIDDEN = '[<>:"|?*]'
+_WINDOWS_RESERVED = r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?"
 
 
 def decode_name(raw: bytes, encoding: str = "") -> str:
@@ -56,7 +57,7 @@ def decode_name(raw: bytes, encoding: str = "") -> str:
             return raw.decode(encoding)
         except UnicodeDecodeError:
             pass
-    return _INVALID_RUN.sub("_", raw.decode("utf-8", "replace"))
+    return re.sub(_INVALID_RUN, "_", raw.decode("utf-8", "replace"))
 
 
 def safe_part(text: str, *, is_windows: bool = sys.platform == "win32") -> str:
@@ -71,14 +72,14 @@ def safe_part(text: str, *, is_windows: bool = sys.platform == "win32") -> str:
     ):
         # Nearly every name: nothing that is dropped or replaced is "printable".
         return text
-    part = _REPLACED.sub("_", _DROPPED.sub("", text))
+    part = re.sub(_REPLACED, "_", re.sub(_DROPPED, "", text))
     if part in _NOTHING:
         return "_"
     if is_windows:
-        part = _WINDOWS_FORBIDDEN.sub("_", part)
+        part = re.sub(_WINDOWS_FORBIDDEN, "_", part)
         # Windows drops dots and spaces at the end: two names would become one file.
         part = part.rstrip(". ") or "_"
-        if _WINDOWS_RESERVED.fullmatch(part):
+        if re.fullmatch(_WINDOWS_RESERVED, part, re.IGNORECASE):
             part = f"_{part}"
     return part if len(part.encode()) <= MAX_PART_BYTES else shortened(part, _CUT_PART_BYTES)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-import aiofiles
-
 from swarm.base.errors import MetainfoError
 from swarm.base.ids import InfoHash
 from swarm.metainfo import magnet as magnets
@@ -50,6 +48,9 @@ async def read_source(source: str | os.PathLike[str] | bytes, bind: str | None =
         from swarm.net.http import fetch
 
         return await fetch(text, MAX_METAINFO_BYTES, _FETCH_TIMEOUT_S, Outlet.of(bind))
+    # Here, since a magnet link needs no file and the package brings tempfile, shutil and three compressors.
+    import aiofiles
+
     try:
         async with aiofiles.open(text, "rb") as file:
             raw = await file.read(MAX_METAINFO_BYTES + 1)

@@ -10,8 +10,6 @@ import os
 import time
 from pathlib import Path
 
-import aiofiles
-
 from swarm.base.errors import StorageError
 from swarm.storage.faults import storage_error
 
@@ -37,9 +35,13 @@ async def read(path: Path, bytes_max: int) -> bytes | None:
     Raises:
         StorageError: it cannot be read.
     """
+
+    def read_now() -> bytes:
+        with open(path, "rb") as file:
+            return file.read(bytes_max + 1)
+
     try:
-        async with aiofiles.open(path, "rb") as file:
-            return await file.read(bytes_max + 1)
+        return await asyncio.to_thread(read_now)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -37,6 +37,7 @@ class Discovery:
 
     Args:
         tiers: URLs of trackers, first tier first.
+        tracker_client: None where there are no tiers.
         port: where we listen; asked for each announce.
         on_peers: gets peers, and where they come from ("tracker HOST", "dht", "lsd").
         on_notice: gets ("info" | "warning", one line fit for a user) when a source's state changes.
@@ -57,7 +58,7 @@ class Discovery:
         totals: Callable[[], Totals],
         on_peers: OnPeers,
         on_notice: OnNotice,
-        tracker_client: AnnounceClient,
+        tracker_client: AnnounceClient | None,
         rng: random.Random,
         sources: Sequence[PeerSource] = (),
         is_private: bool | None = False,

@@ -97,10 +97,11 @@ class PeerFinder:
         sources = [] if is_private else self._sources
         if not tiers and not sources:
             return None
-        from swarm.net.trackers import TrackerClient
         from swarm.session.finding.discovery import Discovery
 
-        if self._tracker_client is None:
+        if tiers and self._tracker_client is None:
+            from swarm.net.trackers import TrackerClient
+
             self._tracker_client = TrackerClient(outlet=self._links.outlet)
         discovery = self._discoveries[info_hash] = Discovery(
             info_hash,

@@ -35,6 +35,7 @@ class TrackerAnnounces:
 
     Args:
         port: where we listen; asked for each announce.
+        client: None where there are no trackers.
         on_peers: gets the peers of an answer, and where they come from ("tracker HOST").
         on_notice: gets ("info" | "warning", one line fit for a user) when a tracker's state changes.
         clock: monotonic seconds.
@@ -51,7 +52,7 @@ class TrackerAnnounces:
         totals: Callable[[], Totals],
         on_peers: OnPeers,
         on_notice: OnNotice,
-        client: AnnounceClient,
+        client: AnnounceClient | None,
         rng: random.Random,
         clock: Callable[[], float] = time.monotonic,
         on_own_address: Callable[[str, str], None] | None = None,
@@ -111,6 +112,7 @@ class TrackerAnnounces:
             await asyncio.gather(*ending, return_exceptions=True)
         leaving = self._announcer.stopping()
         if leaving:
+            assert self._client is not None
             farewells = (self._client.announce(due.url, self._request(due), timeout_s) for due in leaving)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
@@ -134,6 +136,7 @@ class TrackerAnnounces:
             self._news.set()
 
     async def _ask(self, due: Due) -> None:
+        assert self._client is not None
         try:
             response = await self._client.announce(due.url, self._request(due))
         except TrackerError as error:

@@ -1,0 +1,47 @@
+"""What a start-up loads, by name and not by time: each of these would cost it milliseconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+#: Packages of others, and parts of the standard library, that only some commands or moments need.
+RARE = (
+    "aiofiles", "cryptography", "dns", "h11", "http", "httptools", "multiprocessing",
+    "prometheus_client", "redis", "tempfile", "tqdm", "unittest", "xml", "zipfile",
+)  # fmt: skip
+#: They come with shutil, which click wants for the width of a help page.
+COMPRESSORS = ("bz2", "lzma")
+#: Ours that a download does not need before it knows what to ask.
+LATER = ("swarm.daemon", "swarm.dht", "swarm.net.http", "swarm.net.trackers", "swarm.sim", "swarm.tracker")
+#: Who reads a help page or makes a .torrent transfers nothing.
+TRANSFER = ("asyncio", "swarm.engine", "swarm.net", "swarm.session", "uvloop")
+
+LEECH = "import swarm.cli.main, swarm.cli.leech"
+SWARM_HELP = "from swarm.cli.main import swarm; swarm.main(['--help'], standalone_mode=False)"
+MKTORRENT_HELP = "from swarm.cli.mktorrent import command; command.main(['--help'], standalone_mode=False)"
+
+
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        pytest.param(LEECH, (*RARE, *COMPRESSORS, *LATER), id="leech"),
+        pytest.param(SWARM_HELP, (*RARE, *LATER, *TRANSFER), id="swarm-help"),
+        pytest.param(MKTORRENT_HELP, (*RARE, *LATER, *TRANSFER), id="mktorrent-help"),
+    ],
+)
+def test_a_start_up_loads_nothing_that_it_does_not_need(code: str, unwanted: tuple[str, ...]) -> None:
+    # What this environment loads into every Python is none of ours.
+    loaded = modules(code) - modules("pass")
+    assert sorted(loaded & set(unwanted)) == []
+
+
+def modules(code: str) -> set[str]:
+    """The modules that a Python of its own has loaded when `code` is done."""
+    program = f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    return set(done.stderr.split())
