@@ -112,7 +112,7 @@ class DialFailed:
 
 @dataclass(slots=True)
 class OwnAddressSeen:
-    """`host` is how `source` ("tracker NAME", ...) sees us; the engine weighs it against what peers say."""
+    """`host` is how `source` ("tracker NAME", "dht IPv4") sees us; it is weighed against what peers say."""
 
     host: str
     source: str

@@ -65,7 +65,13 @@ class Session:
         self._disk: Disk | None = None
         self._links = Links(self.settings, self._owner_of, self._notice, self._refused, port=port, bind=bind)
         self._finder = PeerFinder(
-            self.settings, self._links, self._peer_id, self._rng, bind=bind, on_notice=self._notice
+            self.settings,
+            self._links,
+            self._peer_id,
+            self._rng,
+            bind=bind,
+            on_notice=self._notice,
+            on_own_address=self._own_address_seen_by_all,
         )
         self._fetches = Fetches(
             self.settings,
@@ -337,6 +343,9 @@ class Session:
         self._runners[metainfo.info_hash] = runner
         torrent.host_facts = partial(self._host_facts, runner)
         runner.upload_limited(self._links.up_throttle.rate)
+        for host, source in self._finder.own_addresses():
+            # The DHT learnt it before this torrent came.
+            runner.tell(OwnAddressSeen(host, source))
         await self._fetches.take_over(metainfo.info_hash, runner)
         discovery = self._finder.of(metainfo.info_hash)
         if discovery is not None:
@@ -397,6 +406,11 @@ class Session:
         runner = self._runners.get(info_hash)
         if runner is not None:
             runner.tell(OwnAddressSeen(host, source))
+
+    def _own_address_seen_by_all(self, host: str, source: str) -> None:
+        # It is no less ours in private torrents, which ask the DHT for nothing.
+        for info_hash in self._runners:
+            self._own_address_seen(info_hash, host, source)
 
     def _completed(self, torrent: Torrent) -> None:
         torrent.became_complete()

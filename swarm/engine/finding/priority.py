@@ -13,6 +13,8 @@ _POLYNOMIAL = 0x82F63B78
 #: Voters remembered, the oldest give way; and how many must agree before their word is taken.
 VOTERS_MAX = 64
 VOTES_MIN = 2
+#: What begins the names of voters that are believed alone.
+_BELIEVED = ("tracker ", "dht ")
 
 
 def _crc_table() -> list[int]:
@@ -63,8 +65,9 @@ class OwnAddress:
     """Where the world sees us, by the votes of those who say so (BEP 10 `yourip`, BEP 24).
 
     No single peer is believed (BEP 40: "should not blindly trust it"): an address counts once two
-    of different hosts have named it. A tracker, whom we chose, is believed alone. A local network sees us
-    elsewhere than the world does, so each has an address of its own here.
+    of different hosts have named it. A tracker, whom we chose, is believed alone, and so is the DHT, which
+    has counted the votes of its nodes (BEP 42). A local network sees us elsewhere than the world does, so
+    each has an address of its own here.
     """
 
     def __init__(self, listen_port: int | None) -> None:
@@ -80,7 +83,7 @@ class OwnAddress:
         if not named.is_dialable:
             return False
         self._votes.pop(voter, None)
-        self._votes[voter] = (named, VOTES_MIN if voter.startswith("tracker") else 1)
+        self._votes[voter] = (named, VOTES_MIN if voter.startswith(_BELIEVED) else 1)
         if len(self._votes) > VOTERS_MAX:
             del self._votes[next(iter(self._votes))]
         view = named.is_v6, named.is_local

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import permutations
 from pathlib import Path
@@ -58,6 +58,7 @@ class Dht:
         memory_path: where identity and routing table are kept between runs; None: nowhere.
         is_keeping: whether they are written there too; otherwise they are only read.
         on_notice: gets ("info" | "warning" | "detail", a line for the user).
+        on_own_address: gets our address as most nodes see it, and who says so ("dht IPv4", "dht IPv6").
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Dht:
         is_keeping: bool = True,
         rng: random.Random | None = None,
         on_notice: OnNotice = lambda level, text: None,
+        on_own_address: Callable[[str, str], None] = lambda host, source: None,
     ) -> None:
         self._sockets = list(sockets)
         self._routers = list(routers)
@@ -78,6 +80,7 @@ class Dht:
         self._is_keeping = is_keeping and memory_path is not None
         self._rng = rng or random.SystemRandom()
         self._on_notice = on_notice
+        self._on_own_address = on_own_address
         self._loop = asyncio.get_running_loop()
         self._homes: list[DhtHome] = []
         self._early: list[Endpoint] = []
@@ -161,7 +164,7 @@ class Dht:
             now=self._loop.time(),
             contacts=memory.contacts,
         )
-        return DhtHome(node, socket, on_company=self._company_came, on_identity=self._wake.set)
+        return DhtHome(node, socket, on_company=self._company_came, on_identity=self._identity_changed)
 
     def _company_came(self) -> None:
         """The first node has answered: that is enough to begin with."""
@@ -169,6 +172,10 @@ class Dht:
         if not self._is_looking:
             # A peer told us of it, and it knows others.
             self._wake.set()
+
+    def _identity_changed(self, external_host: str) -> None:
+        self._wake.set()
+        self._on_own_address(external_host, _voice(external_host))
 
     def _tell(self) -> None:
         self._news.set()
@@ -294,6 +301,11 @@ class Dht:
         """What our nodes call themselves."""
         return [home.node.own_id for home in self._homes]
 
+    def own_addresses(self) -> list[tuple[str, str]]:
+        """Our addresses as far as most nodes agree on them, each with who says so."""
+        hosts = (home.node.external_host for home in self._homes)
+        return [(host, _voice(host)) for host in hosts if host is not None]
+
     @property
     def node_count(self) -> int:
         """Nodes known to answer, of both families."""
@@ -366,3 +378,8 @@ def _report(task: asyncio.Task[None]) -> None:
         task.get_loop().call_exception_handler(
             {"message": "the DHT failed", "exception": error, "task": task}
         )
+
+
+def _voice(host: str) -> str:
+    # Each voter has one vote, and our address of one family says nothing of the other.
+    return "dht IPv6" if ":" in host else "dht IPv4"

@@ -97,7 +97,7 @@ class DhtHome:
 
     Args:
         on_company: the first node has answered it.
-        on_identity: it has another id now, and so other neighbours.
+        on_identity: gets the address that others agree is ours; its id and neighbours may be others now.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class DhtHome:
         socket: UdpSocket,
         *,
         on_company: Callable[[], None],
-        on_identity: Callable[[], None],
+        on_identity: Callable[[str], None],
     ) -> None:
         self.node = node
         self.is_v6 = socket.is_v6
@@ -180,8 +180,8 @@ class DhtHome:
                     inquiry = self._inquiries.pop(operation, None)
                     if inquiry is not None:
                         inquiry.home_ended(self, operation, outcome)
-                case IdentityChanged():
-                    self._on_identity()
+                case IdentityChanged(_, external_host):
+                    self._on_identity(external_host)
                 case _:
                     assert_never(command)
 

@@ -31,6 +31,7 @@ class PeerFinder:
     Args:
         bind: an address or interface that all traffic uses.
         on_notice: gets what concerns the whole session.
+        on_own_address: gets our address as the DHT sees it, and who says so.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class PeerFinder:
         *,
         bind: str | None,
         on_notice: OnNotice,
+        on_own_address: Callable[[str, str], None],
     ) -> None:
         self._settings = settings
         self._links = links
@@ -49,6 +51,7 @@ class PeerFinder:
         self._rng = rng
         self._bind = bind
         self._on_notice = on_notice
+        self._on_own_address = on_own_address
         self._discoveries: dict[InfoHash, Discovery] = {}
         #: Discoveries that end while nobody waits for them.
         self._leaving: set[asyncio.Task[None]] = set()
@@ -186,10 +189,15 @@ class PeerFinder:
             settings=DhtSettings(is_read_only=settings.is_dht_read_only),
             memory_path=memory_path(settings.state_dir),
             on_notice=self._on_notice,
+            on_own_address=self._on_own_address,
         )
         self._dht.start()
         self._sources.append(DhtSource(self._dht))
         return self._dht
+
+    def own_addresses(self) -> list[tuple[str, str]]:
+        """Our addresses as the DHT sees them so far, each with who says so; private torrents may know them."""
+        return [] if self._dht is None else self._dht.own_addresses()
 
     def node_found(self, endpoint: Endpoint) -> None:
         """A peer says that its DHT node listens there."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from swarm.dht.settings import DhtSettings
+from swarm.engine.events import Event, OwnAddressSeen
 from swarm.net.trackers import TrackerClient
+from swarm.net.udp import open_sockets
+from swarm.session.finding.dht import Dht
+from swarm.session.runner import Runner
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse
 from tests.e2e.transfers import offer_file, open_session, settings_of, until
 
@@ -30,3 +37,35 @@ async def test_tracker_hears_at_the_end_that_a_seed_leaves(
         )
         await until(lambda: heard)
     assert [(request.event, request.left_bytes) for request in heard] == [("started", 0), ("stopped", 0)]
+
+
+async def test_all_torrents_learn_our_address_from_the_dht(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt: dict[Runner, list[OwnAddressSeen]] = {}
+    tell = Runner.tell
+
+    def told(runner: Runner, event: Event) -> None:
+        if isinstance(event, OwnAddressSeen):
+            learnt.setdefault(runner, []).append(event)
+        tell(runner, event)
+
+    monkeypatch.setattr(Runner, "tell", told)
+    first, later = (offer_file(tmp_path / str(seed), 100_000, 16384, seed=seed) for seed in (1, 2))
+    async with contextlib.AsyncExitStack() as nodes:
+        # As many as must agree.
+        routers = []
+        for _ in range(DhtSettings().votes_needed):
+            (socket,) = open_sockets(["127.0.0.1"], 0)
+            nodes.callback(socket.close)
+            await nodes.enter_async_context(Dht([socket]))
+            routers.append(("127.0.0.1", socket.port))
+        settings = replace(settings_of(tmp_path / "state", is_dht_enabled=True), dht_routers=tuple(routers))
+        async with open_session(settings) as session:
+            early = await session.add(first.raw, content=first.path, is_seeding_only=True)
+            await until(lambda: session.dht is not None and session.dht.own_addresses())
+            late = await session.add(later.raw, content=later.path, is_seeding_only=True)
+            await until(lambda: late.runner in learnt)
+            seen = OwnAddressSeen("127.0.0.1", "dht IPv4")
+            assert early.runner is not None and late.runner is not None
+            assert learnt == {early.runner: [seen], late.runner: [seen]}

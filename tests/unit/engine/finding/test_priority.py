@@ -55,13 +55,16 @@ class TestOwnAddress:
         assert own.seen_from(Endpoint("1.1.1.1", 5)) is None
         assert own.priority(Endpoint("1.1.1.1", 5)) is None
 
-    def test_two_peers_or_a_tracker_are_believed(self) -> None:
+    def test_two_peers_or_a_tracker_or_the_dht_are_believed(self) -> None:
         own = OwnAddress(6881)
         own.seen("8.8.8.8", "1.1.1.1")
         assert own.seen("8.8.8.8", "2.2.2.2")
         assert own.seen_from(Endpoint("1.1.1.1", 5)) == Endpoint("8.8.8.8", 6881)
         assert own.seen("2a00:1450::1", "tracker example.org")
         assert own.seen_from(Endpoint("2001:4860::8", 5)) == Endpoint("2a00:1450::1", 6881)
+        own = OwnAddress(6881)
+        assert own.seen("8.8.8.8", "dht IPv4") and own.seen("2a00:1450::1", "dht IPv6")
+        assert own.seen_from(Endpoint("1.1.1.1", 5)) == Endpoint("8.8.8.8", 6881)
 
     def test_most_votes_win(self) -> None:
         own = OwnAddress(6881)

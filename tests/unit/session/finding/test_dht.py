@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,24 @@ async def test_without_routers_it_waits_for_peers_that_tell_of_nodes() -> None:
         await waiting
         # Through the first it meets the second by itself.
         await until_known(lonely, 2)
+
+
+async def test_address_that_nodes_agree_on_is_told() -> None:
+    told: list[tuple[str, str]] = []
+    sockets = open_sockets(["127.0.0.1"], 0)
+    async with running() as first, running(at(first)) as second:
+        await second.joined()
+        agreed = replace(IMPATIENT, votes_needed=2)
+        async with Dht(
+            sockets,
+            routers=[at(first), at(second)],
+            settings=agreed,
+            on_own_address=lambda host, source: told.append((host, source)),
+        ) as dht:
+            assert dht.own_addresses() == []
+            await until_known(dht, 2)
+            assert dht.own_addresses() == told == [("127.0.0.1", "dht IPv4")]
+    sockets[0].close()
 
 
 async def test_a_table_and_an_id_outlive_the_process(tmp_path: Path) -> None:
