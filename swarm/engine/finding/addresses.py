@@ -78,7 +78,14 @@ class Addresses:
             )
         if refusal is None or yielding is not None:
             return None, yielding
-        self.book.lost(event.endpoint, now, is_outgoing=event.is_outgoing, is_seed=False, is_welcome=False)
+        self.book.lost(
+            event.endpoint,
+            now,
+            is_outgoing=event.is_outgoing,
+            is_seed=False,
+            # Others have come while we dialled: that is no fault of its.
+            is_welcome=refusal is FULL,
+        )
         return refusal, None
 
     # -- what happens to them -------------------------------------------------------------------

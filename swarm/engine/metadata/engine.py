@@ -29,7 +29,7 @@ from swarm.engine.events import (
 )
 from swarm.engine.finding.crossing import crossed_links
 from swarm.engine.finding.hearsay import Hearsay
-from swarm.engine.finding.peer_book import PeerBook
+from swarm.engine.finding.peer_book import FULL, PeerBook
 from swarm.engine.greeting import Greeting
 from swarm.engine.metadata.drafts import Draft, Drafts
 from swarm.engine.metadata.uploads import MetadataUploads
@@ -240,7 +240,11 @@ class MetadataEngine:
         if refusal is not None:
             self._commands.append(DropPeer(event.peer, refusal, is_fault=False))
             self.book.lost(
-                event.endpoint, now, is_outgoing=event.is_outgoing, is_seed=False, is_welcome=False
+                event.endpoint,
+                now,
+                is_outgoing=event.is_outgoing,
+                is_seed=False,
+                is_welcome=refusal is FULL,
             )
             return
         if not self._peers:
