@@ -16,7 +16,7 @@ from swarm.metainfo.torrent import Metainfo
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["swarm", "edit", *arguments])
     with pytest.raises(SystemExit) as ended:
-        main()
+        main(sys.exit)
     assert isinstance(ended.value.code, int)
     return ended.value.code
 

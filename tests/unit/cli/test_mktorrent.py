@@ -31,7 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["mktorrent", *arguments])
     with pytest.raises(SystemExit) as ended:
-        mktorrent_main()
+        mktorrent_main(sys.exit)
     assert isinstance(ended.value.code, int)
     return ended.value.code
 

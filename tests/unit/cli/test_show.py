@@ -15,7 +15,7 @@ from swarm.cli.main import main
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["swarm", *arguments])
     with pytest.raises(SystemExit) as ended:
-        main()
+        main(sys.exit)
     assert isinstance(ended.value.code, int)
     return ended.value.code
 
