@@ -18,13 +18,14 @@ def test_who_reads_what_it_asked_for_is_not_held_for_one_who_does_not() -> None:
         peer.is_reading = False
         peer.says(Interested())
     world.pass_time(2 * SETTINGS.choke_round_s)
-    for peer in (slow, stuck):
-        peer.says(Request(0, 0, 2 * BLOCK_BYTES))
+    for piece, peer in enumerate((slow, stuck)):
+        peer.says(Request(piece, 0, 2 * BLOCK_BYTES))
         assert peer.unread_bytes
     world.pass_time(0.9 * SETTINGS.send_stall_s)
     slow.reads_on()
     slow.is_reading = False
-    slow.says(Request(1, 0, 2 * BLOCK_BYTES))
+    slow.says(Request(2, 0, 2 * BLOCK_BYTES))
+    assert slow.unread_bytes
     world.pass_time(0.2 * SETTINGS.send_stall_s + SETTINGS.choke_round_s)
     assert slow.drop_reason is None
     assert stuck.drop_reason == "it does not read what it asked for"
