@@ -240,7 +240,7 @@ async def _leech(
     try:
         found = await end.unless(read_all(session, sources, output))
         async with session:
-            report.listening(session.port)
+            report.opened(session)
             try:
                 with Keyboard({"e": report.explain}):
                     return await end.unless(_Downloads(session, transfer, wish, report).run(found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from swarm.base.units import format_size, format_span
 from swarm.cli import explanation
@@ -16,6 +16,9 @@ from swarm.metainfo.torrent import Metainfo
 from swarm.session.magnets.metadata_fetch import FetchProgress, MetadataFetch
 from swarm.session.progress import Notice, PeerNews, Progress
 from swarm.session.torrent import Torrent
+
+if TYPE_CHECKING:
+    from swarm.session.session import Session
 
 #: Between two looks at the torrents; cli.md: "once a second".
 TICK_S = 1.0
@@ -40,15 +43,18 @@ class Report:
         self._is_stdout_taken = is_stdout_taken
         self._is_explaining = is_explaining
         self._explained_at = time.monotonic()
+        self._session: Session | None = None
         self._torrents: list[Torrent] = []
         self._fetches: list[MetadataFetch] = []
         self._said: dict[Torrent | MetadataFetch, str] = {}
         self._bars = TransferBars() if are_bars_shown(output) else None
         self._sources = SourceReport(output, self._hide_bars)
 
-    def listening(self, port: int) -> None:
-        self._output.event("listening", port=port)
-        self._output.detail(f"listening on port {port}")
+    def opened(self, session: Session) -> None:
+        """The session listens; what it says of all torrents is told from now on."""
+        self._session = session
+        self._output.event("listening", port=session.port)
+        self._output.detail(f"listening on port {session.port}")
 
     def add(self, torrent: Torrent, fields: Mapping[str, str] | None = None) -> None:
         """A torrent is known; `fields` are further ones of the JSON event."""
@@ -141,6 +147,7 @@ class Report:
         """Take the bars away and say what torrents still had to say."""
         if self._is_explaining and any(one.state not in ("complete", "seeding") for one in self._all):
             self.explain()
+        self._say_session_notices()
         for fetch in self._fetches:
             self._say_fetch_notices(fetch)
         for torrent in self._torrents:
@@ -151,6 +158,7 @@ class Report:
 
     def _tick(self, *, is_line_due: bool) -> None:
         rows = []
+        self._say_session_notices()
         for fetch in self._fetches:
             self._say_fetch_notices(fetch)
             sought = fetch.snapshot()
@@ -205,12 +213,13 @@ class Report:
             total_bytes=now.total_bytes,
         )
 
-    def _json_peer(self, one: Torrent | MetadataFetch, news: PeerNews) -> None:
+    def _json_peer(self, one: Torrent | MetadataFetch | None, news: PeerNews) -> None:
         # Of those who come and go on an open network there is no end.
         if news.is_fault or self._output.verbosity:
             self._output.event(
                 "peer",
-                infohash=str(one.info_hash),
+                # Who was refused is nobody's peer.
+                **({} if one is None else {"infohash": str(one.info_hash)}),
                 what=news.what,
                 address=news.address,
                 client=news.client,
@@ -226,6 +235,10 @@ class Report:
     def _say_notices(self, torrent: Torrent) -> None:
         self._say_all(torrent, torrent.notices())
         self._say_sources(torrent)
+
+    def _say_session_notices(self) -> None:
+        if self._session is not None:
+            self._say_all(None, self._session.notices())
 
     def _say_fetch_notices(self, fetch: MetadataFetch) -> None:
         self._say_all(fetch, fetch.notices())
@@ -246,12 +259,13 @@ class Report:
     def _is_alone(self) -> bool:
         return len(self._all) <= 1
 
-    def _say_all(self, one: Torrent | MetadataFetch, notices: list[Notice]) -> None:
-        is_alone = self._is_alone
+    def _say_all(self, one: Torrent | MetadataFetch | None, notices: list[Notice]) -> None:
+        """Say what `one` has to say, or the session where it is None."""
+        name = "" if one is None or self._is_alone else f"{one.name}: "
         for notice in notices:
             if notice.peer is not None:
                 self._json_peer(one, notice.peer)
-            text = notice.text if is_alone else f"{one.name}: {notice.text}"
+            text = f"{name}{notice.text}"
             is_shown = notice.level == "warning" or self._output.verbosity or not self._output.is_quiet
             if is_shown:
                 self._hide_bars()

@@ -146,7 +146,7 @@ async def _seed(
         if offer is None:
             offer = await end.unless(_offer_of_torrent(session, source, path))
         async with session:
-            report.listening(session.port)
+            report.opened(session)
             try:
                 return await end.unless(_transfer(session, offer, skip_verify, transfer, report))
             finally:

@@ -6,6 +6,9 @@ from typing import Literal, TypeAlias
 
 from swarm.base.dataclass import dataclass
 
+#: Notices kept until somebody reads them; older ones give way.
+NOTICES_MAX = 1000
+
 State: TypeAlias = Literal["checking", "downloading", "paused", "seeding", "stopped", "failed"]
 
 

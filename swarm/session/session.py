@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
+from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from swarm.session.connections.peer_link import LinkOwner
 from swarm.session.explaining import HostFacts
 from swarm.session.finding.peer_finder import PeerFinder
 from swarm.session.magnets.fetches import Fetches
-from swarm.session.progress import PeerNews
+from swarm.session.progress import NOTICES_MAX, Notice, PeerNews
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
 from swarm.session.settings import CLIENT_NAME, SessionSettings
@@ -81,6 +82,7 @@ class Session:
             self._rng,
             on_own_address=self._own_address_seen,
         )
+        self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
         self._torrents: dict[InfoHash, Torrent] = {}
         self._starting: dict[InfoHash, asyncio.Task[None]] = {}
         #: Of the torrents that have joined their swarms.
@@ -110,6 +112,15 @@ class Session:
     @property
     def torrents(self) -> list[Torrent]:
         return list(self._torrents.values())
+
+    def notices(self) -> list[Notice]:
+        """Take what it had to say since the last call that concerns no torrent more than others.
+
+        What all share is said here, once: the DHT and local discovery, the blocklist, peers refused.
+        """
+        taken = list(self._notices)
+        self._notices.clear()
+        return taken
 
     async def __aenter__(self) -> Self:
         await self._links.open()
@@ -380,17 +391,10 @@ class Session:
         )
 
     def _notice(self, level: str, text: str) -> None:
-        """What concerns the whole session is said once: by its first torrent."""
-        for speaker in self._speakers[:1]:
-            speaker.notice(level, text)
+        self._notices.append(Notice(level, text))
 
     def _refused(self, news: PeerNews) -> None:
-        for speaker in self._speakers[:1]:
-            speaker.peer_news(news)
-
-    @property
-    def _speakers(self) -> list[Torrent | MetadataFetch]:
-        return [*self._torrents.values(), *self._fetches.all()]
+        self._notices.append(Notice.about(news))
 
     def _owner_of(self, info_hash: InfoHash) -> tuple[LinkOwner, Handshake] | None:
         """Who takes a link for that torrent, and what it says first; None where nobody does."""

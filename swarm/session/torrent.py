@@ -26,7 +26,7 @@ from swarm.session.keeping.inspection import Inspection
 from swarm.session.keeping.lock import ProcessLock
 from swarm.session.keeping.partial_blocks import PartialBlocks
 from swarm.session.keeping.state import ResumeKeeper, resume_path
-from swarm.session.progress import Notice, PeerNews, Progress, State
+from swarm.session.progress import NOTICES_MAX, Notice, PeerNews, Progress, State
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
 from swarm.session.settings import SessionSettings
@@ -35,9 +35,6 @@ from swarm.storage.disk import Disk
 from swarm.storage.faults import storage_error
 from swarm.storage.files import ContentFiles
 from swarm.storage.pieces import PieceStore
-
-#: Notices kept until somebody reads them; older ones give way.
-NOTICES_MAX = 1000
 
 
 class Torrent:

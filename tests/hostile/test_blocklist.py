@@ -33,14 +33,14 @@ def blocking(tmp_path: Path, text: str) -> SessionSettings:
 
 
 class Told:
-    """All that a torrent has said."""
+    """All that a session and its torrent have said."""
 
-    def __init__(self, torrent: Torrent) -> None:
-        self._torrent = torrent
+    def __init__(self, session: Session, torrent: Torrent) -> None:
+        self._both = session, torrent
         self._lines: list[str] = []
 
     def __contains__(self, text: str) -> bool:
-        self._lines += [notice.text for notice in self._torrent.notices()]
+        self._lines += [notice.text for one in self._both for notice in one.notices()]
         return any(text in line for line in self._lines)
 
 
@@ -60,7 +60,7 @@ async def test_listed_address_is_not_dialled_nor_let_in_until_the_list_changes(t
     ):
         await seed(seeder, offer)
         torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech")
-        told = Told(torrent)
+        told = Told(leecher, torrent)
         await until(lambda: torrent.runner is not None)
         assert torrent.runner is not None
         torrent.runner.candidates_found([Endpoint("127.0.0.1", listed.port)], "tracker")
@@ -83,7 +83,7 @@ async def test_link_ends_when_its_address_is_listed(tmp_path: Path) -> None:
     offer = offer_file(tmp_path / "seed", 300_003, 32 * KIB)
     async with open_session(blocking(tmp_path, "10.0.0.0/8\n")) as seeder:
         torrent = await seed(seeder, offer)
-        told = Told(torrent)
+        told = Told(seeder, torrent)
         async with dialled(seeder.port, offer.metainfo) as line:
             await line.shake()
             await until(torrent.peers)
@@ -97,7 +97,7 @@ async def test_broken_change_is_told_in_one_line_and_the_old_list_holds(tmp_path
     offer = offer_file(tmp_path / "seed", 300_003, 32 * KIB)
     async with open_session(blocking(tmp_path, "127.0.0.1\n")) as seeder:
         torrent = await seed(seeder, offer)
-        told = Told(torrent)
+        told = Told(seeder, torrent)
         write(tmp_path / "list.p2p", "10.0.0.0/8\n<html>\n")
         await until(lambda: "list.p2p: line 2: not a range of addresses: '<html>'; the blocklist" in told)
         os.remove(tmp_path / "list.p2p")

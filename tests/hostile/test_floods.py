@@ -45,14 +45,14 @@ def strict(tmp_path: Path, engine: EngineSettings | None = None) -> SessionSetti
 
 
 class Told:
-    """All that a torrent has said."""
+    """All that a session and its torrent have said."""
 
-    def __init__(self, torrent: Torrent) -> None:
-        self._torrent = torrent
+    def __init__(self, session: Session, torrent: Torrent) -> None:
+        self._both = session, torrent
         self.lines: list[str] = []
 
     def has(self, *texts: str) -> bool:
-        self.lines += [notice.text for notice in self._torrent.notices()]
+        self.lines += [notice.text for one in self._both for notice in one.notices()]
         return any(all(text in line for text in texts) for line in self.lines)
 
 
@@ -90,7 +90,7 @@ async def test_flood_ends_with_a_ban_of_its_address_and_the_reason(tmp_path: Pat
     offer = offer_file(tmp_path / "seed", 1_100_003, 64 * KIB)
     async with open_session(strict(tmp_path)) as leecher:
         torrent = await started(leecher, offer, tmp_path)
-        told = Told(torrent)
+        told = Told(leecher, torrent)
         async with dialled(leecher.port, offer.metainfo, host=ATTACKER) as line:
             await line.shake(reserved=EXTENSIONS)
             line.send(frame(HAVE_NONE))
@@ -121,7 +121,7 @@ async def test_address_that_repeats_messages_which_are_none_is_banned(
     offer = offer_file(tmp_path / "seed", 1_100_003, 64 * KIB)
     async with open_session(strict(tmp_path)) as leecher:
         torrent = await started(leecher, offer, tmp_path)
-        told = Told(torrent)
+        told = Told(leecher, torrent)
         times = leecher.settings.engine.offences_max
         for number in range(times):
             assert not told.has("banned")
@@ -144,7 +144,7 @@ async def test_handshake_that_may_be_an_encrypted_one_is_no_offence(tmp_path: Pa
     offer = offer_file(tmp_path / "seed", 1_100_003, 64 * KIB)
     async with open_session(strict(tmp_path)) as leecher:
         torrent = await started(leecher, offer, tmp_path)
-        told = Told(torrent)
+        told = Told(leecher, torrent)
         for _ in range(2 * leecher.settings.engine.offences_max):
             async with dialled(leecher.port, offer.metainfo, host=ATTACKER) as line:
                 line.send(bytes(range(96)))
@@ -160,7 +160,7 @@ async def test_message_that_comes_a_byte_at_a_time_is_no_sign_of_life(tmp_path: 
     engine = EngineSettings(idle_s=0.3, tick_s=0.05, choke_round_s=0.1)
     async with open_session(strict(tmp_path, engine)) as leecher:
         torrent = await started(leecher, offer, tmp_path)
-        told = Told(torrent)
+        told = Told(leecher, torrent)
         async with dialled(leecher.port, offer.metainfo, host=ATTACKER) as line:
             await line.shake()
             line.send(struct.pack(">IBII", 9 + BLOCK, 7, 0, 0))
@@ -187,7 +187,7 @@ async def test_fake_seed_that_answers_nothing_gives_up_its_place(tmp_path: Path)
 
     async with scripted_peer(offer.metainfo, fake) as bad, open_session(strict(tmp_path, engine)) as leecher:
         torrent = await started(leecher, offer, tmp_path)
-        told = Told(torrent)
+        told = Told(leecher, torrent)
         assert torrent.runner is not None
         torrent.runner.candidates_found([Endpoint("127.0.0.1", bad.port)], "tracker")
         await until(lambda: told.has(f"127.0.0.1:{bad.port} dropped: it answers none of our requests"))
@@ -199,7 +199,7 @@ async def test_links_that_say_nothing_do_not_take_the_places_of_others(tmp_path:
     offer = offer_file(tmp_path / "seed", 1_100_003, 64 * KIB)
     async with open_session(strict(tmp_path)) as leecher, AsyncExitStack() as crowd:
         torrent = await started(leecher, offer, tmp_path)
-        told = Told(torrent)
+        told = Told(leecher, torrent)
         for number in range(100):
             host = f"127.1.{number}.1"
             await crowd.enter_async_context(dialled(leecher.port, offer.metainfo, host=host))
@@ -213,7 +213,7 @@ async def test_one_address_and_one_network_get_only_so_many_places(tmp_path: Pat
     offer = offer_file(tmp_path / "seed", 1_100_003, 64 * KIB)
     async with open_session(strict(tmp_path)) as leecher, AsyncExitStack() as crowd:
         torrent = await started(leecher, offer, tmp_path)
-        told = Told(torrent)
+        told = Told(leecher, torrent)
         for number in range(60):
             # Ten each from six addresses of one network.
             host = f"127.0.1.{1 + number // 10}"
@@ -263,7 +263,7 @@ async def test_colluding_poisoners_are_banned_and_nobody_else(tmp_path: Path) ->
         honest = await stack.enter_async_context(scripted_peer(offer.metainfo, help_out, host="127.0.4.1"))
         leecher = await stack.enter_async_context(open_session(strict(tmp_path)))
         torrent = await started(leecher, offer, tmp_path)
-        told = Told(torrent)
+        told = Told(leecher, torrent)
         assert torrent.runner is not None
         wrong = [Endpoint(f"127.0.3.{number + 1}", liar.port) for number, liar in enumerate(liars)]
         torrent.runner.candidates_found(wrong, "tracker")

@@ -14,7 +14,7 @@ import pytest
 
 from swarm.base.endpoint import Endpoint
 from swarm.engine.settings import EngineSettings
-from swarm.session.torrent import NOTICES_MAX
+from swarm.session.progress import NOTICES_MAX
 from tests.e2e.scripted_peer import PROTOCOL, Line, dialled, scripted_peer
 from tests.e2e.transfers import offer_file, open_session, until
 from tests.hostile.test_floods import Told, completes, started, strict
@@ -53,7 +53,7 @@ async def test_storm_of_connections_leaves_nothing_behind_and_the_download_compl
     offer = offer_file(tmp_path / "seed", 1_100_003, 64 * KIB)
     async with open_session(strict(tmp_path)) as leecher:
         torrent = await started(leecher, offer, tmp_path)
-        told = Told(torrent)
+        told = Told(leecher, torrent)
         descriptors = len(os.listdir("/proc/self/fd"))
 
         async def visit(number: int) -> None:

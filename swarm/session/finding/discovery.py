@@ -46,6 +46,8 @@ class Discovery:
             kept then, so that `hand_over` can pass them on again.
         clock: monotonic seconds.
         on_own_address: gets our address as a tracker sees it (BEP 24), and which ("tracker HOST").
+        on_source_notice: gets what `on_notice` would of `sources`, and the kind of source before it: others
+            share them, and notice the same.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Discovery:
         is_private: bool | None = False,
         clock: Callable[[], float] = time.monotonic,
         on_own_address: Callable[[str, str], None] | None = None,
+        on_source_notice: Callable[[str, str, str], None] | None = None,
     ) -> None:
         self._totals = totals
         self._on_peers = on_peers
@@ -88,7 +91,7 @@ class Discovery:
         )
         membership = Membership(info_hash, port, self._is_seed, partial(self._found, is_tracker=False))
         self._sourced = [
-            _Sourced(source, membership, rng, clock, lambda level, text: self._on_notice(level, text))
+            _Sourced(source, membership, rng, clock, self._notice_of(source.kind, on_source_notice))
             for source in (() if is_private else sources)
         ]
 
@@ -151,6 +154,11 @@ class Discovery:
             return
         self._is_stopped = True
         await asyncio.gather(self._trackers.stop(timeout_s), *(sourced.stop() for sourced in self._sourced))
+
+    def _notice_of(self, kind: str, on_source_notice: Callable[[str, str, str], None] | None) -> OnNotice:
+        if on_source_notice is not None:
+            return partial(on_source_notice, kind)
+        return lambda level, text: self._on_notice(level, text)
 
     def _is_seed(self) -> bool:
         return self._totals().left_bytes == 0

@@ -53,6 +53,8 @@ class PeerFinder:
         self._on_notice = on_notice
         self._on_own_address = on_own_address
         self._discoveries: dict[InfoHash, Discovery] = {}
+        #: Kind of source -> the last that was said of it.
+        self._said: dict[str, str] = {}
         #: Discoveries that end while nobody waits for them.
         self._leaving: set[asyncio.Task[None]] = set()
         self._tracker_client: TrackerClient | None = None
@@ -119,9 +121,16 @@ class PeerFinder:
             sources=sources,
             is_private=is_private,
             on_own_address=on_own_address,
+            on_source_notice=self._source_noticed,
         )
         discovery.start()
         return discovery
+
+    def _source_noticed(self, kind: str, level: str, text: str) -> None:
+        """What all torrents that share a source notice is said once."""
+        if self._said.get(kind) != text:
+            self._said[kind] = text
+            self._on_notice(level, text)
 
     def of(self, info_hash: InfoHash) -> Discovery | None:
         """Whoever looks for this torrent's peers, if anybody does."""
@@ -180,8 +189,7 @@ class PeerFinder:
             self._datagrams = open_sockets(bind_addresses(self._bind), self._links.port, self._links.outlet)
         except SwarmError as error:
             self._is_dht_wanted = False
-            # The torrent that it is for is not here yet.
-            asyncio.get_running_loop().call_soon(self._on_notice, "warning", f"dht: off: {error}")
+            self._on_notice("warning", f"dht: off: {error}")
             return None
         self._dht = Dht(
             self._datagrams,
@@ -196,7 +204,7 @@ class PeerFinder:
         return self._dht
 
     def own_addresses(self) -> list[tuple[str, str]]:
-        """Our addresses as the DHT sees them so far, each with who says so; private torrents may know them."""
+        """Our addresses as the DHT sees them so far, each with who says so."""
         return [] if self._dht is None else self._dht.own_addresses()
 
     def node_found(self, endpoint: Endpoint) -> None:

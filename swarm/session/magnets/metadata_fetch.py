@@ -22,14 +22,11 @@ from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.explaining import Reason, of_fetch
 from swarm.session.finding.sources import SourceStatus
-from swarm.session.progress import Notice, PeerNews
+from swarm.session.progress import NOTICES_MAX, Notice, PeerNews
 from swarm.storage.pieces import Chunk
 from swarm.wire.peer.handshake import Handshake
 
 FetchState: TypeAlias = Literal["searching", "fetching", "complete", "failed", "stopped"]
-
-#: Notices kept until somebody reads them; older ones give way.
-NOTICES_MAX = 1000
 
 
 @dataclass(slots=True, frozen=True)

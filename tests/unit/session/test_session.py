@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from swarm.base.errors import SwarmError
 from swarm.dht.settings import DhtSettings
 from swarm.engine.events import Event, OwnAddressSeen
+from swarm.net import udp
 from swarm.net.trackers import TrackerClient
-from swarm.net.udp import open_sockets
+from swarm.net.udp import UdpSocket, open_sockets
 from swarm.session.finding.dht import Dht
+from swarm.session.progress import Notice
 from swarm.session.runner import Runner
+from swarm.session.torrent import Torrent
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse
 from tests.e2e.transfers import offer_file, open_session, settings_of, until
 
@@ -69,3 +73,40 @@ async def test_all_torrents_learn_our_address_from_the_dht(
             seen = OwnAddressSeen("127.0.0.1", "dht IPv4")
             assert early.runner is not None and late.runner is not None
             assert learnt == {early.runner: [seen], late.runner: [seen]}
+
+
+async def test_what_all_torrents_notice_of_the_dht_is_said_once(tmp_path: Path) -> None:
+    offers = [offer_file(tmp_path / str(seed), 100_000, 16384, seed=seed) for seed in (1, 2)]
+    (silent,) = open_sockets(["127.0.0.1"], 0)
+    silent.close()
+    settings = settings_of(tmp_path / "state", is_dht_enabled=True)
+    settings = replace(settings, dht_routers=(("127.0.0.1", silent.port),))
+    async with open_session(settings) as session:
+        torrents = [
+            await session.add(offer.raw, content=offer.path, is_seeding_only=True) for offer in offers
+        ]
+        await until(lambda: all(error_of(torrent) for torrent in torrents))
+        warning = Notice("warning", "dht: no router answers, and no other nodes are known")
+        assert session.notices() == [warning]
+        assert session.notices() == []
+        assert all(notice.text != warning.text for torrent in torrents for notice in torrent.notices())
+
+
+def error_of(torrent: Torrent) -> str:
+    """Why the DHT finds no peers for it."""
+    return "".join(source.error for source in torrent.sources())
+
+
+async def test_dht_that_cannot_be_is_said_by_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> list[UdpSocket]:
+        raise SwarmError("no datagrams today")
+
+    monkeypatch.setattr(udp, "open_sockets", refuse)
+    offer = offer_file(tmp_path, 100_000, 16384)
+    async with open_session(settings_of(tmp_path / "state", is_dht_enabled=True)) as session:
+        torrent = await session.add(offer.raw, content=offer.path, is_seeding_only=True)
+        await torrent.completed()
+        await until(lambda: torrent.state == "seeding")
+        assert session.notices() == [Notice("warning", "dht: off: no datagrams today")]
