@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from swarm.base.errors import SwarmError
 from swarm.session.progress import State
@@ -90,7 +90,7 @@ class Course:
         if not self._complete.is_set():
             raise self._early_end()
 
-    async def beats(self, interval_s: float) -> AsyncIterator[None]:
+    async def beats(self, interval_s: float) -> AsyncGenerator[None, None]:
         """Yield now, every `interval_s`, once more when it is complete, and a last time when it ends."""
         was_complete = False
         while True:

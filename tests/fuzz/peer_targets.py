@@ -43,7 +43,7 @@ from swarm.wire.peer.pex import (
 )
 from swarm.wire.peer.protocol import KEPT_BYTES_MAX, Decoder, EarlyDecoder, encode
 from tests.fuzz.target import Target, parts_of, settles
-from tests.property.test_peer_wire import GEOMETRY, decode_in_parts, flat
+from tests.property.test_peer_wire import GEOMETRY, decode_in_parts, flat, gathered
 
 #: Small blocks, so that a fuzzer's short inputs hold whole ones.
 _SMALL = Geometry(100, 40)
@@ -114,7 +114,7 @@ def _messages_early(raw: bytes) -> None:
                 outcomes.append(None)
                 continue
             assert len(decoder.kept) <= min(len(raw), KEPT_BYTES_MAX)
-            outcomes.append((messages, bytes(decoder.kept), rest))
+            outcomes.append((gathered(messages), bytes(decoder.kept), rest))
             with contextlib.suppress(PeerError):
                 kept = decoder.kept
                 _, end = Decoder(_SMALL, has_fast=has_fast).decode(memoryview(kept), len(kept))

@@ -353,8 +353,8 @@ def encode(messages: Iterable[Message]) -> bytes:
                 frames.append(_NUMBERED.pack(5, _ALLOWED_FAST, piece))
             case Suggest(piece):
                 frames.append(_NUMBERED.pack(5, _SUGGEST, piece))
-            case KeepAlive():
-                frames.append(bytes(4))
+            case KeepAlive(count):
+                frames.append(bytes(4 * count))
             case Port(port):
                 frames.append(_FRAME.pack(3, _PORT) + port.to_bytes(2, "big"))
             case _:
