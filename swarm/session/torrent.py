@@ -160,8 +160,13 @@ class Torrent:
             pieces_done=self._have.count,
             pieces_total=geometry.piece_count,
             seconds=self._course.seconds,
-            paused_reason=self._hold.reason,
+            paused_reason=self._paused_reason,
         )
+
+    @property
+    def _paused_reason(self) -> str:
+        # The last piece may be written, and all be here, before the hold has seen that there is room.
+        return self._hold.reason if self.state == "paused" else ""
 
     def totals(self) -> Totals:
         """What trackers are told."""
@@ -178,8 +183,8 @@ class Torrent:
         """Why it does not go faster, what matters most first; empty where everybody gives all we ask for."""
         if self._course.is_over:
             return [Reason(1.0, Ended(str(self.error or "it was stopped")))]
-        if self._hold.reason:
-            return [Reason(1.0, DiskHeld(self._hold.reason))]
+        if self._paused_reason:
+            return [Reason(1.0, DiskHeld(self._paused_reason))]
         engine = self.runner.engine if self.runner is not None else None
         if engine is None:
             checked, checking = self._inspection.checked_bytes, self._inspection.checking_bytes
