@@ -234,16 +234,33 @@ class Runner(LinkHost):
     ) -> None:
         if chunk is None:
             self._not_read(SendBlocks(link.number, piece, begin, length, BLOCK_BYTES), link, error)
-            return
-        link.send_blocks(self._chunks.run_of(chunk, begin, length), chunk, length)
+        elif self._is_right(piece):
+            link.send_blocks(self._chunks.run_of(chunk, begin, length), chunk, length)
+        else:
+            self._withhold(SendBlocks(link.number, piece, begin, length, BLOCK_BYTES), chunk)
 
     def _odd_read(
         self, link: PeerLink, command: SendBlocks, chunk: Chunk | None, error: BaseException | None
     ) -> None:
         if chunk is None:
             self._not_read(command, link, error)
-            return
-        link.send_blocks(chunk.memory, chunk, command.length)
+        elif self._is_right(command.piece):
+            link.send_blocks(chunk.memory, chunk, command.length)
+        else:
+            self._withhold(command, chunk)
+
+    def _is_right(self, piece: int) -> bool:
+        """Nobody has changed `piece` since its blocks were asked of the disk, as far as we know."""
+        return piece not in self._doubted and self.engine is not None and piece in self.engine.have
+
+    def _withhold(self, command: SendBlocks, chunk: Chunk) -> None:
+        """These may have been read after the file was taken as it is and before it was hashed again."""
+        self._chunks.unpin(chunk)
+        self._chunks.forget(command.piece)
+        if command.piece in self._doubted:
+            self._doubted[command.piece].append(command)
+        elif not self.is_stopped:
+            self._refuse(command)
 
     def _not_read(self, command: SendBlocks, link: PeerLink, error: BaseException | None) -> None:
         if isinstance(error, ContentChangedError) and not self.is_stopped:
@@ -268,6 +285,13 @@ class Runner(LinkHost):
         if link is not None:
             self.link_sent(link, command.length, ())
 
+    def _refuse(self, command: SendBlocks) -> None:
+        """What was asked for is not here any more."""
+        self._give_up(command)
+        self.tell(
+            PieceUnreadable(command.piece, command.peer, command.begin, command.length, command.block_bytes)
+        )
+
     def doubt(self, pieces: Iterable[int]) -> None:
         """Serve none of these until `settle` says that they are right: their file was changed."""
         for piece in pieces:
@@ -283,10 +307,7 @@ class Runner(LinkHost):
             if is_good:
                 self._send_blocks(command)
                 continue
-            self._give_up(command)
-            self.tell(
-                PieceUnreadable(piece, command.peer, command.begin, command.length, command.block_bytes)
-            )
+            self._refuse(command)
         if not is_good:
             self.tell(PieceUnreadable(piece))
 
