@@ -232,7 +232,7 @@ class TorrentEngine:
         )
         self._now = now
         if have.is_full and not self._super_seeding.is_active:
-            self._spreading.begin(self._availability.counts, 0)
+            self._spreading.begin(self._availability.counts)
 
     # -- the door -------------------------------------------------------------------------------
 

@@ -58,8 +58,9 @@ class Holdings:
         if self._spreading.is_active:
             if have.is_full:
                 self._spreading.met_seed()
-            for piece in have:
-                self._spreading.seen(peer, piece)
+            else:
+                for piece in have:
+                    self._spreading.seen(peer, piece)
         elif self._super_seeding.is_active:
             self._super_seeding.seen(peer, have)
         peer.interesting = self._picker.count_interesting(have)

@@ -33,6 +33,7 @@ class Spreading:
         "_misers",
         "_passed_on",
         "_settings",
+        "has_met_seed",
         "is_active",
     )
 
@@ -50,18 +51,25 @@ class Spreading:
         self._misers: dict[int, Peer] = {}
         #: We are a seed, as far as we know the only one, and not everything is out.
         self.is_active = False
+        #: Somebody has said, truly or not, that he has everything.
+        self.has_met_seed = False
 
-    def begin(self, counts: list[int], seed_count: int) -> None:
+    def begin(self, counts: list[int]) -> None:
         """We have everything (now): take stock. `counts`: how many leechers have each piece."""
         self._given.clear()
         self._fresh = bytearray(count == 0 for count in counts)
         self._fresh_count = self._fresh.count(1)
-        self.is_active = seed_count == 0 and self._fresh_count > 0
+        self.is_active = self._fresh_count > 0
 
-    def accepts(self, peer: Peer, piece: int) -> bool:
-        """Should this request of `peer` be answered? Only asked while active."""
+    def accepts(self, peer: Peer, piece: int, *, is_late: bool = True) -> bool:
+        """Should this request of `peer` be answered? Only asked while active.
+
+        Args:
+            is_late: others wait so long for us that, if there is another seed, it may be sooner.
+        """
+        may_decline = is_late or not self.has_met_seed
         if self._fresh[piece]:
-            if peer.is_miser and peer.has_fast and not self._has_only_misers():
+            if may_decline and peer.is_miser and peer.has_fast and not self._has_only_misers():
                 return False
             self._fresh[piece] = 0
             self._fresh_count -= 1
@@ -71,7 +79,7 @@ class Spreading:
             return True
         # From a miser nobody will have it.
         holder = self._held.get(piece, -1)
-        if holder not in self._misers and self._may_decline(peer, piece):
+        if may_decline and holder not in self._misers and self._may_decline(peer, piece):
             return False
         if holder >= 0:
             # Who has it next has it from us: that is to nobody's credit, and nobody's fault.
@@ -111,8 +119,8 @@ class Spreading:
             self._end()
 
     def met_seed(self) -> None:
-        """Somebody else has everything too."""
-        self._end()
+        """Somebody else says that he has everything too: it may be a lie, and not be for long."""
+        self.has_met_seed = True
 
     def _end(self) -> None:
         self.is_active = False

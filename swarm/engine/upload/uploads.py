@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from swarm.base.bitfield import Bitfield
+from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.errors import FloodError
 from swarm.engine.download.availability import Availability
 from swarm.engine.peer import Peer
@@ -115,12 +116,21 @@ class Uploads:
         if peer.queued_blocks + count > self._settings.served_queue_max:
             self._refuse(peer, request, count)
             return
-        if self._spreading.is_active and not self._spreading.accepts(peer, request.piece):
+        if self._spreading.is_active and not self._spreading.accepts(
+            peer, request.piece, is_late=self._is_late()
+        ):
             self._send(peer, [_reject(request)])
             return
         peer.queue.append(request)
         peer.queued_blocks += count
         self.serve(peer, now)
+
+    def _is_late(self) -> bool:
+        """Under a limit: do peers wait so long for us that others could send sooner?"""
+        if self._rate is None:
+            return False
+        waiting_blocks = sum(peer.queued_blocks for peer, _ in self._turns.values())
+        return waiting_blocks * BLOCK_BYTES > self._rate * self._settings.request_ahead_s
 
     def _refuse(self, peer: Peer, request: Request, count: int) -> None:
         peer.choked_requests += count

@@ -32,7 +32,7 @@ class Crowd:
 
     def __init__(self, pieces: int = 6, peers: int = 3) -> None:
         self.desk = Spreading(pieces, SETTINGS)
-        self.desk.begin([0] * pieces, seed_count=0)
+        self.desk.begin([0] * pieces)
         self.peers = [make_peer(number, pieces) for number in range(1, peers + 1)]
 
 
@@ -97,17 +97,18 @@ def test_it_ends_when_a_copy_is_out() -> None:
     assert not crowd.desk.is_active
 
 
-def test_it_ends_when_there_is_another_seed() -> None:
+def test_with_another_seed_about_it_declines_only_where_the_line_is_late() -> None:
     crowd = Crowd()
+    one, two, _ = crowd.peers
     crowd.desk.met_seed()
-    assert not crowd.desk.is_active
+    assert crowd.desk.accepts(one, 0, is_late=False)
+    assert crowd.desk.accepts(two, 0, is_late=False)
+    assert not crowd.desk.accepts(two, 0, is_late=True)
 
 
 def test_it_does_not_begin_where_everything_is_out() -> None:
     desk = Spreading(2, SETTINGS)
-    desk.begin([1, 2], seed_count=0)
-    assert not desk.is_active
-    desk.begin([0, 0], seed_count=1)
+    desk.begin([1, 2])
     assert not desk.is_active
 
 

@@ -287,3 +287,24 @@ class TestUnderALimit:
             world.tell(BlocksSent(rare.number, length))
             rare.says(blocks(Request, 1, 0, 2))
         assert 1.0 <= waited_s <= 1.5
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_s", "is_declined"), [(float(BLOCK_BYTES), True), (1e9, False), (None, False)]
+)
+def test_beside_somebody_who_claims_everything_a_piece_leaves_once_where_the_line_is_slow(
+    bytes_per_s: float | None, is_declined: bool
+) -> None:
+    world = World(pieces=4, blocks=BLOCKS, have="****", settings=NARROW)
+    assert world.connect("****").drop_reason == "both of us have everything"
+    world.tell(UploadLimited(bytes_per_s))
+    one, two, three = (world.connect("    ") for _ in range(3))
+    for peer in (one, two, three):
+        peer.is_reading = False
+        peer.says(Interested())
+    world.pass_time(1)
+    one.says(blocks(Request, 0, 0, BLOCKS))
+    three.says(blocks(Request, 1, 0, BLOCKS))
+    assert two.is_unchoked
+    two.says(blocks(Request, 0, 0, 1))
+    assert bool(rejected(two)) is is_declined
