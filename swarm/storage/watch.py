@@ -17,7 +17,7 @@ class _Known:
         identity: device and inode that we have written to; None before.
         reach: so long it must be: the end of what was written.
         stamp: how it looked when its content was last known to be right; None while we write.
-        generation: counts our writes, so that a look that overlapped with one is not believed.
+        generation: counts beginnings and ends of our writes: a look that overlapped with one is not believed.
     """
 
     identity: tuple[int, int] | None = None
@@ -75,6 +75,7 @@ class Watch:
             known.identity = (status.st_dev, status.st_ino)
             known.reach = max(known.reach, end)
             known.writer_count -= 1
+            known.generation += 1
 
     def generation(self, index: int) -> int:
         """To be asked before `fstat`, and given to `was_read`."""
