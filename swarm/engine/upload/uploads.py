@@ -116,8 +116,12 @@ class Uploads:
         if peer.queued_blocks + count > self._settings.served_queue_max:
             self._refuse(peer, request, count)
             return
-        if self._spreading.is_active and not self._spreading.accepts(
-            peer, request.piece, is_late=self._is_late()
+        spreading = self._spreading
+        if spreading.is_active and not spreading.accepts(
+            # How late it is matters, and is summed up, only where there may be another seed.
+            peer,
+            request.piece,
+            is_late=spreading.has_met_seed and self._is_late(),
         ):
             self._send(peer, [_reject(request)])
             return
