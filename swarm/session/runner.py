@@ -232,12 +232,14 @@ class Runner(LinkHost):
         chunk: Chunk | None,
         error: BaseException | None,
     ) -> None:
-        if chunk is None:
-            self._not_read(SendBlocks(link.number, piece, begin, length, BLOCK_BYTES), link, error)
-        elif self._is_right(piece):
+        if chunk is not None and self._is_right(piece):
             link.send_blocks(self._chunks.run_of(chunk, begin, length), chunk, length)
+            return
+        command = SendBlocks(link.number, piece, begin, length, BLOCK_BYTES)
+        if chunk is None:
+            self._not_read(command, link, error)
         else:
-            self._withhold(SendBlocks(link.number, piece, begin, length, BLOCK_BYTES), chunk)
+            self._withhold(command, chunk)
 
     def _odd_read(
         self, link: PeerLink, command: SendBlocks, chunk: Chunk | None, error: BaseException | None
@@ -274,10 +276,7 @@ class Runner(LinkHost):
             link.close(error.reason)
             return
         self._give_up(command)
-        lost = PieceUnreadable(
-            command.piece, command.peer, command.begin, command.length, command.block_bytes
-        )
-        self._unreadable(lost, error)
+        self._unreadable(_lost(command), error)
 
     def _give_up(self, command: SendBlocks) -> None:
         """These blocks will not be sent: their share of the window is free again."""
@@ -288,9 +287,7 @@ class Runner(LinkHost):
     def _refuse(self, command: SendBlocks) -> None:
         """What was asked for is not here any more."""
         self._give_up(command)
-        self.tell(
-            PieceUnreadable(command.piece, command.peer, command.begin, command.length, command.block_bytes)
-        )
+        self.tell(_lost(command))
 
     def doubt(self, pieces: Iterable[int]) -> None:
         """Serve none of these until `settle` says that they are right: their file was changed."""
@@ -372,3 +369,8 @@ class Runner(LinkHost):
             with contextlib.suppress(OSError):
                 link.close("the torrent was stopped")
         self._chunks.shrink()
+
+
+def _lost(command: SendBlocks) -> PieceUnreadable:
+    """A piece of which the blocks that were to be sent are not here."""
+    return PieceUnreadable(command.piece, command.peer, command.begin, command.length, command.block_bytes)
