@@ -1,9 +1,11 @@
-"""npm's bittorrent-tracker, webtorrent and libtorrent (IPv6) at our tracker; one swarm on two trackers."""
+"""npm's bittorrent-tracker and webtorrent at our tracker, others over IPv6; one swarm on two trackers."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
@@ -95,7 +97,7 @@ def wait_for_counts(announce: str, info_hash: bytes, *wanted: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["aria2", "webtorrent"])
 def test_others_announce_over_ipv6(name: str, stage: Stage) -> None:
-    """Over HTTP: aria2's, transmission 3's and webtorrent's UDP trackers are reached over IPv4 only."""
+    """Over HTTP: for UDP trackers aria2 and webtorrent have sockets of IPv4 only (docs/PROTOCOLS.md)."""
     client = client_or_skip(name)
     with Process([*COMMAND, "tracker", "--http", "[::1]:0", "--json"]) as tracker:
         where = said(tracker, "listening")
@@ -103,6 +105,16 @@ def test_others_announce_over_ipv6(name: str, stage: Stage) -> None:
         with client.seed(torrent, stage.folder(CASE, "seeder")) as seeder:
             seeder.wait_ready(TIMEOUT_S)
             wait_for_counts(str(where["http"]), torrent.infohash, b"8:completei1e", b"10:incompletei0e")
+
+
+@pytest.mark.parametrize("scheme", ["http", "udp"])
+def test_transmission_announces_over_ipv6(scheme: str) -> None:
+    client_or_skip("transmission")
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    program = Path(__file__).with_name("transmission_over_ipv6.py")
+    command = ["unshare", "--net", "--mount", *as_root, sys.executable, str(program), scheme]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
 @pytest.mark.parametrize("scheme", ["http", "udp"])

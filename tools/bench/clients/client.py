@@ -91,7 +91,7 @@ class Client(ABC):
 
     Args:
         up_bytes_per_s: the limit of what each process sends, all peers together; None for none.
-        host: the address to be at; not all clients can be told.
+        host: the address to be at, 0.0.0.0 for all, those of IPv6 too; not all clients can be told.
         dht: a node that leads into a DHT, to find peers there; None for no DHT.
     """
 

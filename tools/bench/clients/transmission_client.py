@@ -111,7 +111,7 @@ class Transmission(Client):
         port, rpc_port = free_port(), free_port()
         settings = {
             "bind-address-ipv4": self.host,
-            "bind-address-ipv6": "::1",
+            "bind-address-ipv6": "::" if self.host == "0.0.0.0" else "::1",
             "cache-size-mb": 16,
             "dht-enabled": self.dht is not None,
             "download-dir": str(folder),
