@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
+import sys
 from array import array
-from collections.abc import Iterator
-from operator import add, sub
+from collections.abc import Iterator, Sequence
 
 from swarm.base.bitfield import Bitfield
 
@@ -15,16 +15,19 @@ class RarityOrder:
 
     The pieces of one availability stand side by side in `_order`; `_starts[level]` is where those of
     `level` begin. One more or one less is a swap across a border, so that a `have` costs the same in
-    a swarm of any size and nothing is ever sorted for a pick. (The idea is as old as Mainline's.)
+    a swarm of any size. (The idea is as old as Mainline's.) Only a bitfield, which changes many counts at
+    once, leaves them out of order, until somebody asks for it: peers come in crowds, and a seed never asks.
 
     Args:
         counts: availability by piece; owned by `Availability`, changed one step at a time.
     """
 
-    __slots__ = ("_counts", "_order", "_places", "_rng", "_starts", "_tied", "_ties")
+    __slots__ = ("_counts", "_is_stale", "_order", "_places", "_rng", "_starts", "_tied", "_ties")
 
-    def __init__(self, counts: list[int], rng: random.Random) -> None:
+    def __init__(self, counts: Sequence[int], rng: random.Random) -> None:
         self._counts = counts
+        #: The pieces are in no order, and `_starts` says nothing; `_places` is right all the same.
+        self._is_stale = False
         self._rng = rng
         # Four bytes each, side by side: with many pieces it is the cache that a `have` costs most.
         self._order = array("i")
@@ -43,21 +46,25 @@ class RarityOrder:
 
     def __iter__(self) -> Iterator[int]:
         """Rarest first."""
+        self._settle()
         return iter(self._order)
 
     def at(self, place: int) -> int:
+        self._settle()
         return self._order[place]
 
     def from_place(self, place: int) -> Iterator[int]:
         """All pieces, beginning at `place` and going round."""
+        self._settle()
         yield from self._order[place:]
         yield from self._order[:place]
 
     def count_of_none(self) -> int:
         """How many of the pieces nobody has, seeds aside; they stand first."""
+        self._settle()
         return self._starts[1] if len(self._starts) > 1 else len(self._order)
 
-    def rebuild(self, pieces: list[int], counts: list[int]) -> None:
+    def rebuild(self, pieces: list[int], counts: Sequence[int]) -> None:
         """Start anew with `pieces`."""
         self._rng.shuffle(pieces)
         self._ties = array("i", pieces)
@@ -66,18 +73,28 @@ class RarityOrder:
             self._tied[piece] = 1
         self._sort(pieces, counts)
 
-    def recount(self, counts: list[int]) -> None:
+    def recount(self, counts: Sequence[int]) -> None:
         """Many counts have changed at once.
 
         Ties come as they were drawn by lot at first: another draw for each bitfield would cost more than all
         the rest, and what matters is that others have drawn otherwise.
         """
-        places = self._places
-        self._sort([piece for piece in self._ties if places[piece] >= 0], counts)
+        self._counts = counts
+        self._is_stale = True
 
-    def _sort(self, pieces: list[int], counts: list[int]) -> None:
+    def _settle(self) -> None:
+        """Somebody asks for the order: see that there is one."""
+        if self._is_stale:
+            places = self._places
+            if len(self._order) == len(self._ties):
+                self._sort(self._ties.tolist(), self._counts)
+            else:
+                self._sort([piece for piece in self._ties if places[piece] >= 0], self._counts)
+
+    def _sort(self, pieces: list[int], counts: Sequence[int]) -> None:
         """Take these pieces, those of one availability in the order in which they come."""
         self._counts = counts
+        self._is_stale = False
         levels: list[list[int]] = [[] for _ in range(max(counts, default=0) + 1)]
         appends = [level.append for level in levels]
         for piece in pieces:
@@ -87,15 +104,18 @@ class RarityOrder:
         for level in levels:
             self._starts.append(len(order))
             order.fromlist(level)
-        places = [-1] * len(counts)
+        self._places = places = array("i", (-1,)) * len(counts)
         for place, piece in enumerate(order):
             places[piece] = place
-        self._places = array("i", places)
 
     def add(self, piece: int) -> None:
         if not self._tied[piece]:
             self._tied[piece] = 1
             self._ties.append(piece)
+        if self._is_stale:
+            self._places[piece] = len(self._order)
+            self._order.append(piece)
+            return
         level = self._counts[piece]
         starts, order, places = self._starts, self._order, self._places
         while len(starts) <= level:
@@ -116,11 +136,10 @@ class RarityOrder:
         self._mix(gap, level)
 
     def remove(self, piece: int) -> None:
-        level = self._counts[piece]
         starts, order, places = self._starts, self._order, self._places
         gap = places[piece]
         places[piece] = -1
-        for higher in range(level + 1, len(starts)):
+        for higher in range(len(starts) if self._is_stale else self._counts[piece] + 1, len(starts)):
             last = starts[higher] - 1
             starts[higher] = last
             if last != gap:
@@ -137,7 +156,7 @@ class RarityOrder:
         """The count of `piece` has just become one more."""
         places = self._places
         place = places[piece]
-        if place < 0:
+        if place < 0 or self._is_stale:
             return
         # Written out: of all that an engine is told, haves are the most.
         level = self._counts[piece]
@@ -163,7 +182,7 @@ class RarityOrder:
     def lowered(self, piece: int) -> None:
         """The count of `piece` has just become one less."""
         place = self._places[piece]
-        if place < 0:
+        if place < 0 or self._is_stale:
             return
         level = self._counts[piece]
         border = self._starts[level + 1]
@@ -189,12 +208,14 @@ class RarityOrder:
 
     def check(self) -> None:
         """Raise AssertionError where the order is not what it says (for tests)."""
-        levels = [self._counts[piece] for piece in self._order]
-        assert levels == sorted(levels), "not sorted by availability"
         assert all(self._places[piece] == place for place, piece in enumerate(self._order)), (
             "places are wrong"
         )
         assert sum(place >= 0 for place in self._places) == len(self._order), "a piece stands twice"
+        if self._is_stale:
+            return
+        levels = [self._counts[piece] for piece in self._order]
+        assert levels == sorted(levels), "not sorted by availability"
         for place, level in enumerate(levels):
             assert self._starts[level] <= place, "a border is wrong"
             assert level + 1 >= len(self._starts) or place < self._starts[level + 1], "a border is wrong"
@@ -212,7 +233,8 @@ class Availability:
     BULK_SHARE = 1 / 16
 
     def __init__(self, piece_count: int) -> None:
-        self.counts = [0] * piece_count
+        #: Lanes of four bytes, so that a whole bitfield is added as one number (`_in_bulk`).
+        self.counts = array("i", (0,)) * piece_count
         self.seed_count = 0
         self.orders: list[RarityOrder] = []
 
@@ -235,7 +257,7 @@ class Availability:
         if have.is_full:
             self.seed_count += 1
         elif have.count > len(have) * self.BULK_SHARE:
-            self._in_bulk(list(map(add, self.counts, have.flags)))
+            self._in_bulk(have.flags, 1)
         else:
             for piece in have:
                 self.raise_one(piece)
@@ -245,7 +267,7 @@ class Availability:
         if have.is_full:
             self.seed_count -= 1
         elif have.count > len(have) * self.BULK_SHARE:
-            self._in_bulk(list(map(sub, self.counts, have.flags)))
+            self._in_bulk(have.flags, -1)
         else:
             for piece in have:
                 self.lower_one(piece)
@@ -253,17 +275,28 @@ class Availability:
     def became_seed(self) -> None:
         """A peer whose pieces were counted one by one now has the last: count it as a seed instead."""
         self.seed_count += 1
-        self._in_bulk([count - 1 for count in self.counts])
+        self._in_bulk(b"\x01" * len(self.counts), -1)
 
     def was_seed(self) -> None:
         """A seed is about to lose a piece (BEP 54): count its pieces one by one from now on."""
         self.seed_count -= 1
-        self._in_bulk([count + 1 for count in self.counts])
+        self._in_bulk(b"\x01" * len(self.counts), 1)
 
-    def _in_bulk(self, counts: list[int]) -> None:
-        self.counts = counts
+    def _in_bulk(self, flags: bytes | bytearray, sign: int) -> None:
+        """Add each piece's flag to its count, or take it away.
+
+        All at once, as two large numbers: no lane ever overflows into the next, for no count is negative, and
+        none comes near to 2**31. Piece by piece it would be the longest stall of a download of many pieces.
+        """
+        counts = self.counts
+        lanes = bytearray(len(flags) * counts.itemsize)
+        first = 0 if sys.byteorder == "little" else counts.itemsize - 1
+        lanes[first :: counts.itemsize] = flags
+        total = int.from_bytes(counts.tobytes(), sys.byteorder)
+        total += sign * int.from_bytes(lanes, sys.byteorder)
+        self.counts = array(counts.typecode, total.to_bytes(len(lanes), sys.byteorder))
         for order in self.orders:
-            order.recount(counts)
+            order.recount(self.counts)
 
     @property
     def distributed_copies(self) -> float:

@@ -157,5 +157,5 @@ class Holdings:
             else:
                 for piece in peer.have:
                     counts[piece] += 1
-        assert counts == self._availability.counts, "availability is wrong"
+        assert counts == list(self._availability.counts), "availability is wrong"
         assert seeds == self._availability.seed_count, "seed_count is wrong"

@@ -12,6 +12,12 @@ from swarm.engine.peer import Peer
 #: Piece priorities; the host maps files to them.
 UNWANTED, NORMAL, HIGH = 0, 1, 2
 
+_IS_WANTED = bytes([UNWANTED]) + b"\x01" * 255
+
+
+def _number(flags: bytes | bytearray) -> int:
+    return int.from_bytes(flags, "little")
+
 
 class Picker:
     """Chooses among the pieces that are wanted, missing and not started.
@@ -96,7 +102,10 @@ class Picker:
         """How many of somebody's pieces we want and miss."""
         if have.is_full:
             return self.wanted_missing
-        return sum(1 for piece in have if self.wants(piece))
+        # As large numbers, a byte each: a piece at a time would be felt with 100,000 of them.
+        return (
+            _number(have.flags) & _number(self.priorities.translate(_IS_WANTED)) & ~_number(self._have.flags)
+        ).bit_count()
 
     def pick(self, peer: Peer) -> int | None:
         """The next piece to start with `peer`, or None where it has none that is startable.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 
@@ -54,7 +56,7 @@ class Spreading:
         #: Somebody has said, truly or not, that he has everything.
         self.has_met_seed = False
 
-    def begin(self, counts: list[int]) -> None:
+    def begin(self, counts: Sequence[int]) -> None:
         """We have everything (now): take stock. `counts`: how many leechers have each piece."""
         self._given.clear()
         self._fresh = bytearray(count == 0 for count in counts)

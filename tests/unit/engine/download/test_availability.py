@@ -72,6 +72,21 @@ class TestRarityOrder:
         order.check()
         assert list(order) == [0, 3, 1]
 
+    def test_what_comes_and_goes_after_a_recount_finds_its_place_when_somebody_asks(self) -> None:
+        order, counts = rarity("0123")
+        counts[:] = [3, 2, 1, 0]
+        order.recount(counts)
+        order.remove(1)
+        counts[3] += 9
+        order.raised(3)
+        order.add(1)
+        order.remove(0)
+        order.check()
+        assert len(order) == 3 and 0 not in order and 1 in order
+        assert [order.at(0), *order] == [2, 2, 1, 3]
+        assert order.count_of_none() == 0
+        order.check()
+
     def test_add_leaves_other_places_right_across_empty_levels(self) -> None:
         order, counts = rarity("04")
         order.remove(0)
@@ -101,7 +116,10 @@ class TestRarityOrder:
     @given(
         st.lists(st.integers(0, 6), min_size=1, max_size=10),
         st.lists(
-            st.tuples(st.sampled_from(["raise", "lower", "add", "remove"]), st.integers(0, 9)), max_size=60
+            st.tuples(
+                st.sampled_from(["raise", "lower", "add", "remove", "recount", "look"]), st.integers(0, 9)
+            ),
+            max_size=60,
         ),
         st.integers(0, 5),
     )
@@ -124,8 +142,14 @@ class TestRarityOrder:
             elif step == "remove" and piece in inside:
                 inside.remove(piece)
                 order.remove(piece)
+            elif step == "recount":
+                numbers[piece:] = [count + 1 for count in numbers[piece:]]
+                order.recount(numbers)
+            elif step == "look":
+                assert set(order) == inside
             order.check()
-            assert set(order) == inside
+        assert set(order) == inside
+        order.check()
 
 
 class TestAvailability:
@@ -140,9 +164,9 @@ class TestAvailability:
         desk, order = self.desk()
         desk.add(read_drawing("**  "))
         desk.add(read_drawing(" *  "))
-        assert desk.counts == [1, 2, 0, 0]
+        assert list(desk.counts) == [1, 2, 0, 0]
         desk.remove(read_drawing("**  "))
-        assert desk.counts == [0, 1, 0, 0]
+        assert list(desk.counts) == [0, 1, 0, 0]
         order.check()
 
     def test_counts_few_pieces_of_many_one_by_one(self) -> None:
@@ -153,23 +177,40 @@ class TestAvailability:
         assert list(order)[-1] == 7 and desk.of(7) == 1
         desk.remove(few)
         order.check()
-        assert desk.counts == [0] * 100
+        assert list(desk.counts) == [0] * 100
+
+    @given(st.lists(st.lists(st.booleans(), min_size=20, max_size=20), max_size=8), st.randoms())
+    def test_many_pieces_at_once_count_as_one_by_one(
+        self, peers: list[list[bool]], rng: random.Random
+    ) -> None:
+        desk, order = self.desk(20)
+        drawings = ["".join(" *"[flag] for flag in flags) for flags in peers]
+        for drawing in drawings:
+            desk.add(read_drawing(drawing))
+        counts = [sum(drawing[piece] == "*" for drawing in drawings) for piece in range(20)]
+        assert [desk.of(piece) for piece in range(20)] == counts
+        rng.shuffle(drawings)
+        for drawing in drawings:
+            desk.remove(read_drawing(drawing))
+            assert sorted(order) == list(range(20))
+            order.check()
+        assert list(desk.counts) == [0] * 20 and desk.seed_count == 0
 
     def test_seeds_are_counted_apart(self) -> None:
         desk, _ = self.desk()
         desk.add(read_drawing("****"))
-        assert desk.seed_count == 1 and desk.counts == [0] * 4 and desk.of(2) == 1
+        assert desk.seed_count == 1 and list(desk.counts) == [0] * 4 and desk.of(2) == 1
 
     def test_peer_that_gets_the_last_piece_becomes_a_seed_and_back(self) -> None:
         desk, order = self.desk()
         desk.add(read_drawing("*** "))
         desk.counts[3] += 1
         desk.became_seed()
-        assert desk.counts == [0] * 4 and desk.seed_count == 1
+        assert list(desk.counts) == [0] * 4 and desk.seed_count == 1
         desk.was_seed()
         desk.lower_one(1)
         order.check()
-        assert desk.counts == [1, 0, 1, 1] and desk.seed_count == 0
+        assert list(desk.counts) == [1, 0, 1, 1] and desk.seed_count == 0
 
     @pytest.mark.parametrize(
         ("peers", "copies"), [([], 0), (["****"], 1), (["**  "], 0.5), (["**  ", "  * ", "****"], 1.75)]

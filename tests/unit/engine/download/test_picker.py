@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 
 import pytest
 
@@ -27,7 +28,7 @@ def picker(
 ) -> Picker:
     count = len(availability)
     desk = Availability(count)
-    desk.counts = list(map(int, availability))
+    desk.counts = array("i", map(int, availability))
     return Picker(
         read_drawing(have or " " * count),
         bytes(map(int, priorities or "1" * count)),
@@ -168,3 +169,14 @@ class TestBooks:
         assert picker("111").missing_bytes(geometry) == 250
         assert picker("111", priorities="110").missing_bytes(geometry) == 200
         assert picker("111", "* *").missing_bytes(geometry) == 100
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "priorities", "count"),
+    [("*** ", "    ", "1111", 3), ("****", "*   ", "1021", 2), ("* * ", "* * ", "1111", 0), ("", "", "", 0)],
+)
+def test_pieces_that_interest_us_are_those_that_we_want_and_miss(
+    theirs: str, ours: str, priorities: str, count: int
+) -> None:
+    desk = picker("0" * len(theirs), ours, priorities)
+    assert desk.count_interesting(read_drawing(theirs)) == count
