@@ -106,8 +106,11 @@ class CandidatesFound:
 
 @dataclass(slots=True)
 class DialFailed:
+    """`endpoint` was not reached; `is_tried`: it was dialled (else the host has no place for it now)."""
+
     endpoint: Endpoint
     reason: str
+    is_tried: bool = True
 
 
 @dataclass(slots=True)

@@ -254,7 +254,7 @@ class TorrentEngine:
                 if self._book.found(event.endpoints, event.source, now):
                     self._dial(now)
             case DialFailed():
-                self._addresses.tried(event.endpoint, now, is_reached=False)
+                self._addresses.not_reached(event, now)
             case PieceNotWritten():
                 self._collection.not_written(event.piece)
             case PieceUnreadable():
@@ -344,7 +344,7 @@ class TorrentEngine:
 
     def _peer_connected(self, event: PeerConnected, now: float) -> None:
         if event.is_outgoing:
-            self._addresses.tried(event.endpoint, now, is_reached=True)
+            self._addresses.reached(event.endpoint, now)
         for peer in self._addresses.crossed(event, now):
             self._drop(peer, "it is connected already", now, is_fault=False)
         refusal, yielding = self._addresses.entry(event, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from swarm.base.endpoint import Endpoint, unpacked_host
-from swarm.engine.events import PeerConnected
+from swarm.engine.events import DialFailed, PeerConnected
 from swarm.engine.finding.crossing import crossed_links
 from swarm.engine.finding.exchange import Exchange
 from swarm.engine.finding.peer_book import FULL, PeerBook
@@ -90,12 +90,17 @@ class Addresses:
 
     # -- what happens to them -------------------------------------------------------------------
 
-    def tried(self, endpoint: Endpoint, now: float, *, is_reached: bool) -> None:
-        """A dial has ended."""
-        if not is_reached:
-            self.book.dial_failed(endpoint, now)
-        self.exchange.tried(endpoint, is_reached=is_reached)
-        self.rendezvous.tried(endpoint, now, is_reached=is_reached)
+    def reached(self, endpoint: Endpoint, now: float) -> None:
+        """A dial has led to a peer."""
+        self.exchange.tried(endpoint, is_reached=True)
+        self.rendezvous.tried(endpoint, now, is_reached=True)
+
+    def not_reached(self, event: DialFailed, now: float) -> None:
+        """A dial has led nowhere, or was none."""
+        self.book.dial_failed(event.endpoint, now, is_tried=event.is_tried)
+        if event.is_tried:
+            self.exchange.tried(event.endpoint, is_reached=False)
+            self.rendezvous.tried(event.endpoint, now, is_reached=False)
 
     def connected(self, peer: Peer, now: float) -> None:
         """`peer` has come in."""

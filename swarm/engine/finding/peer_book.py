@@ -177,10 +177,16 @@ class PeerBook:
         allowed_at = self._allowance_at + (1 - self._allowance) / self._settings.dials_per_s
         return max(earliest_at, allowed_at, now)
 
-    def dial_failed(self, endpoint: Endpoint, now: float) -> None:
+    def dial_failed(self, endpoint: Endpoint, now: float, *, is_tried: bool = True) -> None:
+        """Nobody is there; or it was not tried, for the host had no place for it."""
         candidate = self._dialling.pop(endpoint, None)
-        if candidate is not None:
+        if candidate is None:
+            return
+        if is_tried:
             self._put_back(candidate, now, has_failed=True)
+        elif candidate.source != HOLEPUNCH:
+            candidate.next_at = now + self._settings.redial_s * self._rng.uniform(0.8, 1.2)
+            self._add(candidate)
 
     def punch(self, endpoint: Endpoint, now: float) -> bool:
         """Dial `endpoint` out of turn, for it dials us at this moment (BEP 55); whether it may be done."""

@@ -183,8 +183,9 @@ class MetadataEngine:
                 if self.book.found(event.endpoints, event.source, now):
                     self._dial(now)
             case DialFailed():
-                self.book.dial_failed(event.endpoint, now)
-                self._hearsay.tried(event.endpoint, is_reached=False)
+                self.book.dial_failed(event.endpoint, now, is_tried=event.is_tried)
+                if event.is_tried:
+                    self._hearsay.tried(event.endpoint, is_reached=False)
             case WokenUp():
                 self._woken(now)
             case _:

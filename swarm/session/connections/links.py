@@ -178,9 +178,13 @@ class Links:
         task.add_done_callback(self._dials.discard)
 
     async def _dial(self, link: PeerLink, endpoint: Endpoint) -> None:
+        if len(self._links) > self.settings.connections_max:
+            self._links.discard(link)
+            assert link.owner is not None
+            # The address has done nothing wrong.
+            link.owner.dial_failed(endpoint, "there are enough connections", is_tried=False)
+            return
         try:
-            if len(self._links) > self.settings.connections_max:
-                raise OSError("there are enough connections")
             refusal = self._door.refusal(endpoint.host)
             if refusal is not None:
                 raise OSError(refusal)

@@ -413,6 +413,19 @@ class TestFindingPeers:
         world.pass_time(20)
         assert world.dialled == [ADDRESS, ADDRESS]
 
+    def test_dial_that_the_host_had_no_place_for_is_no_failure_however_often(self) -> None:
+        world = World()
+        world.tell(CandidatesFound([ADDRESS], "tracker"))
+        for times in range(1, 3 * world.settings.dial_failures_max):
+            assert world.dialled == [ADDRESS] * times
+            world.tell(DialFailed(ADDRESS, "there are enough connections", is_tried=False))
+            world.pass_time(20)
+        # What counts begins with the first try.
+        world.tell(DialFailed(ADDRESS, "no answer"))
+        before = len(world.dialled)
+        world.pass_time(20)
+        assert len(world.dialled) == before + 1
+
     def test_dialled_peer_that_leaves_is_dialled_again(self) -> None:
         world = World()
         world.tell(CandidatesFound([ADDRESS], "tracker"))

@@ -270,6 +270,17 @@ class TestBelieving:
         tells(join(world, endpoint=Endpoint("31.1.1.1", 1)), fresh)
         assert fresh in world.dialled
 
+    def test_whom_the_host_had_no_place_for_is_not_held_against_who_named_it(self) -> None:
+        world = World(settings=EngineSettings(dial_burst=100, half_open_max=100, connections_max=300))
+        one = join(world, endpoint=Endpoint("30.1.1.1", 1))
+        named = public(world.settings.pex_failures_max)
+        tells(one, *named)
+        for endpoint in named:
+            world.tell(DialFailed(endpoint, "there are enough connections", is_tried=False))
+        fresh = Endpoint("40.1.1.1", 1)
+        tells(one, fresh)
+        assert fresh in world.dialled
+
     def test_one_who_answers_restores_belief(self) -> None:
         world = World(settings=EngineSettings(dial_burst=100, half_open_max=100, connections_max=300))
         one = join(world, endpoint=Endpoint("30.1.1.1", 1))
