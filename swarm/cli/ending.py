@@ -36,9 +36,10 @@ class Ending:
         asked_by: the first signal; None while nobody has asked.
     """
 
-    def __init__(self, deadline_s: float | None = ENDING_S) -> None:
+    def __init__(self, deadline_s: float = ENDING_S) -> None:
         self.asked_by: signal.Signals | None = None
         self._deadline_s = deadline_s
+        self._watchdog: threading.Timer | None = None
         self._came = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -52,12 +53,19 @@ class Ending:
             _end_at_once()
         self.asked_by = by
         self._came.set()
-        if self._deadline_s is None:
-            return
+        self._watch(self._deadline_s)
+
+    def allow(self, more_s: float, lost: str) -> None:
+        """What is to be saved may take so much longer; `lost` is said where it does not do."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._watch(self._deadline_s + more_s, lost)
+
+    def _watch(self, deadline_s: float, lost: str = "") -> None:
         # A thread, since the loop itself may be what hangs.
-        watchdog = threading.Timer(self._deadline_s, _end_at_once)
-        watchdog.daemon = True
-        watchdog.start()
+        self._watchdog = threading.Timer(deadline_s, _end_at_once, [lost])
+        self._watchdog.daemon = True
+        self._watchdog.start()
 
     @property
     def has_come(self) -> bool:
@@ -80,8 +88,12 @@ class Ending:
         await self._came.wait()
 
 
-def _end_at_once() -> None:
+def _end_at_once(lost: str = "") -> None:
     keyboard.give_back_terminal()
+    if lost:
+        # Past all that may be locked or closed by now.
+        with contextlib.suppress(OSError):
+            os.write(2, f"warning: {lost}\n".encode())
     os._exit(EXIT_INTERRUPTED)
 
 
@@ -107,16 +119,12 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return None
 
 
-def run(main: Callable[[Ending], Coroutine[Any, Any, int]], *, deadline_s: float | None = ENDING_S) -> int:
-    """Run `main`; its result is the exit status.
-
-    Args:
-        deadline_s: from the first signal to the end at the latest; None: the second signal must do.
-    """
+def run(main: Callable[[Ending], Coroutine[Any, Any, int]]) -> int:
+    """Run `main`; its result is the exit status."""
     endings: list[Ending] = []
 
     async def started() -> int:
-        endings.append(Ending(deadline_s))
+        endings.append(Ending())
         return await main(endings[0])
 
     try:

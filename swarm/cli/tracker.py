@@ -143,11 +143,7 @@ def _work(
     # A full collection over millions of swarms would stop everybody for a second; what an announce leaves
     # behind is young, and nothing of ours stays in circles.
     gc.set_threshold(10_000, 20, 1_000_000)
-    # Millions of peers take longer to save than people like to wait; a second signal ends that, too.
-    deadline_s = ending.ENDING_S if chosen["state"] is None else None
-    return ending.run(
-        lambda end: _serve(server, lists, chosen["listen"][0], output, end, parent), deadline_s=deadline_s
-    )
+    return ending.run(lambda end: _serve(server, lists, chosen["listen"][0], output, end, parent))
 
 
 def _server(
@@ -245,6 +241,9 @@ async def _serve(server: Any, lists: Any, host: str, output: Output, end: Ending
             tasks.append(asyncio.create_task(_summaries(server, output)))
         try:
             await end.wait()
+            if server.saving_s is not None:
+                # Millions of peers take longer to save than the deadline; a second signal ends that, too.
+                end.allow(server.saving_s, "the disk is too slow: --state keeps what was saved the last time")
         finally:
             for task in tasks:
                 task.cancel()

@@ -25,7 +25,7 @@ from swarm.tracker.http_frontend import HttpFrontend, Network
 from swarm.tracker.http_listener import BACKLOG, HttpListener, listen
 from swarm.tracker.memory_store import MemoryStore
 from swarm.tracker.shared_store import TAKE_MAX, SharedStore
-from swarm.tracker.snapshot import load, save
+from swarm.tracker.snapshot import load, patience_s, save
 from swarm.tracker.udp_frontend import UdpEndpoint, UdpFrontend
 
 if TYPE_CHECKING:
@@ -122,6 +122,11 @@ class TrackerServer:
     def is_ready(self) -> bool:
         """Does it listen?"""
         return bool(self._listeners)
+
+    @property
+    def saving_s(self) -> float | None:
+        """How long it may take to keep what is known, in seconds; None where nothing is kept."""
+        return None if self._state is None else patience_s(self.store)
 
     def numbers(self) -> dict[str, int | float]:
         """What it knows and has done."""

@@ -183,3 +183,20 @@ def test_closed_standard_descriptors_are_no_harm(server: Server, closed: str) ->
         sent_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert ends(process, sent_at) == server.status
+
+
+def test_a_disk_that_hangs_keeps_no_tracker_and_what_was_saved_before_stands(tmp_path: Path) -> None:
+    server = Server("tracker", tmp_path)
+    state = tmp_path / "tracker.state"
+    with server.running() as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT_S) == 0
+    before = state.read_bytes()
+    # A pipe that nobody reads: to open it for writing takes for ever.
+    os.mkfifo(tmp_path / ".tracker.state.new")
+    with server.running() as process:
+        sent_at = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert ends(process, sent_at) == 130
+        assert "--state keeps what was saved the last time" in said_by(process)
+    assert state.read_bytes() == before

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from swarm.base.errors import StorageError
 from swarm.tracker.memory_store import MemoryStore
-from swarm.tracker.snapshot import load, save
+from swarm.tracker.snapshot import load, patience_s, save
 from swarm.wire.tracker.announce import ScrapeEntry
 from tests.unit.tracker.store_cases import LIFE_S, TORRENT, peer
 
@@ -37,6 +37,29 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert store.counts(TORRENT) == ScrapeEntry(3, 7, 1)
     assert store.peer_ids(TORRENT, [peer(4)]) == [b"\4" * 20]
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_what_a_process_that_was_ended_left_half_written_is_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    save(filled(), path, 10, 1e9)
+    (tmp_path / ".state.new").write_bytes(path.read_bytes()[:100] * 50)
+    assert load(made(), path, 5000, 1e9)
+    save(made(), path, 10, 1e9)
+    store = made()
+    assert load(store, path, 5000, 1e9) and not store.swarm_count
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_nothing_is_written_through_a_link_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / ".state.new").symlink_to(tmp_path / "precious")
+    with pytest.raises(StorageError):
+        save(filled(), tmp_path / "state", 10, 1e9)
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_it_may_take_the_longer_the_more_there_is(tmp_path: Path) -> None:
+    assert patience_s(made()) == 0 < patience_s(filled()) < 0.01
 
 
 def test_the_time_between_counts(tmp_path: Path) -> None:
