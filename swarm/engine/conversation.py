@@ -171,6 +171,7 @@ class Conversation:
         if not self._holdings.gained(peer, message.piece):
             self._conduct.useless(peer, "pieces that it has told us of", now)
         elif self._picker.is_complete:
+            self._slots.judged(peer, now)
             self._part_if_useless(peer, now)
 
     def _on_bitfield(self, peer: Peer, message: BitfieldMessage, now: float) -> None:

@@ -96,8 +96,10 @@ def test_churn_who_comes_back_goes_on_where_he_was(seed: int) -> None:
 def test_slow_disks_hold_up_nobody_but_their_owners(seed: int) -> None:
     result = result_of("slow-disk", 10, seed)
     roles = roles_of(result)
-    assert result.efficiency >= 0.6
-    assert roles["leecher"].last_s <= roles["slow disk"].last_s
+    assert result.efficiency >= 0.75
+    assert roles["leecher"].median_s < roles["slow disk"].median_s
+    # Half of all lines are theirs: now and then they are first by a hair.
+    assert roles["leecher"].last_s <= 1.02 * roles["slow disk"].last_s
 
 
 @pytest.mark.parametrize("seed", SEEDS)

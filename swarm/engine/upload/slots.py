@@ -80,12 +80,16 @@ class Slots:
         if peer.is_taker:
             self._choker.weigh(peer)
 
+    def judged(self, peer: Peer, now: float) -> None:
+        """It may be known by now that `peer` passes nothing on: then its slot is for others."""
+        if peer.comes_last and not peer.am_choking:
+            self._choker.reconsider(now)
+
     def sent(self, peer: Peer, length: int, now: float) -> None:
         """The host has sent `peer` so many bytes of blocks."""
         if not self._picker.is_complete:
             self._choker.weigh(peer)
-        if peer.comes_last and not peer.am_choking:
-            self._choker.reconsider(now)
+        self.judged(peer, now)
         self._uploads.sent(peer, length, now)
         if self._uploads.is_dry:
             self._choker.ran_dry(now)

@@ -209,12 +209,12 @@ class Uploads:
 
     def _take_turns(self, now: float) -> None:
         """Under a limit: serve one after the other, each until what it asked for of a piece is sent."""
-        while self._in_host_bytes < (ahead_bytes := self._ahead_bytes()):
+        while self._in_host_bytes < (ahead_bytes := self._ahead_bytes()) / 2:
             peer = self._next_turn(now)
             if peer is None:
                 return
             request = peer.queue.popleft()
-            self._hand_over(peer, request, int(ahead_bytes - self._in_host_bytes), now)
+            self._hand_over(peer, request, int(ahead_bytes), now)
             del self._turns[peer.number]
             if peer.queue and peer.queue[0].piece == request.piece:
                 self._turn = peer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -253,7 +255,7 @@ class TestUnderALimit:
         world = self.limited_world()
         peer = self.reading_nothing(world)
         world.pass_time(1.1)
-        assert peer.unread_bytes == 5 * BLOCK_BYTES
+        assert peer.unread_bytes == 7 * BLOCK_BYTES
 
     def test_host_gets_little_again_as_soon_as_another_asks(self) -> None:
         world = self.limited_world()
@@ -266,7 +268,18 @@ class TestUnderALimit:
         # The host sends what it has, and is handed what leaves in a moment (two, for it was slow).
         length, peer.unread_bytes = peer.unread_bytes, 0
         world.tell(BlocksSent(peer.number, length))
-        assert peer.unread_bytes + other.unread_bytes == 4 * BLOCK_BYTES
+        assert peer.unread_bytes + other.unread_bytes == 2 * BLOCK_BYTES
+
+    def test_host_is_handed_a_run_once_it_has_sent_half_not_a_block_for_each_block(self) -> None:
+        world = narrow_world(replace(self.AHEAD, serve_ahead_s=4 / BLOCKS, serve_alone_s=0.0))
+        world.tell(UploadLimited(float(BLOCKS * BLOCK_BYTES)))
+        peer = self.reading_nothing(world)
+        had = [peer.unread_bytes // BLOCK_BYTES]
+        for _ in range(3):
+            peer.unread_bytes -= BLOCK_BYTES
+            world.tell(BlocksSent(peer.number, BLOCK_BYTES))
+            had.append(peer.unread_bytes // BLOCK_BYTES)
+        assert had == [4, 3, 2, 5]
 
     def test_peer_with_a_common_wish_waits_for_a_second_and_no_longer(self) -> None:
         """Piece 0 others have; piece 1, which is asked for all the time, nobody has."""
