@@ -208,8 +208,14 @@ class Uploads:
         self._serve(peer, request)
 
     def _take_turns(self, now: float) -> None:
-        """Under a limit: serve one after the other, each until what it asked for of a piece is sent."""
-        while self._in_host_bytes < (ahead_bytes := self._ahead_bytes()) / 2:
+        """Under a limit: serve one after the other, each until what it asked for of a piece is sent.
+
+        The host gets runs, not a block for each that has left: in a crowd, where the order matters, the next
+        once it has sent half of one; where one peer alone takes anything, before it has sent the last.
+        """
+        ahead_bytes = self._ahead_bytes()
+        low_bytes = ahead_bytes / 2 if self._alone is None else ahead_bytes
+        while self._in_host_bytes < low_bytes:
             peer = self._next_turn(now)
             if peer is None:
                 return
