@@ -105,10 +105,10 @@ def tracker_name(url: str) -> str:
 
 def is_usable(endpoint: Endpoint) -> bool:
     """Can this address be dialled at all? False for 0.0.0.0, `::` and multicast."""
-    if "." in endpoint.host:
-        first = int(endpoint.host.partition(".")[0])
-        return 0 < first < 224
-    return endpoint.host != "::" and not endpoint.host.startswith("ff")
+    if endpoint.is_v6:
+        return endpoint.host != "::" and not endpoint.host.startswith("ff")
+    first = int(endpoint.host.partition(".")[0])
+    return 0 < first < 224
 
 
 def numeric_host(text: str) -> str | None:

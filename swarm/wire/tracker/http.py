@@ -206,6 +206,9 @@ def _peers(value: Value) -> tuple[list[Endpoint], list[tuple[str, int]]]:
         if not isinstance(raw_host, bytes) or not isinstance(port, int) or not 0 < port <= 65535:
             continue
         name = raw_host[:256].decode("latin-1")
+        if "%" in name:
+            # An address of one of somebody else's interfaces: the zone means nothing here.
+            continue
         host = numeric_host(name)
         if host is not None:
             peers.append(Endpoint(host, port))

@@ -120,8 +120,9 @@ class TestAnswers:
                 ["127.0.0.1:100", "[6969:6969:6969:6969:6969:6969:6969:6969]:101"],
             ),
             (b"d5:peersld2:ip16:::ffff:10.0.0.994:porti9eeee", ["10.0.0.99:9"]),
+            (b"d5:peersld2:ip9:fe80::1%34:porti9eed2:ip13:::%fb:1.2.3.44:porti9eeee", []),
         ],
-        ids=["compact", "peers6", "both", "dictionaries", "mapped"],
+        ids=["compact", "peers6", "both", "dictionaries", "mapped", "zones"],
     )
     def test_peers_in_every_form(self, raw: bytes, peers: list[str]) -> None:
         assert [str(peer) for peer in decode_announce(raw).peers] == peers
