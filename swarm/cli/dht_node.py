@@ -20,7 +20,7 @@ from swarm.base.ids import InfoHash
 from swarm.cli import ending
 from swarm.cli.ending import Ending, Interrupted
 from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NO_PROGRESS, ExitWith
-from swarm.cli.options import HostPort, option
+from swarm.cli.options import HostPort, bind_option, option
 from swarm.cli.output import Output
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ _OPTIONS = (
            help="A node that leads into the DHT, instead of the public ones; repeat for more."),
     option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N",
            help="Our own UDP port (default: any free one)."),
-    option("--bind", metavar="ADDR|INTERFACE",
-           help="All traffic leaves from this address or through this interface."),
+    bind_option,
     option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), default=TIMEOUT_S,
            show_default=True, metavar="SECONDS", help="Give up after so long."),
     option("--json", "is_json", is_flag=True, help="JSON lines on stdout, nothing else."),

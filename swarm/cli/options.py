@@ -71,6 +71,14 @@ class HostPort(click.ParamType[tuple[str, int]]):
             self.fail(str(error), param, ctx)
 
 
+#: Of the commands that talk to others.
+bind_option = option(
+    "--bind",
+    metavar="ADDR|INTERFACE",
+    help="All traffic leaves from this address or through this interface (names are looked up as the "
+    "system does it).",
+)
+
 #: `-t N` of the commands that hash.
 threads_option = option(
     "-t",

@@ -8,7 +8,7 @@ import click
 
 from swarm.base.errors import SwarmError, TrackerError
 from swarm.base.ids import InfoHash
-from swarm.cli.options import option
+from swarm.cli.options import bind_option, option
 from swarm.cli.output import Output
 from swarm.cli.torrent_file import read_torrent
 from swarm.metainfo import magnet
@@ -17,8 +17,9 @@ from swarm.wire.tracker.announce import ScrapeEntry
 
 @click.command("scrape")
 @click.argument("source", metavar="FILE|MAGNET")
+@bind_option
 @option("--json", "is_json", is_flag=True, help="Print JSON lines.")
-def command(source: str, is_json: bool) -> None:
+def command(source: str, bind: str | None, is_json: bool) -> None:
     """Ask the trackers of a torrent for its seeds, leechers and downloads.
 
     Exits 0 if any of them knows.
@@ -29,7 +30,7 @@ def command(source: str, is_json: bool) -> None:
     info_hash, urls = _read(source)
     if not urls:
         raise SwarmError("it names no trackers that could be asked")
-    answers = asyncio.run(_ask(info_hash, urls))
+    answers = asyncio.run(_ask(info_hash, urls, bind))
     for url, answer in zip(urls, answers, strict=True):
         _say(output, info_hash, url, answer)
     if not any(isinstance(answer, ScrapeEntry) for answer in answers):
@@ -45,10 +46,11 @@ def _read(source: str) -> tuple[InfoHash, list[str]]:
     return metainfo.info_hash, list(dict.fromkeys(url for tier in metainfo.trackers for url in tier))
 
 
-async def _ask(info_hash: InfoHash, urls: list[str]) -> list[ScrapeEntry | TrackerError]:
+async def _ask(info_hash: InfoHash, urls: list[str], bind: str | None) -> list[ScrapeEntry | TrackerError]:
+    from swarm.net.outlet import Outlet
     from swarm.net.trackers import TrackerClient
 
-    client = TrackerClient()
+    client = TrackerClient(outlet=Outlet.of(bind))
 
     async def one(url: str) -> ScrapeEntry | TrackerError:
         try:

@@ -15,7 +15,7 @@ from swarm.base.dataclass import dataclass
 from swarm.base.errors import SwarmError
 from swarm.cli.explanation import text_of
 from swarm.cli.main import EXIT_DISK, EXIT_DONE, EXIT_MISMATCH, EXIT_NO_PROGRESS, exit_status
-from swarm.cli.options import HostPort, Rate, option
+from swarm.cli.options import HostPort, Rate, bind_option, option
 from swarm.cli.output import Output
 from swarm.cli.report import Report
 from swarm.engine.settings import EngineSettings
@@ -36,9 +36,7 @@ def _refuse_require(_ctx: click.Context, _param: click.Parameter, value: str) ->
 _OPTIONS = (
     option("--port", type=click.IntRange(0, 65_535), metavar="N",
            help="Listen there; 0: any free port (default: 6881 and upwards)."),
-    option("--bind", metavar="ADDR|INTERFACE",
-           help="All traffic leaves from this address or through this interface (names are looked up as the "
-           "system does it)."),
+    bind_option,
     option("--peer", "peers", type=HostPort(), multiple=True, metavar="HOST:PORT",
            help="Connect to this peer; repeat for more."),
     option("--tracker", "trackers", multiple=True, metavar="URL", help="Another tracker; repeat for more."),

@@ -12,14 +12,14 @@ from typing import Any
 #: Longer than any of them needs.
 _PATIENCE_S = 30.0
 #: So that the next tier is asked too.
-_ANNOUNCED = b"d14:failure reason4:busye"
+_REFUSED = b"d14:failure reason4:busye"
 
 
 class Ears:
     """Listens at one address; `heard` waits for the next to speak on one of its ports.
 
     Args:
-        torrent: what the web server gives for any path that is no announce.
+        torrent: what the web server gives for any path that is no tracker's.
     """
 
     def __init__(self, address: str, torrent: bytes) -> None:
@@ -31,9 +31,9 @@ class Ears:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                is_announce = self.path.startswith("/announce")
-                ears._note("http tracker" if is_announce else "web", self.client_address[0])
-                body = _ANNOUNCED if is_announce else torrent
+                is_tracker = self.path.startswith(("/announce", "/scrape"))
+                ears._note("http tracker" if is_tracker else "web", self.client_address[0])
+                body = _REFUSED if is_tracker else torrent
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

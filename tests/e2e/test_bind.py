@@ -63,6 +63,16 @@ async def test_everything_leaves_from_the_bound_address(
         local.close()
 
 
+def test_scrape_leaves_from_the_bound_address(commands: Commands, ears: Ears) -> None:
+    trackers = (
+        f"http://127.0.0.1:{ears.web_port}/announce",
+        f"udp://127.0.0.1:{ears.datagrams('udp tracker')}/announce",
+    )
+    link = f"magnet:?xt=urn:btih:{'ab' * 20}&" + "&".join(f"tr={url}" for url in trackers)
+    commands.start("scrape", link, "--bind", "127.0.0.2")
+    assert [ears.heard(kind) for kind in ("http tracker", "udp tracker")] == ["127.0.0.2"] * 2
+
+
 def test_bound_interface_is_kept_to_where_the_routing_table_leads_elsewhere() -> None:
     """In network namespaces of its own, since it takes two ways to the same place."""
     as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
@@ -72,7 +82,9 @@ def test_bound_interface_is_kept_to_where_the_routing_table_leads_elsewhere() ->
     assert done.returncode == 0, done.stderr[-4000:]
 
 
-def test_bind_to_what_is_not_ours_is_one_line(commands: Commands, ears: Ears) -> None:
-    done = commands.run("leech", f"http://127.0.0.1:{ears.web_port}/a.torrent", "--bind", "nowhere0")
+@pytest.mark.parametrize("command", ["leech", "scrape"])
+def test_bind_to_what_is_not_ours_is_one_line(commands: Commands, ears: Ears, command: str) -> None:
+    link = f"magnet:?xt=urn:btih:{'ab' * 20}&tr=http://127.0.0.1:{ears.web_port}/announce"
+    done = commands.run(command, link, "--bind", "nowhere0")
     assert done.returncode == 2
     assert "--bind nowhere0: neither an address nor a network interface" in done.stderr
