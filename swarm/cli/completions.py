@@ -21,7 +21,7 @@ def command(shell: str) -> None:
     zsh    eval "$(swarm completions zsh)"           in ~/.zshrc
     fish   swarm completions fish | source           in ~/.config/fish/config.fish
     """  # fmt: skip
-    from swarm.cli.main import swarm
+    from swarm.cli.commands import swarm
 
     kind = get_completion_class(shell)
     assert kind is not None

@@ -23,7 +23,7 @@ from swarm.cli.dht_node import (
     run,
     target_of,
 )
-from swarm.cli.main import EXIT_DONE
+from swarm.cli.exits import EXIT_DONE
 from swarm.cli.options import HostPort, option
 from swarm.cli.output import Output
 

@@ -19,7 +19,7 @@ from swarm.base.errors import SettingsError, SwarmError
 from swarm.base.ids import InfoHash
 from swarm.cli import ending
 from swarm.cli.ending import Ending, Interrupted
-from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NO_PROGRESS, ExitWith
+from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NO_PROGRESS, ExitWith
 from swarm.cli.options import HostPort, bind_option, option
 from swarm.cli.output import Output
 

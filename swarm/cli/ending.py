@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from swarm.cli import keyboard, outlet
-from swarm.cli.main import EXIT_INTERRUPTED
+from swarm.cli.exits import EXIT_INTERRUPTED
 
 #: From the first signal to the end at the latest: users take 3 s for "at once".
 ENDING_S = 2.8

@@ -13,8 +13,8 @@ from swarm.base.errors import SettingsError, SwarmError
 from swarm.cli import ending
 from swarm.cli.content_pipe import ContentPipe
 from swarm.cli.ending import Ending, Interrupted, first_of
+from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.keyboard import Keyboard
-from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.options import option
 from swarm.cli.output import Output
 from swarm.cli.report import Report

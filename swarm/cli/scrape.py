@@ -8,6 +8,7 @@ import click
 
 from swarm.base.errors import SwarmError, TrackerError
 from swarm.base.ids import InfoHash
+from swarm.cli.exits import EXIT_FAILED, ExitWith
 from swarm.cli.options import bind_option, option
 from swarm.cli.output import Output
 from swarm.cli.torrent_file import read_torrent
@@ -24,8 +25,6 @@ def command(source: str, bind: str | None, is_json: bool) -> None:
 
     Exits 0 if any of them knows.
     """
-    from swarm.cli.main import EXIT_FAILED, ExitWith
-
     output = Output(is_json=is_json)
     info_hash, urls = _read(source)
     if not urls:

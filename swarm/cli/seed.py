@@ -14,7 +14,7 @@ from swarm.base.errors import MetainfoError, StorageError, SwarmError
 from swarm.cli import ending
 from swarm.cli.content import find_content
 from swarm.cli.ending import Ending, Interrupted, first_of
-from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
+from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.options import option
 from swarm.cli.progress import creation_bar
 from swarm.cli.report import Report

@@ -21,7 +21,7 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SettingsError, SwarmError
 from swarm.cli import ending
 from swarm.cli.ending import Ending
-from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
+from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.options import HostPort, option
 from swarm.cli.output import Output
 

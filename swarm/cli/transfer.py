@@ -13,8 +13,8 @@ import click
 
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import SwarmError
+from swarm.cli.exits import EXIT_DISK, EXIT_DONE, EXIT_MISMATCH, EXIT_NO_PROGRESS, exit_status
 from swarm.cli.explanation import text_of
-from swarm.cli.main import EXIT_DISK, EXIT_DONE, EXIT_MISMATCH, EXIT_NO_PROGRESS, exit_status
 from swarm.cli.options import HostPort, Rate, bind_option, option
 from swarm.cli.output import Output
 from swarm.cli.report import Report

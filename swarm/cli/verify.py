@@ -14,7 +14,7 @@ from swarm.base.units import format_size
 from swarm.cli import ending
 from swarm.cli.content import find_content
 from swarm.cli.ending import Ending, Interrupted
-from swarm.cli.main import EXIT_DONE, EXIT_INTERRUPTED, EXIT_MISMATCH, ExitWith
+from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_MISMATCH, ExitWith
 from swarm.cli.options import option, threads_option
 from swarm.cli.output import Output
 from swarm.cli.progress import hashing_bar

@@ -19,8 +19,8 @@ LATER = ("swarm.daemon", "swarm.dht", "swarm.net.http", "swarm.net.trackers", "s
 #: Who reads a help page or makes a .torrent transfers nothing.
 TRANSFER = ("asyncio", "swarm.engine", "swarm.net", "swarm.session", "uvloop")
 
-LEECH = "import swarm.cli.main, swarm.cli.leech"
-SWARM_HELP = "from swarm.cli.main import swarm; swarm.main(['--help'], standalone_mode=False)"
+LEECH = "import swarm.cli.main, swarm.cli.commands, swarm.cli.leech"
+SWARM_HELP = "from swarm.cli.commands import swarm; swarm.main(['--help'], standalone_mode=False)"
 MKTORRENT_HELP = "from swarm.cli.mktorrent import command; command.main(['--help'], standalone_mode=False)"
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from swarm.cli import main as cli
+from swarm.cli import commands
 
 
 def run(*arguments: str) -> int:
-    return cli._run(cli.swarm, "swarm", ["simulate", *arguments])
+    return commands.run(commands.swarm, "swarm", ["simulate", *arguments])
 
 
 def test_table_names_bound_efficiency_and_roles(capsys: pytest.CaptureFixture[str]) -> None:

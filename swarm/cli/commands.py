@@ -1,0 +1,103 @@
+"""The `swarm` command: finds the subcommand, and turns every error into one line and an exit status."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from swarm.base.errors import SwarmError
+from swarm.cli.exits import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, ExitWith, exit_status
+from swarm.cli.output import Output, printable
+
+#: name -> one line for `swarm --help`; `swarm/cli/NAME.py` holds a click command called `command`.
+#: Only the one that is used gets imported: a start-up costs what it needs.
+COMMANDS = {
+    "mktorrent": "Create a .torrent of a file or folder.",
+    "seed": "Offer content to the swarm.",
+    "leech": "Download torrents, with progress bars.",
+    "tracker": "Run a tracker that lists the swarm's members.",
+    "show": "Show what is in a .torrent or a magnet link.",
+    "verify": "Compare content on disk with its .torrent.",
+    "magnet": "Print the magnet link of a .torrent.",
+    "edit": "Change trackers, comment and the like; the info-hash stays.",
+    "scrape": "Ask the trackers how many seeds and leechers there are.",
+    "dht": "Ask the distributed hash table, or give others a way into it.",
+    "simulate": "Run a swarm in virtual time, and measure it.",
+    "completions": "Print the completion script for a shell.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"swarm.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"No such command '{printable(args[0])}'.{hint}", ctx) from None
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("swarm-bt")
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"swarm {_version()}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version)
+def swarm() -> None:
+    """Move big files between many machines with BitTorrent."""
+
+
+def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:
+    """Do what `arguments` say, and say what went wrong; the exit status."""
+    try:
+        command.main(args=list(arguments), prog_name=name, standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.UsageError as error:
+        error.show()
+        return EXIT_USAGE
+    except click.ClickException as error:
+        error.show()
+        return EXIT_FAILED
+    except ExitWith as ended:
+        return ended.status
+    except SwarmError as error:
+        Output(is_json="--json" in arguments).error(str(error))
+        return exit_status(error)
+    except (KeyboardInterrupt, click.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our stdout has gone; there is nobody left to tell.
+        sys.stderr.close()
+        return EXIT_FAILED
+    return EXIT_DONE

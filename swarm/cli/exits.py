@@ -1,0 +1,36 @@
+"""How a command ends: its exit status, and what each error means to scripts."""
+
+from __future__ import annotations
+
+from swarm.base.errors import MetainfoError, SettingsError, StorageError, SwarmError
+
+#: The same for every command (docs: cli.md).
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOT_A_TORRENT = 3
+EXIT_DISK = 4
+EXIT_NO_PROGRESS = 5
+EXIT_MISMATCH = 6
+EXIT_INTERRUPTED = 130
+
+
+class ExitWith(Exception):
+    """End the command with `status`, after what it had to say was said."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(status)
+
+
+def exit_status(error: SwarmError) -> int:
+    """The exit status that `error` means to scripts."""
+    match error:
+        case MetainfoError():
+            return EXIT_NOT_A_TORRENT
+        case StorageError():
+            return EXIT_DISK
+        case SettingsError():
+            return EXIT_USAGE
+        case _:
+            return EXIT_FAILED
