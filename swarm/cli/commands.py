@@ -10,6 +10,7 @@ import click
 
 from swarm.base.errors import SwarmError
 from swarm.cli.exits import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, ExitWith, exit_status
+from swarm.cli.loading import loading
 from swarm.cli.output import Output, printable
 
 #: name -> one line for `swarm --help`; `swarm/cli/NAME.py` holds a click command called `command`.
@@ -37,7 +38,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"swarm.cli.{cmd_name}").command
+        with loading():
+            command: click.Command = importlib.import_module(f"swarm.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeAlias
 
+from swarm.cli.loading import loading
+
 #: Ends the process with a status.
 Leave: TypeAlias = Callable[[int], NoReturn]
 
@@ -45,7 +47,8 @@ def _occupy_standard_descriptors() -> None:
 def main(leave: Leave = os._exit) -> NoReturn:
     """Entry point of `swarm`; who has more to do in this process gives `sys.exit`."""
     _occupy_standard_descriptors()
-    from swarm.cli.commands import run, swarm
+    with loading():
+        from swarm.cli.commands import run, swarm
 
     _exit(run(swarm, "swarm", sys.argv[1:]), leave)
 
@@ -53,7 +56,8 @@ def main(leave: Leave = os._exit) -> NoReturn:
 def mktorrent_main(leave: Leave = os._exit) -> NoReturn:
     """Entry point of `mktorrent`; as `main`."""
     _occupy_standard_descriptors()
-    from swarm.cli.commands import run
-    from swarm.cli.mktorrent import command
+    with loading():
+        from swarm.cli.commands import run
+        from swarm.cli.mktorrent import command
 
     _exit(run(command, "mktorrent", sys.argv[1:]), leave)

@@ -45,3 +45,21 @@ def modules(code: str) -> set[str]:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     return set(done.stderr.split())
+
+
+def test_nothing_is_collected_while_a_command_loads_and_everything_after() -> None:
+    program = """
+import gc
+from swarm.cli.loading import loading
+with loading():
+    assert not gc.isenabled()
+    import swarm.cli.leech
+    before = gc.get_freeze_count()
+assert gc.isenabled() and gc.get_freeze_count() > before + 1000
+try:
+    with loading():
+        raise ImportError
+except ImportError:
+    assert gc.isenabled()
+"""
+    subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
