@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from typing import Any, TextIO
 
@@ -56,6 +55,8 @@ class Output:
 
     def json(self, value: Any, *, is_news: bool = True) -> None:
         """One JSON object a line on stdout."""
+        import json
+
         line = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
         self._write(sys.stdout, line, is_news=is_news)
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from swarm.base.units import format_size, format_span
-from swarm.cli import explanation
 from swarm.cli.output import Output, printable
 from swarm.cli.progress import Row, TransferBars, are_bars_shown
 from swarm.cli.source_report import SourceReport
@@ -120,6 +119,8 @@ class Report:
 
     def explain(self) -> None:
         """Say why each transfer does not go faster."""
+        from swarm.cli import explanation
+
         self._explained_at = time.monotonic()
         for one in self._all:
             reasons = one.explain()

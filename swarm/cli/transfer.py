@@ -14,7 +14,6 @@ import click
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import SwarmError
 from swarm.cli.exits import EXIT_DISK, EXIT_DONE, EXIT_MISMATCH, EXIT_NO_PROGRESS, exit_status
-from swarm.cli.explanation import text_of
 from swarm.cli.options import HostPort, Rate, bind_option, option
 from swarm.cli.output import Output
 from swarm.cli.report import Report
@@ -159,6 +158,8 @@ async def stalled(
 
     A full disk is a reason of its own.
     """
+    from swarm.cli.explanation import text_of
+
     loop = asyncio.get_running_loop()
     seen: list[tuple[int, ...]] = []
     moved_at = loop.time()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
@@ -49,7 +49,6 @@ from swarm.engine.events import (
     UploadLimited,
     WokenUp,
 )
-from swarm.engine.explain import Ranked, explain
 from swarm.engine.extensions import Extensions
 from swarm.engine.finding.addresses import Addresses
 from swarm.engine.finding.peer_book import PeerBook
@@ -66,6 +65,9 @@ from swarm.engine.upload.spreading import Spreading
 from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.engine.upload.uploads import Uploads
 from swarm.wire.peer.messages import Message, Reject, Request
+
+if TYPE_CHECKING:
+    from swarm.engine.explain import Ranked
 
 
 class TorrentEngine:
@@ -510,6 +512,8 @@ class TorrentEngine:
 
     def explain(self, now: float) -> list[Ranked]:
         """Why it does not go faster, what matters most first."""
+        from swarm.engine.explain import explain
+
         return explain(
             self._peers.values(),
             self._picker,

@@ -23,7 +23,6 @@ from swarm.metainfo.torrent import Metainfo
 from swarm.net.names import Address, endpoints_of
 from swarm.session.connections.links import Links
 from swarm.session.connections.peer_link import LinkOwner
-from swarm.session.explaining import HostFacts
 from swarm.session.finding.peer_finder import PeerFinder
 from swarm.session.magnets.fetches import Fetches
 from swarm.session.progress import NOTICES_MAX, Notice, PeerNews
@@ -36,6 +35,7 @@ from swarm.storage.disk import Disk
 from swarm.wire.peer.handshake import Handshake
 
 if TYPE_CHECKING:
+    from swarm.session.explaining import HostFacts
     from swarm.session.finding.dht import Dht
     from swarm.session.magnets.metadata_fetch import MetadataFetch
 
@@ -383,6 +383,8 @@ class Session:
 
     def _host_facts(self, runner: Runner) -> HostFacts:
         """What holds `runner` back that its engine cannot see."""
+        from swarm.session.explaining import HostFacts
+
         ups = [rate for rate in (self._links.up_throttle.rate, runner.up_bucket.rate) if rate is not None]
         return HostFacts(
             down_limit=self._links.down_throttle.holding_rate(runner.down_bucket),

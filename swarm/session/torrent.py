@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.errors import StorageError, SwarmError
@@ -18,7 +19,6 @@ from swarm.engine.stats import PeerStats
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.course import Course
-from swarm.session.explaining import Checking, DiskHeld, Ended, HostFacts, Reason, of_download
 from swarm.session.finding.sources import SourceStatus, Totals
 from swarm.session.keeping.doubts import Doubts
 from swarm.session.keeping.hold import Hold
@@ -35,6 +35,9 @@ from swarm.storage.disk import Disk
 from swarm.storage.faults import storage_error
 from swarm.storage.files import ContentFiles
 from swarm.storage.pieces import PieceStore
+
+if TYPE_CHECKING:
+    from swarm.session.explaining import HostFacts, Reason
 
 
 class Torrent:
@@ -80,7 +83,7 @@ class Torrent:
         #: How it stands with the trackers and the other sources of peers; none before it has joined.
         self.sources: Callable[[], list[SourceStatus]] = list
         #: Our limits as they stand; the session, which sets them, gives it.
-        self.host_facts: Callable[[], HostFacts] = HostFacts
+        self.host_facts: Callable[[], HostFacts] | None = None
         self._keeper = ResumeKeeper(
             resume_path(settings.state_dir, metainfo.info_hash, content),
             self.files,
@@ -181,6 +184,8 @@ class Torrent:
 
     def explain(self) -> list[Reason]:
         """Why it does not go faster, what matters most first; empty where everybody gives all we ask for."""
+        from swarm.session.explaining import Checking, DiskHeld, Ended, HostFacts, Reason, of_download
+
         if self._course.is_over:
             return [Reason(1.0, Ended(str(self.error or "it was stopped")))]
         if self._paused_reason:
@@ -189,7 +194,8 @@ class Torrent:
         if engine is None:
             checked, checking = self._inspection.checked_bytes, self._inspection.checking_bytes
             return [Reason(1.0, Checking(checked, checking))]
-        return of_download(engine.explain(self._loop.time()), self.host_facts(), self.sources())
+        facts = HostFacts() if self.host_facts is None else self.host_facts()
+        return of_download(engine.explain(self._loop.time()), facts, self.sources())
 
     async def progress(self, interval_s: float = 1.0) -> AsyncIterator[Progress]:
         """Yield a snapshot now and every `interval_s`, one more when it is complete, until it ends."""

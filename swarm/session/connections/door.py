@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from swarm.base.endpoint import Endpoint, packed_host
-from swarm.base.ip_ranges import IpRanges
 from swarm.session.settings import SessionSettings
+
+if TYPE_CHECKING:
+    from swarm.base.ip_ranges import IpRanges
 
 #: Banned addresses that are remembered; the oldest give way.
 BANS_MAX = 10_000
@@ -32,11 +34,11 @@ class Door:
     """Lets incoming links in or not, by where they come from.
 
     Attributes:
-        blocklist: addresses that nothing is exchanged with.
+        blocklist: addresses that nothing is exchanged with; None: there is no list.
     """
 
     def __init__(self, settings: SessionSettings) -> None:
-        self.blocklist = IpRanges()
+        self.blocklist: IpRanges | None = None
         self._settings = settings
         self._banned: dict[str, str] = {}
         self._by_address: Counter[str] = Counter()
@@ -50,7 +52,7 @@ class Door:
         """Why nothing is exchanged with `host`, whoever dials; None where it may be."""
         if host in self._banned:
             return "it is banned"
-        return BLOCKED if host in self.blocklist else None
+        return BLOCKED if self.blocklist is not None and host in self.blocklist else None
 
     def enter(self, caller: Caller) -> str | None:
         """A link has come in; returns why it must go again, or None.

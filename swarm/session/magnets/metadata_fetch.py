@@ -7,7 +7,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
@@ -20,11 +20,13 @@ from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
-from swarm.session.explaining import Reason, of_fetch
 from swarm.session.finding.sources import SourceStatus
 from swarm.session.progress import NOTICES_MAX, Notice, PeerNews
 from swarm.storage.pieces import Chunk
 from swarm.wire.peer.handshake import Handshake
+
+if TYPE_CHECKING:
+    from swarm.session.explaining import Reason
 
 FetchState: TypeAlias = Literal["searching", "fetching", "complete", "failed", "stopped"]
 
@@ -166,6 +168,8 @@ class MetadataFetch(LinkHost):
 
     def explain(self) -> list[Reason]:
         """Why the metadata is not here yet, what matters most first."""
+        from swarm.session.explaining import of_fetch
+
         stats = self.engine.stats()
         return of_fetch(stats.peers, stats.candidates, stats.done_bytes, stats.total_bytes, self.sources())
 

@@ -15,7 +15,17 @@ RARE = (
 #: They come with shutil, which click wants for the width of a help page.
 COMPRESSORS = ("bz2", "lzma")
 #: Ours that a download does not need before it knows what to ask.
-LATER = ("swarm.daemon", "swarm.dht", "swarm.net.http", "swarm.net.trackers", "swarm.sim", "swarm.tracker")
+LATER = (
+    "swarm.base.ip_ranges",
+    "swarm.cli.explanation",
+    "swarm.daemon",
+    "swarm.dht",
+    "swarm.engine.explain",
+    "swarm.net.http",
+    "swarm.net.trackers",
+    "swarm.sim",
+    "swarm.tracker",
+)
 #: Who reads a help page or makes a .torrent transfers nothing.
 TRANSFER = ("asyncio", "swarm.engine", "swarm.net", "swarm.session", "uvloop")
 
