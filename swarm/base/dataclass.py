@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
 
+#: An `__init__` of more fields is not written out.
+_WRITTEN_FIELDS_MAX = 24
+
 
 def _dataclass(*, slots: bool, frozen: bool = False) -> Callable[[type], type]:
     assert slots, "every dataclass here has slots"
@@ -32,7 +35,7 @@ def _dataclass(*, slots: bool, frozen: bool = False) -> Callable[[type], type]:
             "_field_defaults": defaults,
             "__slots__": tuple(own),
             "__match_args__": tuple(name for name, given in defaults.items() if _field(given).init),
-            "__init__": _Later(lambda made: _init(made, defaults, frozen)),
+            "__init__": _Later(lambda made: _init_of(made, defaults, frozen)),
             "__dataclass_fields__": _Later(lambda _: _standard(body, frozen).__dataclass_fields__),
             "__dataclass_params__": _Later(lambda _: _standard(body, frozen).__dataclass_params__),
             **_comparisons(defaults, frozen),
@@ -62,7 +65,38 @@ def _field(given: Any) -> Field[Any]:
     return given if isinstance(given, Field) else dataclasses.field(default=given)
 
 
-def _init(made: type, defaults: dict[str, Any], frozen: bool) -> Callable[..., None]:
+def _init_of(made: type, defaults: dict[str, Any], frozen: bool) -> Callable[..., None]:
+    init = (_written_init if len(defaults) <= _WRITTEN_FIELDS_MAX else _looped_init)(made, defaults, frozen)
+    init.__qualname__ = f"{made.__qualname__}.__init__"
+    return init
+
+
+def _looped_init(made: type, defaults: dict[str, Any], _frozen: bool) -> Callable[..., None]:
+    """For what is made once or twice, settings above all: to compile it takes longer than all its calls."""
+    fields = {name: field for name, given in defaults.items() if (field := _field(given)).init}
+
+    def init(self: object, *values: Any, **named: Any) -> None:
+        given = dict(zip(fields, values, strict=False))
+        if len(values) > len(fields) or given.keys() & named.keys() or named.keys() - fields.keys():
+            raise TypeError(f"{init.__qualname__}() got an argument twice, or one that it does not have")
+        given |= named
+        for name, field in fields.items():
+            if name in given:
+                value = given[name]
+            elif field.default_factory is not MISSING:
+                value = field.default_factory()
+            elif field.default is not MISSING:
+                value = field.default
+            else:
+                raise TypeError(f"{init.__qualname__}() missing 1 required positional argument: {name!r}")
+            object.__setattr__(self, name, value)
+        if hasattr(made, "__post_init__"):
+            self.__post_init__()  # type: ignore[attr-defined]
+
+    return init
+
+
+def _written_init(made: type, defaults: dict[str, Any], frozen: bool) -> Callable[..., None]:
     """As the standard library would write it: one statement a field."""
     scope: dict[str, Any] = {"_set": object.__setattr__, "_MISSING": MISSING}
     parameters = ["self"]
@@ -85,7 +119,6 @@ def _init(made: type, defaults: dict[str, Any], frozen: bool) -> Callable[..., N
         statements.append("self.__post_init__()")
     exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(statements or ["pass"]), scope)
     init: Callable[..., None] = scope["__init__"]
-    init.__qualname__ = f"{made.__qualname__}.__init__"
     return init
 
 

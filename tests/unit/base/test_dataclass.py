@@ -126,3 +126,37 @@ def test_the_constructor_is_made_when_it_is_needed() -> None:
 
     assert type(before).__name__ == "_Later"
     assert type(Unused.__dict__["__init__"]).__name__ == "function"
+
+
+@pytest.fixture(scope="module")
+def many() -> Any:
+    """A class of forty fields, as settings are."""
+    names = [f"field_{number}" for number in range(38)]
+    kinds = {"first": "int", **dict.fromkeys(names, "int"), "last": "list[int]"}
+    body: dict[str, Any] = {"__annotations__": kinds} | {name: number for number, name in enumerate(names)}
+    body |= {
+        "last": dataclasses.field(default_factory=list),
+        "__post_init__": lambda self: self.last.append(self.first),
+    }
+    return dataclass(frozen=True, slots=True)(type("Many", (), body))
+
+
+def test_a_class_of_many_fields_is_made_alike(many: Any) -> None:
+    made = many(1, 2, field_37=3)
+
+    assert (made.first, made.field_0, made.field_1, made.field_37, made.last) == (1, 2, 1, 3, [1])
+    assert many(1).last is not many(1).last
+    assert many(1) == many(1) != many(2)
+    assert dataclasses.replace(many(2), last=[], first=1) == many(1)
+    with pytest.raises(dataclasses.FrozenInstanceError, match="'first'"):
+        made.first = 2
+
+
+@pytest.mark.parametrize(
+    ("values", "named"), [((), {}), ((1,), {"first": 1}), ((1,), {"other": 1}), ((0,) * 41, {})]
+)
+def test_a_class_of_many_fields_refuses_wrong_arguments(
+    many: Any, values: tuple[int, ...], named: dict[str, int]
+) -> None:
+    with pytest.raises(TypeError, match=r"Many\.__init__\(\) "):
+        many(*values, **named)
