@@ -22,6 +22,8 @@ PEERS_MAX = 10_000_000
 #: Peers of one family from which on they are found through a dictionary: below, searching some hundred
 #: bytes costs no more, and a dictionary takes 150 bytes a peer.
 INDEX_ABOVE = 64
+#: Of so many peers all are copied for a pick that wants some of them; more would cost more than it saves.
+COPIED_MAX = 256
 #: Work of one call of `expire`, a few milliseconds: a swarm looked at is one, so are 50 peers looked at and
 #: a peer forgotten.
 EXPIRE_WORK = 1_500
@@ -37,11 +39,14 @@ _FULL_RETRY_S = 600.0
 class Row:
     """The peers of one swarm with addresses of one family, without gaps, seeds first."""
 
-    __slots__ = ("addresses", "oldest_at", "peer_ids", "places", "seed_count", "seen_at", "width")
+    __slots__ = ("addresses", "oldest_at", "peer_ids", "places", "seed_count", "seen_at", "twice", "width")
 
     def __init__(self, width: int) -> None:
         self.width = width
         self.addresses = bytearray()
+        #: `addresses` twice, as picks cut them up (slices of bytes cost half of those of a bytearray); None
+        #: from a change to the next pick that needs it, and in rows too large for that.
+        self.twice: bytes | None = None
         self.peer_ids = bytearray()
         #: Whole seconds.
         self.seen_at = array("I")
@@ -73,6 +78,7 @@ class Row:
         if not at or now < self.oldest_at:
             self.oldest_at = now
         self.addresses += peer
+        self.twice = None
         self.peer_ids += peer_id
         self.seen_at.append(now)
         if self.places is not None:
@@ -103,6 +109,7 @@ class Row:
             if last <= INDEX_ABOVE // 2:
                 self.places = None
         del self.addresses[last * self.width :]
+        self.twice = None
         del self.peer_ids[last * PEER_ID_BYTES :]
         self.seen_at.pop()
 
@@ -112,6 +119,7 @@ class Row:
     def _swap(self, one: int, other: int) -> None:
         if one == other:
             return
+        self.twice = None
         for row, width in ((self.addresses, self.width), (self.peer_ids, PEER_ID_BYTES)):
             i, j = one * width, other * width
             row[i : i + width], row[j : j + width] = row[j : j + width], row[i : i + width]
@@ -125,33 +133,41 @@ class Row:
         """`count` random peers of [start, end), or all if there are fewer, never the one at `asker`.
 
         Two runs in random places of that part closed to a ring: every peer is as likely as any other, at
-        the price of two random numbers. Source: aquatic's tracker picks likewise.
+        the price of a random number. Source: aquatic's tracker picks likewise.
         """
-        width, addresses = self.width, self.addresses
-        # The others as a line that begins behind the asker and is closed to a ring without it.
-        base, others = start, end - start
-        if start <= asker < end:
-            base = asker + 1
-            others -= 1
-            if count >= others:
+        width = self.width
+        is_among = start <= asker < end
+        others = end - start - is_among
+        if count >= others:
+            addresses = self.addresses
+            if is_among:
                 return b"".join(
-                    (addresses[start * width : asker * width], addresses[base * width : end * width])
+                    (addresses[start * width : asker * width], addresses[(asker + 1) * width : end * width])
                 )
-        elif count >= others:
             return bytes(addresses[start * width : end * width])
+        # Where the first run begins, and how many peers lie between its end and the second.
+        drawn = int(rng.random() * (others * (others - count + 1)))
+        gap = drawn // others
+        one = drawn - gap * others
         first = count // 2
-        one = int(rng.random() * others)
-        other = one + first + int(rng.random() * (others - count + 1))
-        if other >= others:
-            other -= others
-        second = count - first
-        if base + one + first <= end and base + other + second <= end:
-            # Both lie before the seam, as most do in large swarms.
-            one = (base + one) * width
-            other = (base + other) * width
-            return b"".join((addresses[one : one + first * width], addresses[other : other + second * width]))
-        ring = (start, end, base, others)
-        return self._run(ring, one, first) + self._run(ring, other, second)
+        other = one + first + gap
+        last = other + count - first
+        if others > COPIED_MAX:
+            # The others as a line that begins behind the asker and is closed to a ring without it.
+            ring = (start, end, asker + 1 if is_among else start, others)
+            return self._run(ring, one, first) + self._run(ring, other % others, count - first)
+        twice = self.twice
+        if twice is None:
+            twice = self.twice = bytes(self.addresses) * 2
+        if not is_among:
+            line = twice[start * width : end * width]
+        elif end - start == len(self.seen_at):
+            line = twice[(asker + 1) * width : (asker + 1 + others) * width]
+        else:
+            line = twice[start * width : asker * width] + twice[(asker + 1) * width : end * width]
+        if last > others:
+            line += line
+        return line[one * width : (one + first) * width] + line[other * width : last * width]
 
     def _run(self, ring: tuple[int, int, int, int], at: int, length: int) -> bytes:
         """`length` peers of the ring from `at` on; it closes where the asker is, the row where it ends."""

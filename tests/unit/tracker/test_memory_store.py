@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from swarm.base.errors import TrackerError
-from swarm.tracker.memory_store import EXPIRE_WORK, INDEX_ABOVE, MemoryStore
+from swarm.tracker import memory_store as memory_store_module
+from swarm.tracker.memory_store import COPIED_MAX, EXPIRE_WORK, INDEX_ABOVE, MemoryStore, Row
 from swarm.tracker.store import AS_THEY_COME, Store
 from swarm.wire.tracker.announce import ScrapeEntry
 from tests.unit.tracker.store_cases import LIFE_S, TORRENT, StoreCases, peer, split
@@ -23,6 +25,16 @@ def memory_store(**limits: int) -> MemoryStore:
 
 def put(store: MemoryStore, torrent: int, number: int, now: int = 0, is_seed: bool = False) -> None:
     store.join(bytes([torrent]) * 20, peer(number), b"i" * 20, is_seed, now, 0)
+
+
+class Drawn:
+    """A source of one number."""
+
+    def __init__(self, number: float) -> None:
+        self._number = number
+
+    def random(self) -> float:
+        return self._number
 
 
 class TestMemoryStore(StoreCases):
@@ -43,6 +55,43 @@ class TestSizes:
         assert store.peer_count == 10
         left = split(store.join(bytes(20), peer(9999), b"i" * 20, False, 0, 50)[3])
         assert sorted(left) == [peer(number) for number in range(4 * INDEX_ABOVE - 10, 4 * INDEX_ABOVE)]
+
+    @pytest.mark.parametrize("copied_max", [0, COPIED_MAX], ids=["large", "small"])
+    @pytest.mark.parametrize(("start", "end"), [(0, 7), (2, 7), (0, 5)], ids=["all", "leechers", "seeds"])
+    def test_over_all_draws_everybody_is_named_equally_often(
+        self, start: int, end: int, copied_max: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(memory_store_module, "COPIED_MAX", copied_max)
+        row = Row(6)
+        for number in range(7):
+            row.add(peer(number), b"i" * 20, False, 0)
+        for asker in (-1, *range(7)):
+            others = {peer(number) for number in range(start, end) if number != asker}
+            for count in range(1, len(others)):
+                draws = len(others) * (len(others) - count + 1)
+                tally: Counter[bytes] = Counter()
+                for number in range(draws):
+                    found = split(row.pick(start, end, count, asker, Drawn((number + 0.5) / draws)))
+                    assert len(found) == len(set(found)) == count
+                    tally.update(found)
+                assert tally == dict.fromkeys(others, draws * count // len(others))
+
+    def test_a_pick_knows_who_came_turned_and_left_since_the_last(self) -> None:
+        store = memory_store()
+        for number in range(9):
+            put(store, 0, number, is_seed=False)
+
+        def found() -> set[bytes]:
+            """Everybody, in picks of some."""
+            joined = [store.join(bytes(20), peer(0), b"i" * 20, True, 0, 3)[3] for _ in range(200)]
+            return {one for near in joined for one in split(near)}
+
+        assert found() == {peer(number) for number in range(1, 9)}
+        put(store, 0, 9, is_seed=False)
+        assert peer(9) in found()
+        put(store, 0, 9, is_seed=True)
+        store.leave(bytes(20), peer(5))
+        assert found() == {peer(number) for number in (1, 2, 3, 4, 6, 7, 8)}
 
     def test_an_address_is_not_found_across_the_border_of_two(self) -> None:
         store = memory_store()
