@@ -135,7 +135,7 @@ class Rules:
         self._later_share = self.settings.later_seed_share
         #: What every answer says.
         self.min_interval_s = max(1, round(min(self.settings.min_interval_s, self.settings.interval_s)))
-        self._want_max = self.settings.num_want_max
+        self._want_default, self._want_max = self.settings.num_want_default, self.settings.num_want_max
         self.admission = admission or Admission()
         self.warning = b""
         self._rng = rng
@@ -177,8 +177,15 @@ class Rules:
             self._store.leave(info_hash, peer)
             counts = self._store.counts(info_hash) or _UNKNOWN
             return next(self._intervals), counts.seeds, counts.leechers, b"", b""
-        is_seed = left_bytes == 0
-        want, seeds_wanted = self._wishes(is_seed, event, num_want)
+        is_seed, is_fresh = left_bytes == 0, event == "started"
+        want = self._want_default if num_want is None else num_want
+        if want > self._want_max:
+            want = self._want_max
+        if is_seed:
+            seeds_wanted = want // UNSURE_SEEDS if is_fresh else AS_THEY_COME
+        else:
+            share = self._fresh_share if is_fresh else self._later_share
+            seeds_wanted = AS_THEY_COME if share is None else int(want * share)
         was_seed, seeds, leechers, near, far = self._store.join(
             info_hash,
             peer,
@@ -192,7 +199,7 @@ class Rules:
         if self._is_near_first:
             near, far = nearest_first(peer, near, far, want)
         # A completed download is one that was not complete before, as far as we know.
-        if event == "completed" and is_seed and not was_seed:
+        if is_seed and not was_seed and event == "completed":
             self._store.count_download(info_hash)
         members = seeds + leechers
         if members == 1 and was_seed is None and self._young_interval_s:
@@ -200,16 +207,6 @@ class Rules:
         if members <= want and info_hash in self._young and self._is_in_haste(info_hash, now):
             return next(self._young_intervals), seeds, leechers, near, far
         return next(self._intervals), seeds, leechers, near, far
-
-    def _wishes(self, is_seed: bool, event: Event | None, num_want: int | None) -> tuple[int, int]:
-        """How many peers, and how many of them seeds."""
-        want = self.settings.num_want_default if num_want is None else num_want
-        if want > self._want_max:
-            want = self._want_max
-        if is_seed:
-            return want, want // UNSURE_SEEDS if event == "started" else AS_THEY_COME
-        share = self._fresh_share if event == "started" else self._later_share
-        return want, AS_THEY_COME if share is None else int(want * share)
 
     def _begin(self, info_hash: bytes, now: int) -> None:
         young = self._young

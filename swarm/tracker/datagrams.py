@@ -29,6 +29,7 @@ BUFFER_BYTES = 8 << 20
 
 #: sockaddr_in and sockaddr_in6.
 NAME_V4_BYTES, NAME_V6_BYTES = 16, 28
+_ADDRESS_V4, _ADDRESS_V6 = slice(4, 8), slice(8, 24)
 _MMSGHDR_BYTES, _IOVEC_BYTES = 64, 16
 #: Places in a mmsghdr, in 4- and 8-byte steps: msg_len; msg_name, msg_namelen, msg_iov, msg_iovlen.
 _LENGTH_AT, _HEADER_WORDS = 14, 8
@@ -86,9 +87,9 @@ def bind(host: str, port: int, family: socket.AddressFamily, *, is_shared: bool 
     return bound
 
 
-def address_of(name: bytes) -> bytes:
-    """The 4 or 16 bytes of the address in a name."""
-    return name[4:8] if len(name) == NAME_V4_BYTES else name[8:24]
+def address_place(name: bytes) -> slice:
+    """Where the 4 or 16 bytes of the address lie in a name; in all names of a socket they lie there."""
+    return _ADDRESS_V4 if len(name) == NAME_V4_BYTES else _ADDRESS_V6
 
 
 def batches_of(bound: socket.socket) -> Datagrams:

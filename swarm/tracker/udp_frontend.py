@@ -16,7 +16,7 @@ from swarm.base.dataclass import dataclass
 from swarm.base.errors import TrackerError
 from swarm.tracker.announce import Rules
 from swarm.tracker.connection_ids import ConnectionIds
-from swarm.tracker.datagrams import NAME_V4_BYTES, Batch, Datagrams, address_of, batches_of
+from swarm.tracker.datagrams import NAME_V4_BYTES, Batch, Datagrams, address_place, batches_of
 from swarm.wire.tracker.announce import ScrapeEntry
 from swarm.wire.tracker.udp_server import (
     ANNOUNCE,
@@ -41,6 +41,7 @@ from swarm.wire.tracker.udp_server import (
 #: Peers in an answer, so that it fits one Ethernet frame: (1500 - 40 - 8 - 20) / 6 and / 18.
 PEERS_V4_MAX, PEERS_V6_MAX = 200, 79
 _NO_PORT = b"\0\0"
+_EVENT_LAST = len(EVENTS) - 1
 _UNKNOWN = ScrapeEntry(0, 0, 0)
 #: Shorter than the shortest request that it answers, SCRAPE_HEAD_BYTES and one info-hash.
 _BAD_CONNECTION = "connection id expired"
@@ -78,59 +79,80 @@ class UdpFrontend:
 
     def answer(self, batch: Batch) -> tuple[list[bytes], list[bytes]]:
         """The answers to a batch, and the names that they go to."""
+        if not batch.names:
+            return [], []
         now = self._clock()
         self._ids.turn(now)
         names: list[bytes] = []
         answers: list[bytes] = []
         start = -SLOT_BYTES
-        announce, seconds = self._announce, int(now)
+        announces, seconds = 0, int(now)
+        remembered, visit = self._remembered, self._visit
+        where = address_place(batch.names[0])
+        peers_max = PEERS_V4_MAX if len(batch.names[0]) == NAME_V4_BYTES else PEERS_V6_MAX
         is_strict = self._rules.admission.is_strict
+        # Announces are answered here and not in a method of their own: there are 100,000 a second of them.
         for slot, length, name in zip(read_slots(batch.slots), batch.lengths, batch.names, strict=True):
+            connection, action, transaction, info_hash, peer_id, left_bytes, event, num_want, port = slot
             start += SLOT_BYTES
-            if slot[1] == ANNOUNCE and length >= ANNOUNCE_BYTES:
-                options = (
-                    batch.slots[start + ANNOUNCE_BYTES : start + min(length, SLOT_BYTES)]
-                    if is_strict
-                    else None
-                )
-                answers.append(announce(slot, name, seconds, options))
-            elif slot[1] == CONNECT and length >= CONNECT_BYTES and slot[0] == CONNECT_MAGIC:
-                self.counts.connects += 1
-                answers.append(encode_connected(slot[2], self._ids.give(address_of(name))))
-            elif slot[1] == SCRAPE and length >= SCRAPE_HEAD_BYTES + 20:
+            if action != ANNOUNCE or length < ANNOUNCE_BYTES:
                 datagram = batch.slots[start : start + min(length, SLOT_BYTES)]
-                answers.append(self._scrape(slot, datagram, address_of(name)))
+                answer = self._other(slot, datagram, name[where])
+                if answer is None:
+                    self.counts.ignored += 1
+                    continue
             else:
-                self.counts.ignored += 1
-                continue
+                address = name[where]
+                if connection != remembered.get(address) and not self._ids.is_good(connection, address):
+                    answer = self._refused(transaction, _BAD_CONNECTION)
+                else:
+                    announces += 1
+                    try:
+                        if port == _NO_PORT or event > _EVENT_LAST or is_strict:
+                            options = batch.slots[start + ANNOUNCE_BYTES : start + min(length, SLOT_BYTES)]
+                            self._look_at(slot, options, address, seconds)
+                        interval_s, seeds, leechers, near, _ = visit(
+                            info_hash,
+                            address + port,
+                            peer_id,
+                            left_bytes,
+                            EVENTS[event],
+                            # BEP 15: -1 is "as you like".
+                            None if num_want < 0 else num_want if num_want < peers_max else peers_max,
+                            seconds,
+                            True,
+                        )
+                    except TrackerError as error:
+                        answer = self._refused(transaction, error.reason)
+                    else:
+                        answer = announced_head(ANNOUNCE, transaction, interval_s, leechers, seeds) + near
+            answers.append(answer)
             names.append(name)
+        self.counts.announces += announces
         return names, answers
 
-    def _announce(self, slot: Slot, name: bytes, now: int, options: memoryview | None) -> bytes:
-        """Answer an announce; `options` (BEP 41) only where who asks is looked at."""
-        connection, _, transaction, info_hash, peer_id, left_bytes, event, num_want, port = slot
-        if len(name) == NAME_V4_BYTES:
-            address, peers_max = name[4:8], PEERS_V4_MAX
-        else:
-            address, peers_max = address_of(name), PEERS_V6_MAX
-        if connection != self._remembered.get(address) and not self._ids.is_good(connection, address):
-            return self._refused(transaction, _BAD_CONNECTION)
-        self.counts.announces += 1
+    def _look_at(self, slot: Slot, options: memoryview, address: bytes, now: int) -> None:
+        """TrackerError for an announce that makes no sense, or from whom nothing is wanted.
+
+        Args:
+            options: what follows it (BEP 41), looked at only where it matters who asks.
+        """
+        *_, event, _, port = slot
         if port == _NO_PORT:
-            return self._refused(transaction, "port must be from 1 to 65535")
-        if event >= len(EVENTS):
-            return self._refused(transaction, "event is none of none, completed, started, stopped")
-        # BEP 15: -1 is "as you like".
-        wanted = None if num_want < 0 else num_want if num_want < peers_max else peers_max
-        try:
-            if options is not None:
-                self._rules.admit(_passkey(options), address, now)
-            interval_s, seeds, leechers, near, _ = self._visit(
-                info_hash, address + port, peer_id, left_bytes, EVENTS[event], wanted, now, True
-            )
-        except TrackerError as error:
-            return self._refused(transaction, error.reason)
-        return announced_head(ANNOUNCE, transaction, interval_s, leechers, seeds) + near
+            raise TrackerError("port must be from 1 to 65535")
+        if event > _EVENT_LAST:
+            raise TrackerError("event is none of none, completed, started, stopped")
+        if self._rules.admission.is_strict:
+            self._rules.admit(_passkey(options), address, now)
+
+    def _other(self, slot: Slot, datagram: memoryview, address: bytes) -> bytes | None:
+        """The answer to a connect or a scrape; None for what is neither."""
+        if slot[1] == CONNECT and len(datagram) >= CONNECT_BYTES and slot[0] == CONNECT_MAGIC:
+            self.counts.connects += 1
+            return encode_connected(slot[2], self._ids.give(address))
+        if slot[1] == SCRAPE and len(datagram) >= SCRAPE_HEAD_BYTES + 20:
+            return self._scrape(slot, datagram, address)
+        return None
 
     def _scrape(self, slot: Slot, datagram: memoryview, address: bytes) -> bytes:
         if not self._ids.is_good(slot[0], address):

@@ -14,7 +14,7 @@ from swarm.tracker.datagrams import (
     Datagrams,
     MmsgDatagrams,
     PlainDatagrams,
-    address_of,
+    address_place,
     batches_of,
     bind,
 )
@@ -61,7 +61,7 @@ def test_a_batch_comes_and_goes(pair: tuple[socket.socket, socket.socket], datag
             start = number * SLOT_BYTES
             assert batch.slots[start : start + len(datagram)] == datagram
         packed = socket.inet_pton(client.family, client.getsockname()[0])
-        assert {address_of(name) for name in batch.names} == {packed}
+        assert {name[address_place(name)] for name in batch.names} == {packed}
         assert datagrams.send(batch.names[1:], sent[1:]) == 29
         assert [client.recv(2048) for _ in range(29)] == sent[1:]
 
