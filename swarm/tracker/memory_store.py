@@ -24,11 +24,12 @@ PEERS_MAX = 10_000_000
 INDEX_ABOVE = 64
 #: Of so many peers all are copied for a pick that wants some of them; more would cost more than it saves.
 COPIED_MAX = 256
-#: Work of one call of `expire`, a few milliseconds: a swarm looked at is one, so are 50 peers looked at and
-#: a peer forgotten.
+#: Work of one call of `expire`, a few milliseconds: a swarm looked at is one, so are 50 peers looked at; a
+#: peer forgotten is two.
 EXPIRE_WORK = 1_500
-#: Peers of one row looked at in one go.
-_LOOK_AT = 1_000
+_FORGETTING = 2
+#: Peers of one row looked at in one go: with all of them overdue they make a call that much longer.
+_LOOK_AT = 250
 #: Swarms are kept in so many dictionaries: one of a million would stop everybody while it grows.
 _SHARDS = 256
 
@@ -435,7 +436,7 @@ class MemoryStore:
                 count = self._forget_some(row, start, look)
                 if is_small:
                     row.oldest_at = min(row.seen_at, default=0)
-                yield len(look) // 50 + count, count
+                yield len(look) // 50 + _FORGETTING * count, count
                 end = min(start, len(row))
         self._counting += sum(row.seed_count for row in swarm.rows)
         if self._shards[info_hash[0]].get(info_hash) is swarm:
