@@ -55,7 +55,7 @@ class Upkeep:
     @property
     def next_at(self) -> float:
         """When `woken` has something to do, as long as there are peers."""
-        return min(self._tick_at, self._slots.refill_at)
+        return min(self._tick_at, self._slots.refill_at, self._requests.look_again_at)
 
     def begin(self, now: float) -> None:
         """The first peer is about to come."""
@@ -65,6 +65,8 @@ class Upkeep:
         """Do what is due by `now`."""
         if now >= self._slots.refill_at:
             self._slots.refill(now)
+        if now >= self._requests.look_again_at:
+            self._requests.look_again(now)
         if now >= self._tick_at:
             is_busy = self._tick(now)
             # Without traffic a look every choke round is enough.

@@ -33,6 +33,8 @@ class EndGame:
         self._peers = peers
         self._settings = settings
         self._may_ask = may_ask
+        #: When one who is silent will have been so for long enough; infinity: nobody waits for that.
+        self.look_again_at = float("inf")
 
     def owed_by_slower(self, idle: Peer, room: int, now: float) -> list[tuple[PartialPiece, int]]:
         """At most `room` blocks to ask of `idle` as well, as masks by piece."""
@@ -61,8 +63,9 @@ class EndGame:
         return chosen
 
     def _is_late(self, owing: Peer, expected_s: float, now: float) -> bool:
-        silent_s = now - max(owing.asked_since, owing.last_block_at)
-        if silent_s >= self._settings.end_game_silence_s:
-            return True
+        late_at = max(owing.asked_since, owing.last_block_at) + self._settings.end_game_silence_s
         # Without BEP 6 nothing can be moved away from it.
-        return not owing.has_fast and expected_s >= self._settings.end_game_after_s
+        if now >= late_at or (not owing.has_fast and expected_s >= self._settings.end_game_after_s):
+            return True
+        self.look_again_at = min(self.look_again_at, late_at)
+        return False

@@ -56,6 +56,16 @@ class Requests:
         for peer in self._peers.values():
             self.fill(peer, now)
 
+    @property
+    def look_again_at(self) -> float:
+        """When idle peers may be asked for what others owe; infinity: not before something happens."""
+        return self._end_game.look_again_at
+
+    def look_again(self, now: float) -> None:
+        """Those who owe blocks have been silent for a while, and nobody else may have anything to say."""
+        self._end_game.look_again_at = float("inf")
+        self.fill_all(now)
+
     def fill(self, peer: Peer, now: float) -> None:
         """Ask `peer` for as much as its pipeline has room for."""
         if not peer.interesting or self.is_held:

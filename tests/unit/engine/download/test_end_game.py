@@ -39,6 +39,16 @@ def test_what_a_silent_one_owes_is_asked_of_an_idle_one_too() -> None:
     assert world.have == "**"
 
 
+def test_idle_peer_is_asked_once_the_silence_is_long_enough_though_nobody_says_anything() -> None:
+    world, _, quick = world_with_two()
+    quick.says(Have(1))
+    assert not quick.asked
+    world.pass_time(1.01 * SILENCE_S)
+    assert quick.asked
+    quick.sends()
+    assert world.have == "**"
+
+
 def test_without_fast_extension_a_slow_one_is_not_waited_for() -> None:
     _, _, quick = world_with_two(has_fast=False)
     quick.says(Have(1))
