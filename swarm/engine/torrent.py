@@ -179,6 +179,7 @@ class TorrentEngine:
             is_private=is_private,
         )
         self._book = self._addresses.book
+        self._places = self._addresses.places
         self._exchange = self._addresses.exchange
         self._traffic = Traffic(now, settings.rate_window_s)
         self._collection = Collection(
@@ -285,7 +286,7 @@ class TorrentEngine:
 
     def next_wakeup(self, now: float) -> float | None:
         """The instant at which the host must send `WokenUp`, or None for not before another event."""
-        dial_at = self._book.next_dial_at(len(self._peers), skip_seeds=self.is_complete, now=now)
+        dial_at = self._places.next_dial_at(now, skip_seeds=self.is_complete)
         if not self._peers:
             return dial_at
         wakeup_at = self._upkeep.next_at
@@ -330,8 +331,7 @@ class TorrentEngine:
         )
 
     def _dial(self, now: float) -> None:
-        for endpoint in self._book.take(len(self._peers), skip_seeds=self.is_complete, now=now):
-            self._commands.append(Dial(endpoint))
+        self._commands += map(Dial, self._places.to_dial(now, skip_seeds=self.is_complete))
 
     def _dial_one(self, endpoint: Endpoint) -> None:
         self._commands.append(Dial(endpoint))
@@ -347,9 +347,9 @@ class TorrentEngine:
     def _peer_connected(self, event: PeerConnected, now: float) -> None:
         if event.is_outgoing:
             self._addresses.reached(event.endpoint, now)
-        for peer in self._addresses.crossed(event, now):
+        for peer in self._places.crossed(event, now):
             self._drop(peer, "it is connected already", now, is_fault=False)
-        refusal, yielding = self._addresses.entry(event, now)
+        refusal, yielding = self._places.entry(event, now)
         if refusal is not None:
             self._commands.append(DropPeer(event.peer, refusal, is_fault=False))
             return

@@ -1,14 +1,14 @@
-"""Where peers are: every address of a torrent, how it is known, who may come in and who must go."""
+"""Where peers are: every address of a torrent, how it is known, and what becomes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
 from swarm.base.endpoint import Endpoint, unpacked_host
-from swarm.engine.events import DialFailed, PeerConnected
-from swarm.engine.finding.crossing import crossed_links
+from swarm.engine.events import DialFailed
 from swarm.engine.finding.exchange import Exchange
-from swarm.engine.finding.peer_book import FULL, PeerBook
+from swarm.engine.finding.peer_book import PeerBook
+from swarm.engine.finding.places import Places
 from swarm.engine.finding.priority import OwnAddress, who_yields
 from swarm.engine.finding.rendezvous import Rendezvous
 from swarm.engine.peer import Peer
@@ -20,7 +20,7 @@ Send = Callable[[Peer, Sequence[Message]], None]
 
 
 class Addresses:
-    """The book, peer exchange, holepunching and our own address, which all hear of the same events.
+    """The book, the places, peer exchange, holepunching and our own address: all hear of the same events.
 
     Args:
         peers: those that are connected, by number.
@@ -46,47 +46,16 @@ class Addresses:
         book.rank_by(self._own.priority)
         if is_private:
             book.become_private()
+        self.places = Places(peers, book, settings, who_yields=self._who_yields)
         is_exchanging = settings.is_exchanging and not is_private
         self.exchange = Exchange(book, settings, send, is_on=is_exchanging)
         self.rendezvous = Rendezvous(
             peers, book, self.exchange, self._own, settings, send, is_on=is_exchanging
         )
 
-    # -- who comes in ---------------------------------------------------------------------------
-
-    def crossed(self, event: PeerConnected, now: float) -> list[Peer]:
-        """The peers whose links give way to this one, for both are the same peer."""
-        return crossed_links(self._peers.values(), event, self.book, self._settings, now)
-
-    def entry(self, event: PeerConnected, now: float) -> tuple[str | None, Peer | None]:
-        """Whether a peer may come in.
-
-        Returns:
-            why not, or None; and who must leave for it, where the reason is that all places are taken.
-        """
-        refusal = self.book.refusal(
-            event.endpoint,
-            event.peer_id,
-            [peer.peer_id for peer in self._peers.values()],
-            is_outgoing=event.is_outgoing,
-            connected_count=len(self._peers),
-        )
-        yielding: Peer | None = None
-        if refusal is FULL:
-            yielding = who_yields(
-                self._peers.values(), event.endpoint, self._own, now, after_s=self._settings.yields_after_s
-            )
-        if refusal is None or yielding is not None:
-            return None, yielding
-        self.book.lost(
-            event.endpoint,
-            now,
-            is_outgoing=event.is_outgoing,
-            is_seed=False,
-            # Others have come while we dialled: that is no fault of its.
-            is_welcome=refusal is FULL,
-        )
-        return refusal, None
+    def _who_yields(self, newcomer: Endpoint, now: float) -> Peer | None:
+        after_s = self._settings.yields_after_s
+        return who_yields(self._peers.values(), newcomer, self._own, now, after_s=after_s)
 
     # -- what happens to them -------------------------------------------------------------------
 

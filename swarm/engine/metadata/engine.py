@@ -27,9 +27,9 @@ from swarm.engine.events import (
     PeerLost,
     WokenUp,
 )
-from swarm.engine.finding.crossing import crossed_links
 from swarm.engine.finding.hearsay import Hearsay
-from swarm.engine.finding.peer_book import FULL, PeerBook
+from swarm.engine.finding.peer_book import PeerBook
+from swarm.engine.finding.places import Places
 from swarm.engine.greeting import Greeting
 from swarm.engine.metadata.drafts import Draft, Drafts
 from swarm.engine.metadata.uploads import MetadataUploads
@@ -156,6 +156,9 @@ class MetadataEngine:
         self._drafts = Drafts(settings)
         self._offences = Offences(settings)
         self._peers: dict[int, _Peer] = {}
+        self._places: Places[_Peer] = Places(
+            self._peers, self.book, settings, who_yields=lambda newcomer, now: None
+        )
         #: Who was ever connected, to be named when a lie is proven later.
         self._met: dict[int, tuple[Endpoint, PeerId]] = {}
         self._commands: list[MetadataCommand] = []
@@ -196,7 +199,7 @@ class MetadataEngine:
 
     def next_wakeup(self, now: float) -> float | None:
         """The instant at which the host must send `WokenUp`, or None for not before another event."""
-        dial_at = self.book.next_dial_at(len(self._peers), skip_seeds=False, now=now)
+        dial_at = self._places.next_dial_at(now)
         if not self._peers:
             return dial_at
         return self._tick_at if dial_at is None else min(dial_at, self._tick_at)
@@ -215,8 +218,7 @@ class MetadataEngine:
         peer.said_at = self._now
 
     def _dial(self, now: float) -> None:
-        for endpoint in self.book.take(len(self._peers), skip_seeds=False, now=now):
-            self._commands.append(Dial(endpoint))
+        self._commands += map(Dial, self._places.to_dial(now))
 
     def _drop(
         self, peer: _Peer, reason: str, now: float, *, is_welcome: bool = False, is_fault: bool = True
@@ -229,24 +231,12 @@ class MetadataEngine:
     def _peer_connected(self, event: PeerConnected, now: float) -> None:
         if event.is_outgoing:
             self._hearsay.tried(event.endpoint, is_reached=True)
-        for peer in crossed_links(self._peers.values(), event, self.book, self._settings, now):
+        for peer in self._places.crossed(event, now):
             self._drop(peer, "it is connected already", now, is_fault=False)
-        refusal = self.book.refusal(
-            event.endpoint,
-            event.peer_id,
-            [peer.peer_id for peer in self._peers.values()],
-            is_outgoing=event.is_outgoing,
-            connected_count=len(self._peers),
-        )
+        # Who cannot help leaves by itself (`_make_room`): nobody yields to a newcomer.
+        refusal, _ = self._places.entry(event, now)
         if refusal is not None:
             self._commands.append(DropPeer(event.peer, refusal, is_fault=False))
-            self.book.lost(
-                event.endpoint,
-                now,
-                is_outgoing=event.is_outgoing,
-                is_seed=False,
-                is_welcome=refusal is FULL,
-            )
             return
         if not self._peers:
             self._tick_at = now + self._settings.tick_s

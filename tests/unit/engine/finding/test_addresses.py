@@ -57,7 +57,7 @@ def test_dialled_peer_that_finds_no_room_is_dialled_again_later() -> None:
     assert desk.dial() == [THERE]
     desk.peer(1, Endpoint("30.1.1.1", 1), is_outgoing=False)
     event = PeerConnected(2, THERE, PeerId(b"2" * 20), is_outgoing=True, has_fast=True, has_extended=True)
-    assert desk.addresses.entry(event, desk.now) == ("there are enough connections", None)
+    assert desk.addresses.places.entry(event, desk.now) == ("there are enough connections", None)
     assert desk.book.dialling_count == 0 and desk.book.candidate_count == 1
     desk.peers.clear()
     assert desk.dial() == []
