@@ -66,6 +66,7 @@ class Peer:
         "suggested_at",
         "unasked_blocks",
         "unchoked_at",
+        "unused_slot_s",
         "upload",
     )
 
@@ -148,6 +149,8 @@ class Peer:
         self.allowed_fast_out: set[int] = set()
         self.upload = Rate(now, settings.rate_window_s)
         self.unchoked_at = 0.0
+        #: So long it had a slot, in turns that are over, since it last took anything.
+        self.unused_slot_s = 0.0
         self.suggested_at = float("-inf")
         self.last_served_at = now
 

@@ -59,6 +59,11 @@ class EngineSettings:
     #: BEP 40: with all places taken a newcomer of higher priority gets that of a peer that was connected for
     #: longer than this and neither gives nor takes.
     yields_after_s: float = 30.0
+    #: With all places taken, and addresses waiting to be dialled, who came to us and gave and took nothing
+    #: for so long (some turns of the choker) gives its own to one that we dial ...
+    idle_place_s: float = 300.0
+    #: ... one in so long: honest ones that are idle do not come and go for each other.
+    turnover_s: float = 30.0
     #: A link that was lost within this and moved nothing counts as a failed dial: it is tried again later and
     #: later, and given up.
     short_link_s: float = 30.0

@@ -349,7 +349,7 @@ class TorrentEngine:
             self._addresses.reached(event.endpoint, now)
         for peer in self._places.crossed(event, now):
             self._drop(peer, "it is connected already", now, is_fault=False)
-        refusal, yielding = self._places.entry(event, now)
+        refusal, parting = self._places.entry(event, now)
         if refusal is not None:
             self._commands.append(DropPeer(event.peer, refusal, is_fault=False))
             return
@@ -384,9 +384,9 @@ class TorrentEngine:
             self._send(peer, greeting)
         if self._super_seeding.is_active:
             self._super_seeding.met(peer)
-        if yielding is not None:
+        if parting is not None:
             # Only now, so that nobody is dialled for the place that the newcomer has.
-            self._drop(yielding, "its place is for a peer of higher priority", now, is_welcome=True)
+            self._drop(parting.peer, parting.reason, now, is_welcome=parting.is_welcome, is_fault=False)
 
     def _peer_lost(self, event: PeerLost, now: float) -> None:
         peer = self._peers.get(event.peer)

@@ -9,7 +9,7 @@ from swarm.engine.events import DialFailed
 from swarm.engine.finding.exchange import Exchange
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.finding.places import Places
-from swarm.engine.finding.priority import OwnAddress, who_yields
+from swarm.engine.finding.priority import OwnAddress, who_is_idle, who_yields
 from swarm.engine.finding.rendezvous import Rendezvous
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
@@ -46,7 +46,9 @@ class Addresses:
         book.rank_by(self._own.priority)
         if is_private:
             book.become_private()
-        self.places = Places(peers, book, settings, who_yields=self._who_yields)
+        self.places = Places(
+            peers, book, settings, who_yields=self._who_yields, who_is_idle=self._who_is_idle
+        )
         is_exchanging = settings.is_exchanging and not is_private
         self.exchange = Exchange(book, settings, send, is_on=is_exchanging)
         self.rendezvous = Rendezvous(
@@ -56,6 +58,12 @@ class Addresses:
     def _who_yields(self, newcomer: Endpoint, now: float) -> Peer | None:
         after_s = self._settings.yields_after_s
         return who_yields(self._peers.values(), newcomer, self._own, now, after_s=after_s)
+
+    def _who_is_idle(self, now: float) -> Peer | None:
+        settings = self._settings
+        return who_is_idle(
+            self._peers.values(), now, after_s=settings.idle_place_s, turn_s=settings.choke_round_s
+        )
 
     # -- what happens to them -------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Generic
 
+from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.engine.events import PeerConnected
 from swarm.engine.finding.crossing import LinkedPeer, crossed_links
@@ -12,12 +13,28 @@ from swarm.engine.finding.peer_book import FULL, PeerBook
 from swarm.engine.settings import EngineSettings
 
 
+@dataclass(slots=True)
+class Parting(Generic[LinkedPeer]):
+    """Who must leave, why, and whether it may come back."""
+
+    peer: LinkedPeer
+    reason: str
+    is_welcome: bool
+
+
 class Places(Generic[LinkedPeer]):
     """Who gets one of the `connections_max` places, of a torrent or while its metadata is fetched.
+
+    Where all are taken a newcomer is turned away, unless somebody yields to it. That alone would let who
+    comes from enough networks take all places, do nothing, and keep all out for ever. So while addresses wait
+    to be dialled, and one who came to us is of no use (`who_is_idle`), one of them is dialled over the limit;
+    the idle one leaves when that one is there. It happens to one at a time, and one in `turnover_s`: where
+    many are idle honestly they come and go no faster.
 
     Args:
         peers: those that are connected, by number; the coordinator's own.
         who_yields: whose place an endpoint may have where all are taken.
+        who_is_idle: who has come, and has been of no use for so long that others may have its place.
     """
 
     def __init__(
@@ -27,15 +44,34 @@ class Places(Generic[LinkedPeer]):
         settings: EngineSettings,
         *,
         who_yields: Callable[[Endpoint, float], LinkedPeer | None],
+        who_is_idle: Callable[[float], LinkedPeer | None],
     ) -> None:
         self._peers = peers
         self._book = book
         self._settings = settings
         self._who_yields = who_yields
+        self._who_is_idle = who_is_idle
+        #: When an idle one may leave for one that we dialled; and when to look for one again.
+        self._turnover_at = float("-inf")
+        self._look_at = float("-inf")
 
     def to_dial(self, now: float, *, skip_seeds: bool = False) -> list[Endpoint]:
         """Whom to dial now."""
-        return self._book.take(len(self._peers), skip_seeds=skip_seeds, now=now)
+        found = self._book.take(len(self._peers), skip_seeds=skip_seeds, now=now)
+        if not found and self._may_turn_over(now):
+            found = self._book.take(len(self._peers) - 1, skip_seeds=skip_seeds, now=now)
+        return found
+
+    def _may_turn_over(self, now: float) -> bool:
+        """May one be dialled over the limit?"""
+        if len(self._peers) != self._settings.connections_max or now < max(self._turnover_at, self._look_at):
+            return False
+        if self._book.dialling_count or not self._book.candidate_count:
+            return False
+        if self._who_is_idle(now) is None:
+            self._look_at = now + self._settings.tick_s
+            return False
+        return True
 
     def next_dial_at(self, now: float, *, skip_seeds: bool = False) -> float | None:
         """When `to_dial` may have something to say again; None where nothing waits."""
@@ -45,7 +81,7 @@ class Places(Generic[LinkedPeer]):
         """The peers whose links give way to this one, for both are the same peer."""
         return crossed_links(self._peers.values(), event, self._book, self._settings, now)
 
-    def entry(self, event: PeerConnected, now: float) -> tuple[str | None, LinkedPeer | None]:
+    def entry(self, event: PeerConnected, now: float) -> tuple[str | None, Parting[LinkedPeer] | None]:
         """Whether a peer may come in; one that may not is noted in the book.
 
         Returns:
@@ -60,9 +96,9 @@ class Places(Generic[LinkedPeer]):
         )
         if refusal is None:
             return None, None
-        yielding = self._who_yields(event.endpoint, now) if refusal is FULL else None
-        if yielding is not None:
-            return None, yielding
+        parting = self._parting(event, now) if refusal is FULL else None
+        if parting is not None:
+            return None, parting
         self._book.lost(
             event.endpoint,
             now,
@@ -72,3 +108,18 @@ class Places(Generic[LinkedPeer]):
             is_welcome=refusal is FULL,
         )
         return refusal, None
+
+    def _parting(self, event: PeerConnected, now: float) -> Parting[LinkedPeer] | None:
+        """Who leaves for a newcomer that finds all places taken."""
+        yielding = self._who_yields(event.endpoint, now)
+        if yielding is not None:
+            return Parting(yielding, "its place is for a peer of higher priority", is_welcome=True)
+        # Dialled for a free place or over the limit: others may have come meanwhile.
+        if not event.is_outgoing or now < self._turnover_at:
+            return None
+        idle = self._who_is_idle(now)
+        if idle is None:
+            return None
+        self._turnover_at = now + self._settings.turnover_s
+        # Not one to be dialled for the next place.
+        return Parting(idle, "it gave and took nothing for too long, and others wait", is_welcome=False)

@@ -135,3 +135,29 @@ def who_yields(
         if priority is not None and priority < wanted and (lowest is None or priority < lowest[0]):
             lowest = priority, peer
     return lowest[1] if lowest is not None else None
+
+
+def who_is_idle(peers: Iterable[Peer], now: float, *, after_s: float, turn_s: float) -> Peer | None:
+    """Whose place may go to one whom we dial: who came to us, and for longest has neither given nor taken.
+
+    What counts is blocks: to claim interest, or pieces, costs nothing. But who waits for a slot cannot take
+    anything before the choker has come to it, which takes long where many wait.
+
+    Args:
+        after_s: so long nothing has moved.
+        turn_s: and so long it has had a slot since, all in all, if it wants anything.
+    """
+    longest: tuple[float, Peer] | None = None
+    for peer in peers:
+        # What we do not send fast enough is no fault of its; who does not read is dropped elsewhere (upkeep).
+        if peer.is_outgoing or peer.queued_blocks or peer.sending_bytes:
+            continue
+        moved_at = max(peer.connected_at, peer.last_block_at, peer.last_served_at)
+        if now - moved_at < after_s or (longest is not None and moved_at >= longest[0]):
+            continue
+        unused_s = peer.unused_slot_s
+        if not peer.am_choking:
+            unused_s += now - max(peer.unchoked_at, moved_at)
+        if unused_s >= turn_s or not peer.peer_interested:
+            longest = moved_at, peer
+    return longest[1] if longest is not None else None

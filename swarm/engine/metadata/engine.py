@@ -157,7 +157,11 @@ class MetadataEngine:
         self._offences = Offences(settings)
         self._peers: dict[int, _Peer] = {}
         self._places: Places[_Peer] = Places(
-            self._peers, self.book, settings, who_yields=lambda newcomer, now: None
+            self._peers,
+            self.book,
+            settings,
+            who_yields=lambda newcomer, now: None,
+            who_is_idle=self._who_is_idle,
         )
         #: Who was ever connected, to be named when a lie is proven later.
         self._met: dict[int, tuple[Endpoint, PeerId]] = {}
@@ -233,8 +237,7 @@ class MetadataEngine:
             self._hearsay.tried(event.endpoint, is_reached=True)
         for peer in self._places.crossed(event, now):
             self._drop(peer, "it is connected already", now, is_fault=False)
-        # Who cannot help leaves by itself (`_make_room`): nobody yields to a newcomer.
-        refusal, _ = self._places.entry(event, now)
+        refusal, parting = self._places.entry(event, now)
         if refusal is not None:
             self._commands.append(DropPeer(event.peer, refusal, is_fault=False))
             return
@@ -251,6 +254,8 @@ class MetadataEngine:
         )
         if greeting:
             self._send(peer, greeting)
+        if parting is not None:
+            self._drop(parting.peer, parting.reason, now, is_welcome=parting.is_welcome, is_fault=False)
 
     def _peer_lost(self, event: PeerLost, now: float) -> None:
         peer = self._peers.get(event.peer)
@@ -482,10 +487,14 @@ class MetadataEngine:
         """Where all places are taken by peers that cannot help, some must go for others to come."""
         if not self.book.candidate_count or len(self._peers) < self._settings.connections_max:
             return
-        useless = [
-            peer
-            for peer in self._peers.values()
-            if now - peer.helped_at >= self._settings.metadata_useless_s and not peer.asked
-        ]
+        useless = [peer for peer in self._peers.values() if self._is_useless(peer, now)]
         for peer in useless[: max(1, len(useless) // 2)]:
             self._drop(peer, "it cannot give the metadata", now, is_welcome=True)
+
+    def _is_useless(self, peer: _Peer, now: float) -> bool:
+        return now - peer.helped_at >= self._settings.metadata_useless_s and not peer.asked
+
+    def _who_is_idle(self, now: float) -> _Peer | None:
+        """Who comes again whenever there is room must not keep out whom we have dialled meanwhile."""
+        useless = (peer for peer in self._peers.values() if not peer.is_outgoing)
+        return next((peer for peer in useless if self._is_useless(peer, now)), None)

@@ -26,7 +26,7 @@ class Choker:
         settings: EngineSettings,
         piece_length: int,
         rng: random.Random,
-        choke: Callable[[Peer], None],
+        choke: Callable[[Peer, float], None],
         unchoke: Callable[[Peer], None],
     ) -> None:
         self._settings = settings
@@ -132,7 +132,7 @@ class Choker:
         count = max(count, min(count + len(takers), sum(not peer.comes_last for peer in waiting)))
         del waiting[count:]
         for peer in [*unused, *takers][: len(waiting) - free]:
-            self._choke(peer)
+            self._choke(peer, now)
             self._has_waiting = True
         for peer in waiting:
             self._give_slot(peer, now)
@@ -168,7 +168,7 @@ class Choker:
         keep = {peer.number for peer in chosen}
         for peer in peers:
             if peer.number not in keep and not peer.am_choking:
-                self._choke(peer)
+                self._choke(peer, now)
         for peer in chosen:
             if peer.am_choking:
                 self._give_slot(peer, now)

@@ -72,7 +72,7 @@ class Slots:
         """`peer` wants nothing any more: its slot is for others."""
         peer.peer_interested = False
         if not peer.am_choking:
-            self._choke(peer)
+            self._choke(peer, now)
             self.refill(now)
 
     def received(self, peer: Peer) -> None:
@@ -87,6 +87,7 @@ class Slots:
 
     def sent(self, peer: Peer, length: int, now: float) -> None:
         """The host has sent `peer` so many bytes of blocks."""
+        peer.unused_slot_s = 0.0
         if not self._picker.is_complete:
             self._choker.weigh(peer)
         self.judged(peer, now)
@@ -118,8 +119,9 @@ class Slots:
         if self._uploads.is_dry and not self._super_seeding.is_active:
             self._suggestions.offer(self._peers.values(), now)
 
-    def _choke(self, peer: Peer) -> None:
+    def _choke(self, peer: Peer, now: float) -> None:
         peer.am_choking = True
+        peer.unused_slot_s += now - max(peer.unchoked_at, peer.last_served_at)
         self._send(peer, [Choke()])
         self._uploads.choked(peer)
 

@@ -295,10 +295,11 @@ class TestPeers:
     def test_useless_peers_give_their_places_to_others(self) -> None:
         world = MetadataWorld(info_of(KIB16), settings=EngineSettings(connections_max=4))
         mute = [world.connect(None) for _ in range(4)]
-        world.tell(CandidatesFound([ADDRESS], "dht"))
+        others = [Endpoint(f"20.1.{number}.1", 1) for number in range(4)]
+        world.tell(CandidatesFound(others, "dht"))
         assert world.dialled == []
         world.pass_time(world.settings.metadata_useless_s + world.settings.choke_round_s)
-        assert world.dialled == [ADDRESS]
+        assert len(world.dialled) == 2
         assert any(peer.drop_reason == "it cannot give the metadata" for peer in mute)
 
     def test_links_are_kept_alive_and_dead_ones_dropped(self) -> None:

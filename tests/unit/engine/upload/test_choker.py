@@ -41,7 +41,7 @@ class Room:
         made.peer_interested = True
         return made
 
-    def _choke(self, peer: Peer) -> None:
+    def _choke(self, peer: Peer, now: float) -> None:
         assert not peer.am_choking
         peer.am_choking = True
 
