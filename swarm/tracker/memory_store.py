@@ -46,7 +46,8 @@ class Row:
         self.width = width
         self.addresses = bytearray()
         #: `addresses` twice, as picks cut them up (slices of bytes cost half of those of a bytearray); None
-        #: from a change to the next pick that needs it, and in rows too large for that.
+        #: from a change to the next pick that needs it. Kept neither in large rows nor in small ones, of
+        #: which there are a million.
         self.twice: bytes | None = None
         self.peer_ids = bytearray()
         #: Whole seconds.
@@ -136,6 +137,8 @@ class Row:
         Two runs in random places of that part closed to a ring: every peer is as likely as any other, at
         the price of a random number. Source: aquatic's tracker picks likewise.
         """
+        if not count:
+            return b""
         width = self.width
         is_among = start <= asker < end
         others = end - start - is_among
@@ -159,7 +162,9 @@ class Row:
             return self._run(ring, one, first) + self._run(ring, other % others, count - first)
         twice = self.twice
         if twice is None:
-            twice = self.twice = bytes(self.addresses) * 2
+            twice = bytes(self.addresses) * 2
+            if self.places is not None:
+                self.twice = twice
         if not is_among:
             line = twice[start * width : end * width]
         elif end - start == len(self.seen_at):
