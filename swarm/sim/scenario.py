@@ -30,6 +30,7 @@ class Group:
         arrives_s: they come one by one within this span, at random; (0, 0) is all at once.
         behavior: a key of `behaviors.BEHAVIORS`.
         leaves_when_copied: gone for good as soon as the others hold every piece together.
+        leaves_when_done: gone for good as soon as it has everything itself.
         churn_share: so many of them go away once, in the middle, and come back.
     """
 
@@ -41,6 +42,7 @@ class Group:
     behavior: str = "honest"
     disk: DiskSpeed = field(default_factory=DiskSpeed)
     leaves_when_copied: bool = False
+    leaves_when_done: bool = False
     churn_share: float = 0.0
 
     @property

@@ -88,6 +88,7 @@ class Simulation:
         self._uncopied = count
         self._copied = bytearray(count)
         self._leaving: list[Client] = []
+        self._selfish: set[int] = set()
         #: The last disturbance.
         self._calm_at = 0.0
         self.clients: list[Client] = []
@@ -120,6 +121,8 @@ class Simulation:
         self._network.add(client)
         if group.leaves_when_copied:
             self._leaving.append(client)
+        if group.leaves_when_done:
+            self._selfish.add(client.number)
         begins_s, ends_s = group.arrives_s
         arrives_at = self._rng.uniform(begins_s, ends_s)
         # Even a crowd does not start within one millisecond.
@@ -232,8 +235,11 @@ class Simulation:
         self._holders[piece] += 1
         self._done_pieces += 1
         self.history.verified_at.setdefault(client.number, []).append(self.world.now)
-        if client.finished_at == self.world.now and self._is_over():
-            self.world.stop()
+        if client.finished_at == self.world.now:
+            if self._is_over():
+                self.world.stop()
+            elif client.number in self._selfish:
+                self.world.after(0.0, self._leave, client)
         if not self._copied[piece]:
             self._copied[piece] = 1
             self._uncopied -= 1
