@@ -15,6 +15,9 @@ class EngineSettings:
     #: New connections a second, and at once at the start.
     dials_per_s: float = 30.0
     dial_burst: int = 30
+    #: With fewer peers, and nobody left to dial but who failed last time, trackers are asked again as soon as
+    #: they allow. Peers known for a while leave together when they have all, and may leave us behind.
+    peers_few: int = 10
     #: Connections being made at the same time.
     half_open_max: int = 30
     #: Links of two that dialled each other at once come within a round trip or two, or a retry of it.

@@ -258,6 +258,7 @@ class TorrentEngine:
                     self._dial(now)
             case DialFailed():
                 self._addresses.not_reached(event, now)
+                self._seek_if_short()
             case PieceNotWritten():
                 self._collection.not_written(event.piece)
             case PieceUnreadable():
@@ -419,7 +420,10 @@ class TorrentEngine:
         if is_felt:
             self._requests.fill_all(now)
         self._dial(now)
-        if not self.is_complete and self._book.candidate_count == 0:
+        self._seek_if_short()
+
+    def _seek_if_short(self) -> None:
+        if not self.is_complete and self._places.is_short:
             self._commands.append(SeekPeers())
 
     # -- messages -------------------------------------------------------------------------------

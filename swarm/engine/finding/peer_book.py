@@ -309,6 +309,11 @@ class PeerBook:
         return len(self._candidates)
 
     @property
+    def has_hope(self) -> bool:
+        """Is there an address to be dialled that did not fail when it was last tried?"""
+        return any(not candidate.failures for candidate in self._candidates.values())
+
+    @property
     def dialling_count(self) -> int:
         return len(self._dialling)
 

@@ -55,6 +55,18 @@ class Places(Generic[LinkedPeer]):
         self._turnover_at = float("-inf")
         self._look_at = float("-inf")
 
+    @property
+    def is_short(self) -> bool:
+        """Are there few peers and nobody to dial but who failed last time? Then more must be found.
+
+        Those that failed may have left for good, and the tracker's interval is long.
+        """
+        if not self._book.candidate_count:
+            return True
+        if len(self._peers) >= self._settings.peers_few or self._book.dialling_count:
+            return False
+        return not self._book.has_hope
+
     def to_dial(self, now: float, *, skip_seeds: bool = False) -> list[Endpoint]:
         """Whom to dial now."""
         found = self._book.take(len(self._peers), skip_seeds=skip_seeds, now=now)

@@ -191,6 +191,7 @@ class MetadataEngine:
                     self._dial(now)
             case DialFailed():
                 self.book.dial_failed(event.endpoint, now, is_tried=event.is_tried)
+                self._seek_if_short()
                 if event.is_tried:
                     self._hearsay.tried(event.endpoint, is_reached=False)
             case WokenUp():
@@ -286,7 +287,10 @@ class MetadataEngine:
         )
         self._fill_all(now)
         self._dial(now)
-        if not self.info and self.book.candidate_count == 0:
+        self._seek_if_short()
+
+    def _seek_if_short(self) -> None:
+        if not self.info and self._places.is_short:
             self._commands.append(SeekPeers())
 
     def _ban(self, number: int, reason: str, now: float) -> None:

@@ -548,6 +548,24 @@ class TestFindingPeers:
         peer.leaves()
         assert world.seek_count == 1
 
+    def test_more_are_sought_when_few_are_there_and_the_others_have_failed(self) -> None:
+        world = World()
+        world.connect("*   ")
+        other = Endpoint("10.7.7.8", 6881)
+        world.tell(CandidatesFound([ADDRESS, other], "tracker"))
+        world.tell(DialFailed(ADDRESS, "refused"))
+        assert world.seek_count == 0, "the other is being dialled"
+        world.tell(DialFailed(other, "refused"))
+        assert world.seek_count == 1
+
+    def test_none_are_sought_while_there_are_enough(self) -> None:
+        world = World()
+        for _ in range(world.settings.peers_few):
+            world.connect("*   ")
+        world.tell(CandidatesFound([ADDRESS], "tracker"))
+        world.tell(DialFailed(ADDRESS, "refused"))
+        assert world.seek_count == 0
+
     def test_events_of_peers_that_are_gone_are_passed_over(self) -> None:
         world = World()
         for event in (PeerLost(9, "gone"), BlocksSent(9, 1), MessagesReceived(9, [Unchoke()])):

@@ -292,6 +292,14 @@ class TestPeers:
         world.connect(None).leaves()
         assert world.seek_count == 1
 
+    def test_more_are_sought_when_those_to_dial_have_failed(self) -> None:
+        world = MetadataWorld(info_of(KIB16))
+        address = Endpoint("10.9.9.1", 6881)
+        world.tell(CandidatesFound([address], "tracker"))
+        assert world.seek_count == 0
+        world.tell(DialFailed(address, "refused"))
+        assert world.seek_count == 1
+
     def test_useless_peers_give_their_places_to_others(self) -> None:
         world = MetadataWorld(info_of(KIB16), settings=EngineSettings(connections_max=4))
         mute = [world.connect(None) for _ in range(4)]
