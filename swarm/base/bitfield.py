@@ -96,6 +96,25 @@ class Bitfield:
         self.count -= 1
         return True
 
+    def without(self, other: Bitfield) -> Bitfield:
+        """Those that are not in `other`, all at once; both are of one size."""
+        return self._of_number(self.number & ~other.number)
+
+    def union(self, other: Bitfield) -> Bitfield:
+        """Those that are in either, all at once; both are of one size."""
+        return self._of_number(self.number | other.number)
+
+    @property
+    def number(self) -> int:
+        """The flags as one number, a byte each: what is done to all pieces is done to it at once."""
+        return int.from_bytes(self.flags, "little")
+
+    def _of_number(self, number: int) -> Bitfield:
+        made = Bitfield(0)
+        made.flags = bytearray(number.to_bytes(len(self.flags), "little"))
+        made.count = made.flags.count(1)
+        return made
+
     def copy(self) -> Bitfield:
         other = Bitfield(0)
         other.flags = bytearray(self.flags)

@@ -184,8 +184,7 @@ class Conversation:
             return
         self._conduct.useless(peer, "bitfields", now, cost=BITFIELD_COST)
         # BEP 3 allows one, at first, but aria2 sends another where it is shorter than many `have`s.
-        for piece in have:
-            self._holdings.gained(peer, piece)
+        self._holdings.gained_many(peer, have)
         self._part_if_useless(peer, now)
 
     def _on_have_all(self, peer: Peer, message: HaveAll, now: float) -> None:

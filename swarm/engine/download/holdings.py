@@ -66,6 +66,25 @@ class Holdings:
         peer.interesting = self._picker.count_interesting(have)
         self._show_interest(peer)
 
+    def gained_many(self, peer: Peer, have: Bitfield) -> None:
+        """`peer` has these as well, or had them: a bitfield that comes later (aria2 sends them so)."""
+        fresh = have.without(peer.have)
+        if fresh.count <= len(fresh) * Availability.BULK_SHARE:
+            for piece in fresh:
+                self.gained(peer, piece)
+            return
+        self._availability.remove(peer.have)
+        peer.have = peer.have.union(fresh)
+        peer.found_nothing = None
+        self._availability.add(peer.have)
+        if self._spreading.is_active:
+            for piece in fresh:
+                self._spreading.seen(peer, piece)
+        elif self._super_seeding.is_active:
+            self._super_seeding.seen(peer, fresh)
+        peer.interesting = self._picker.count_interesting(peer.have)
+        self._show_interest(peer)
+
     def gained(self, peer: Peer, piece: int) -> bool:
         """`peer` has one more piece; False where it had it already."""
         have = peer.have

@@ -15,10 +15,6 @@ UNWANTED, NORMAL, HIGH = 0, 1, 2
 _IS_WANTED = bytes([UNWANTED]) + b"\x01" * 255
 
 
-def _number(flags: bytes | bytearray) -> int:
-    return int.from_bytes(flags, "little")
-
-
 class Picker:
     """Chooses among the pieces that are wanted, missing and not started.
 
@@ -103,9 +99,8 @@ class Picker:
         if have.is_full:
             return self.wanted_missing
         # As large numbers, a byte each: a piece at a time would be felt with 100,000 of them.
-        return (
-            _number(have.flags) & _number(self.priorities.translate(_IS_WANTED)) & ~_number(self._have.flags)
-        ).bit_count()
+        wanted = int.from_bytes(self.priorities.translate(_IS_WANTED), "little")
+        return (have.number & wanted & ~self._have.number).bit_count()
 
     def pick(self, peer: Peer) -> int | None:
         """The next piece to start with `peer`, or None where it has none that is startable.

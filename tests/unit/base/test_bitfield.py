@@ -64,5 +64,16 @@ class TestSet:
         other.add(2)
         assert list(made) == [1] and made != other and made != "something else"
 
+    @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=70))
+    def test_all_at_once_is_as_one_by_one(self, pairs: list[tuple[bool, bool]]) -> None:
+        one, other = (
+            field(*(piece for piece, pair in enumerate(pairs) if pair[at]), count=len(pairs)) for at in (0, 1)
+        )
+        fresh, both = one.without(other), one.union(other)
+        assert list(fresh) == [piece for piece, pair in enumerate(pairs) if pair == (True, False)]
+        assert list(both) == [piece for piece, pair in enumerate(pairs) if any(pair)]
+        assert (fresh.count, both.count) == (len(list(fresh)), len(list(both)))
+        assert len(fresh) == len(both) == len(pairs)
+
     def test_it_is_shown_by_its_counts(self) -> None:
         assert repr(field(1, 2)) == "<Bitfield 2 of 10>"

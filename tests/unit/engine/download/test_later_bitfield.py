@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
@@ -19,21 +21,25 @@ from swarm.wire.peer.messages import BitfieldMessage, Have, HaveAll, HaveNone, I
 PEER = 1
 
 
-@pytest.fixture
-def engine() -> TorrentEngine:
-    made = TorrentEngine(
+def made(*, is_seed: bool = False) -> TorrentEngine:
+    engine = TorrentEngine(
         Geometry(8 * 16384, 16384),
         InfoHash(bytes(20)),
         PeerId(b"-SW0001-000000000000"),
-        Bitfield(8),
+        Bitfield(8, is_full=is_seed),
         bytes([1]) * 8,
         settings=EngineSettings(),
         rng=random.Random(1),
         now=0.0,
     )
     peer_id = PeerId(b"A2-1-36-0-0123456789")
-    made.handle(PeerConnected(PEER, Endpoint("127.0.0.1", 4000), peer_id, False, True, False), 0.0)
-    return made
+    engine.handle(PeerConnected(PEER, Endpoint("127.0.0.1", 4000), peer_id, False, True, False), 0.0)
+    return engine
+
+
+@pytest.fixture
+def engine() -> TorrentEngine:
+    return made()
 
 
 def says(engine: TorrentEngine, *messages: Message) -> list[Command]:
@@ -58,6 +64,34 @@ def test_bitfield_after_have_none_tells_what_the_peer_has_got_since(engine: Torr
 def test_later_bitfield_takes_nothing_back(engine: TorrentEngine) -> None:
     assert not is_dropped(says(engine, BitfieldMessage(b"\x01"), Have(0), BitfieldMessage(b"\x02")))
     assert not is_dropped(says(engine, BitfieldMessage(b"\xff"), BitfieldMessage(b"\xff")))
+
+
+@given(
+    st.lists(st.booleans(), min_size=8, max_size=8),
+    st.lists(st.booleans(), min_size=8, max_size=8),
+    st.booleans(),
+)
+def test_later_bitfield_is_as_many_haves(first: list[bool], later: list[bool], is_seed: bool) -> None:
+    raws = [
+        sum(flag << (7 - piece) for piece, flag in enumerate(flags)).to_bytes(1, "big")
+        for flags in (first, later)
+    ]
+    haves = [Have(piece) for piece, flag in enumerate(later) if flag]
+    heard = []
+    for messages in ([BitfieldMessage(raws[1])], haves):
+        engine = made(is_seed=is_seed)
+        says(engine, BitfieldMessage(raws[0]))
+        commands = says(engine, *messages)
+        peer = engine._peers.get(PEER)
+        heard.append(
+            (
+                is_dropped(commands),
+                peer and (list(peer.have), peer.interesting, peer.am_interested),
+                list(engine._availability.counts),
+                engine._availability.seed_count,
+            )
+        )
+    assert heard[0] == heard[1]
 
 
 def test_later_bitfield_of_the_wrong_size_drops_the_peer(engine: TorrentEngine) -> None:
