@@ -22,6 +22,10 @@ from swarm.storage.create import create_torrent
 #: Rather than the script on PATH: certain to be this Python and this checkout.
 SWARM = [sys.executable, "-c", "import sys; from swarm.cli.main import main; sys.argv[0] = 'swarm'; main()"]
 TIMEOUT_S = 40.0
+#: From the signal to the end. Not a matter of speed: without our deadline some would wait for ever.
+ENDING_MAX_S = 3.0
+#: A loaded machine starts and schedules late.
+SLACK_S = 2.0
 
 Event = dict[str, Any]
 
@@ -176,6 +180,13 @@ def gate(port: int, limit_bytes: int) -> Iterator[int]:
         yield opened.port
     finally:
         opened.close()
+
+
+def ended(process: subprocess.Popen[bytes], since: float) -> int:
+    """Its exit status, once it has ended; AssertionError where that takes longer than is promised."""
+    status = process.wait(TIMEOUT_S)
+    assert time.monotonic() - since < ENDING_MAX_S + SLACK_S
+    return status
 
 
 def make_torrent(content: Path, *trackers: str, piece_length: int = 1 << 15) -> Path:

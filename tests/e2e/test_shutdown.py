@@ -17,13 +17,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.e2e.commands import SWARM, TIMEOUT_S, Commands, gate, make_torrent
+from tests.e2e.commands import SWARM, TIMEOUT_S, Commands, ended, gate, make_torrent
 
 SIZE = 3_000_000
-#: The issue's promise. Not a matter of speed: without the deadline some of these would wait for ever.
-ENDING_MAX_S = 3.0
-#: A loaded machine starts and schedules late.
-SLACK_S = 2.0
 
 
 @pytest.fixture
@@ -139,12 +135,6 @@ class Half:
 @pytest.fixture
 def half(commands: Commands, tracker: Tracker) -> Half:
     return Half(commands, tracker.url)
-
-
-def ended(process: subprocess.Popen[bytes], since: float) -> int:
-    status = process.wait(TIMEOUT_S)
-    assert time.monotonic() - since < ENDING_MAX_S + SLACK_S
-    return status
 
 
 def events_of(tracker: Tracker) -> list[str]:

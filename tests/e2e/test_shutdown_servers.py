@@ -15,10 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.commands import SWARM, TIMEOUT_S, Commands, make_torrent
-
-#: The issue's promise, and what a loaded machine takes to schedule it.
-ENDING_MAX_S, SLACK_S = 3.0, 2.0
+from tests.e2e.commands import SWARM, TIMEOUT_S, Commands, ended, make_torrent
 
 
 def _seed(folder: Path) -> list[str]:
@@ -93,12 +90,6 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
     return Server(request.param, tmp_path)
 
 
-def ends(process: subprocess.Popen[bytes], since: float) -> int:
-    status = process.wait(TIMEOUT_S)
-    assert time.monotonic() - since < ENDING_MAX_S + SLACK_S
-    return status
-
-
 def said_by(process: subprocess.Popen[bytes]) -> str:
     assert process.stderr is not None
     return process.stderr.read().decode()
@@ -109,7 +100,7 @@ def test_a_signal_ends_it_in_order(server: Server, number: signal.Signals) -> No
     with server.running() as process:
         sent_at = time.monotonic()
         process.send_signal(number)
-        assert ends(process, sent_at) == (130 if number == signal.SIGINT else server.status)
+        assert ended(process, sent_at) == (130 if number == signal.SIGINT else server.status)
         assert "Traceback" not in said_by(process)
     if server.name == "tracker":
         assert (server.folder / "tracker.state").exists()
@@ -123,7 +114,7 @@ def test_a_second_signal_ends_it_at_once(server: Server) -> None:
         process.send_signal(signal.SIGTERM)
         sent_at = time.monotonic()
         process.send_signal(signal.SIGCONT)
-        assert ends(process, sent_at) in (0, 130)
+        assert ended(process, sent_at) in (0, 130)
         assert "Traceback" not in said_by(process)
 
 
@@ -144,7 +135,7 @@ def test_a_closed_terminal_ends_it_in_order(server: Server) -> None:
         os.close(theirs)
         closed_at = time.monotonic()
         os.close(ours)
-        assert ends(process, closed_at) == server.status
+        assert ended(process, closed_at) == server.status
     if server.name == "tracker":
         assert (server.folder / "tracker.state").exists()
 
@@ -160,7 +151,7 @@ def test_a_full_pipe_behind_json_stops_neither_the_work_nor_its_end(server: Serv
         with server.running("--json", stdout=writer) as process:
             sent_at = time.monotonic()
             process.send_signal(signal.SIGTERM)
-            assert ends(process, sent_at) == server.status
+            assert ended(process, sent_at) == server.status
     finally:
         os.close(reader)
         os.close(writer)
@@ -173,7 +164,7 @@ def test_a_reader_that_is_gone_leaves_no_traceback(server: Server) -> None:
         sent_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
         # A seeder has more to say every second, and ends with 1 when it finds that nobody listens.
-        assert ends(process, sent_at) in (server.status, 1)
+        assert ended(process, sent_at) in (server.status, 1)
         assert "Traceback" not in said_by(process)
 
 
@@ -182,7 +173,7 @@ def test_closed_standard_descriptors_are_no_harm(server: Server, closed: str) ->
     with server.running("-v", prefix=("sh", "-c", f'exec "$@" {closed}', "sh")) as process:
         sent_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert ends(process, sent_at) == server.status
+        assert ended(process, sent_at) == server.status
 
 
 def test_a_disk_that_hangs_keeps_no_tracker_and_what_was_saved_before_stands(tmp_path: Path) -> None:
@@ -197,6 +188,6 @@ def test_a_disk_that_hangs_keeps_no_tracker_and_what_was_saved_before_stands(tmp
     with server.running() as process:
         sent_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert ends(process, sent_at) == 130
+        assert ended(process, sent_at) == 130
         assert "--state keeps what was saved the last time" in said_by(process)
     assert state.read_bytes() == before
