@@ -1,26 +1,83 @@
-"""When slots change hands between two rounds, seen at the engine's door."""
+"""When slots change hands, and how long they were not used: seen through the engine's door."""
 
 from __future__ import annotations
 
 from swarm.base.blocks import BLOCK_BYTES
 from swarm.engine.settings import EngineSettings
-from swarm.wire.peer.messages import Have, Interested, Request
-from tests.unit.engine.world import World
+from swarm.wire.peer.messages import Interested, KeepAlive, NotInterested, Request
+from tests.unit.engine.world import FakePeer, World
 
-BLOCKS = 3
+TWO = EngineSettings(unchoke_slots=2, slots_at_once=2)
 
 
-def test_slot_of_one_who_passes_nothing_on_goes_to_one_who_waits() -> None:
-    """It is told no whenever it asks an only seed; it must not sit in a slot meanwhile."""
-    settings = EngineSettings(unchoke_slots=2, miser_pieces=2, allowed_fast_count=0)
-    world = World(pieces=6, blocks=BLOCKS, have="******", settings=settings)
-    miser, other, waiting = (world.connect("      ") for _ in range(3))
-    for peer in (miser, other, waiting):
+def seed(settings: EngineSettings = TWO) -> World:
+    return World(have="****", settings=settings)
+
+
+def interested(world: World) -> FakePeer:
+    peer = world.connect("    ")
+    peer.says(Interested())
+    return peer
+
+
+def test_slot_of_one_who_wants_nothing_any_more_goes_to_one_who_waits_at_once() -> None:
+    world = seed()
+    first, second, third = (interested(world) for _ in range(3))
+    assert [peer.is_unchoked for peer in (first, second, third)] == [True, True, False]
+    first.says(NotInterested())
+    assert [peer.is_unchoked for peer in (first, second, third)] == [False, True, True]
+
+
+def test_slot_of_one_who_leaves_goes_to_one_who_waits_at_once() -> None:
+    world = seed()
+    first, _, third = (interested(world) for _ in range(3))
+    first.leaves()
+    assert third.is_unchoked
+
+
+def test_one_who_asks_between_two_rounds_gets_a_free_slot_in_a_moment() -> None:
+    world = seed(EngineSettings(unchoke_slots=2))
+    interested(world)
+    second = interested(world)
+    assert not second.is_unchoked
+    world.pass_time(world.settings.slot_delay_s)
+    assert second.is_unchoked
+
+
+def test_slots_go_round_among_those_who_take_nothing() -> None:
+    world = seed()
+    peers = [interested(world) for _ in range(6)]
+    turns = [0] * len(peers)
+    for _ in range(18):
+        world.pass_time(world.settings.choke_round_s)
+        for at, peer in enumerate(peers):
+            turns[at] += peer.is_unchoked
+            peer.says(KeepAlive())
+    assert all(turns), turns
+
+
+def test_time_that_a_slot_is_held_without_taking_anything_is_summed_over_turns() -> None:
+    world = seed()
+    peer = interested(world)
+    desk = world.engine._peers[peer.number]
+    for spent_s in (3.0, 8.0):
+        world.pass_time(spent_s)
+        peer.says(NotInterested())
+        world.pass_time(100.0)
         peer.says(Interested())
-    world.pass_time(0.1)
-    assert [peer.is_unchoked for peer in (miser, other, waiting)] == [True, True, False]
-    for piece in (0, 1):
-        miser.says(Request(piece, 0, BLOCKS * BLOCK_BYTES))
-        miser.says(Have(piece))
-    world.pass_time(0.1)
-    assert [peer.is_unchoked for peer in (miser, other, waiting)] == [False, True, True]
+    assert abs(desk.unused_slot_s - 11.0) < 0.1
+
+
+def test_who_takes_something_begins_anew() -> None:
+    world = seed()
+    peer = interested(world)
+    desk = world.engine._peers[peer.number]
+    world.pass_time(8.0)
+    peer.says(NotInterested())
+    assert desk.unused_slot_s > 7.0
+    peer.says(Interested())
+    peer.says(Request(0, 0, BLOCK_BYTES))
+    assert desk.unused_slot_s == 0.0
+    world.pass_time(2.0)
+    peer.says(NotInterested())
+    assert 1.9 < desk.unused_slot_s < 2.1
