@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from swarm.base.version import VERSION as __version__
 
 #: Public name -> where it lives; imported when first used, so that small commands start at once.
 _PLACES = {

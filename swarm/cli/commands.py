@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from swarm.base.errors import SwarmError
+from swarm.base.version import VERSION
 from swarm.cli.exits import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, ExitWith, exit_status
 from swarm.cli.loading import loading
 from swarm.cli.output import Output, printable
@@ -59,15 +60,9 @@ class _LazyGroup(click.Group):
             raise click.UsageError(f"No such command '{printable(args[0])}'.{hint}", ctx) from None
 
 
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("swarm-bt")
-
-
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value:
-        click.echo(f"swarm {_version()}")
+        click.echo(f"swarm {VERSION}")
         ctx.exit()
 
 

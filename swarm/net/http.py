@@ -27,6 +27,7 @@ import h11
 
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import SwarmError
+from swarm.base.version import VERSION
 from swarm.net.names import look_up
 from swarm.net.outlet import Outlet
 
@@ -41,6 +42,7 @@ _HEAD_BYTES_MAX = 32 * 1024
 #: What one address of a name may take to connect, while there is another to try.
 _CONNECT_S = 3.0
 
+_USER_AGENT = f"swarm/{VERSION}"
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -247,7 +249,7 @@ def _request(parts: SplitResult) -> h11.Request:
         host = f"[{host.partition('%')[0]}]"
     headers = [
         ("Host", host if parts.port is None else f"{host}:{parts.port}"),
-        ("User-Agent", _user_agent()),
+        ("User-Agent", _USER_AGENT),
         ("Accept", "*/*"),
         ("Accept-Encoding", "gzip"),
         ("Connection", "close"),
@@ -342,13 +344,6 @@ def _unpacked(unpacker: Any, chunk: bytes, room_bytes: int, status: int) -> byte
         return unpacked
     except zlib.error:
         raise HttpError("the answer is packed badly", status=status) from None
-
-
-@cache
-def _user_agent() -> str:
-    from importlib.metadata import version
-
-    return f"swarm/{version('swarm-bt')}"
 
 
 def _os_reason(error: OSError) -> str:

@@ -6,14 +6,14 @@ import os
 from dataclasses import field
 from pathlib import Path
 
-from swarm import __version__
 from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import parse_host_port
 from swarm.base.errors import SettingsError
+from swarm.base.version import VERSION
 from swarm.engine.settings import EngineSettings
 
 #: How we call ourselves to peers.
-CLIENT_NAME = f"swarm {__version__}"
+CLIENT_NAME = f"swarm {VERSION}"
 #: Where a node that knows nobody asks first; any one of them is enough (defaults.md: four routers, as a cold
 #: start fails with the one that libtorrent ships).
 DHT_ROUTERS = (

@@ -30,7 +30,9 @@ LATER = (
 TRANSFER = ("asyncio", "swarm.engine", "swarm.net", "swarm.session", "uvloop")
 
 LEECH = "import swarm.cli.main, swarm.cli.commands, swarm.cli.leech"
+TRACKERS = "import swarm.net.http, swarm.net.trackers"
 SWARM_HELP = "from swarm.cli.commands import swarm; swarm.main(['--help'], standalone_mode=False)"
+SWARM_VERSION = "from swarm.cli.commands import swarm; swarm.main(['--version'], standalone_mode=False)"
 MKTORRENT_HELP = "from swarm.cli.mktorrent import command; command.main(['--help'], standalone_mode=False)"
 
 
@@ -39,6 +41,8 @@ MKTORRENT_HELP = "from swarm.cli.mktorrent import command; command.main(['--help
     [
         pytest.param(LEECH, (*RARE, *COMPRESSORS, *LATER), id="leech"),
         pytest.param(SWARM_HELP, (*RARE, *LATER, *TRANSFER), id="swarm-help"),
+        pytest.param(SWARM_VERSION, (*RARE, "importlib.metadata", *LATER, *TRANSFER), id="swarm-version"),
+        pytest.param(TRACKERS, ("importlib.metadata", "tempfile"), id="trackers"),
         pytest.param(MKTORRENT_HELP, (*RARE, *LATER, *TRANSFER), id="mktorrent-help"),
     ],
 )
