@@ -77,3 +77,12 @@ except ImportError:
     assert gc.isenabled()
 """
     subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
+
+
+def test_a_numeric_tracker_needs_no_codec_for_names() -> None:
+    program = (
+        "import asyncio\nfrom swarm.net import http\n"
+        "try:\n asyncio.run(http.get('http://127.0.0.1:9/', max_bytes=1, timeout_s=5))\n"
+        "except http.HttpError: pass"
+    )
+    assert "encodings.idna" not in modules(program)
