@@ -1,7 +1,8 @@
 """The tracker's rules: who gets whom, and what an announce changes. Pure: no clock, no socket.
 
 A peer is known by the address its announce came from and the port it names. Seeds get leechers
-only; leechers get both, everybody as likely as any other; nobody gets himself.
+only; leechers get both, everybody as likely as any other, but of ten named one is a seed where there are any;
+nobody gets himself.
 
 Whoever starts with nothing left may be a seed, or may have a magnet link and not know yet what is left
 (aria2 says 0 then): it is counted as a seed and gets leechers first, but some seeds too. Two seeds part

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES
 from swarm.base.errors import TrackerError
-from swarm.tracker.store import AS_THEY_COME, Joined, Randomness
+from swarm.tracker.store import AS_THEY_COME, LEECHERS_A_SEED, Joined, Randomness
 from swarm.wire.tracker.announce import ScrapeEntry
 
 #: Torrents kept, and peers kept: together they fill 1.6 GB (tools/bench/tracker --memory).
@@ -293,10 +293,11 @@ class MemoryStore:
                 at = row.turn(at, is_seed)
         seeds = row.seed_count
         total = len(row.seen_at)
-        if seeds_wanted >= 0:
-            near = self._mixed(row, want, seeds_wanted, at)
-        else:
+        if seeds_wanted < 0 and (is_seed or not seeds or seeds * LEECHERS_A_SEED >= total):
             near = row.pick(seeds if is_seed else 0, total, want, at, self._rng)
+        else:
+            least = -(-want // LEECHERS_A_SEED)
+            near = self._mixed(row, want, seeds_wanted if seeds_wanted >= 0 else least, at)
         far = b""
         if other is not None:
             if not is_near_only and (more := want - len(near) // row.width) > 0:

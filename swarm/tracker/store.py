@@ -7,8 +7,11 @@ from typing import Protocol
 
 from swarm.wire.tracker.announce import ScrapeEntry
 
-#: For `join`: whoever is of use, each peer as likely as any other.
+#: For `join`: whoever is of use, each peer as likely as any other ...
 AS_THEY_COME = -1
+#: ... but of so many that a leecher is told of one at least is a seed: seeds stay, and have what everybody
+#: lacks. In a crowd of leechers that leave when they have all, a few would otherwise be left without one.
+LEECHERS_A_SEED = 10
 
 
 class Randomness(Protocol):
@@ -44,8 +47,9 @@ class Store(Protocol):
     ) -> Joined:
         """Add or refresh a peer, and choose at most `want` others at random, never the peer itself.
 
-        With AS_THEY_COME seeds get leechers only, and leechers get both. Otherwise there are `seeds_wanted`
-        seeds and leechers for the rest; where there are too few of one kind the other takes its places.
+        With AS_THEY_COME seeds get leechers only, and leechers get both (see LEECHERS_A_SEED). Otherwise
+        there are `seeds_wanted` seeds and leechers for the rest; where there are too few of one kind the
+        other takes its places.
         Costs O(want), however large the swarm is.
 
         Args:

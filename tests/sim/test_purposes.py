@@ -14,6 +14,7 @@ from swarm.engine.settings import EngineSettings
 from swarm.sim.network import Line
 from swarm.sim.report import Report, RoleReport
 from swarm.sim.scenario import MIB, Group, Scenario
+from swarm.tracker import memory_store
 from swarm.tracker.announce import TrackerSettings
 from tests.sim.worlds import KIB, ran, reported, small
 
@@ -141,17 +142,15 @@ def test_small_file_from_two_fast_seeds_comes_once(latency_s: float, piece_kib: 
         assert reported(chosen, seed).duplicate_share <= 0.01
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_who_is_left_behind_by_those_who_have_all_asks_the_tracker_again(seed: int) -> None:
-    # Five of sixty are named, and all leave once they have everything: some know nobody any more. They
-    # may ask the tracker again after a minute. Without that 1 to 10 of the 60 were there for ever.
+def leavers(seed: int) -> list[float]:
+    """How long each of 60 leechers takes that leave once they have everything; the tracker names five."""
     line = Line(MIB, 25 * MIB)
     groups = (
         Group("seeder", 1, line, has=(0.0, 1.0)),
         Group("leecher", 60, line, arrives_s=(0.0, 20.0), leaves_when_done=True),
     )
     world = Scenario(
-        "left-behind",
+        "leavers",
         groups,
         total_bytes=4 * MIB,
         piece_length=128 * KIB,
@@ -159,6 +158,18 @@ def test_who_is_left_behind_by_those_who_have_all_asks_the_tracker_again(seed: i
         tracker=TrackerSettings(num_want_max=5),
     )
     simulation = ran(world, seed, check_every_s=None)
-    spans = [(client.finished_at or 0.0) - (client.arrived_at or 0.0) for client in simulation.leeches]
-    assert median(spans) <= 6.0
-    assert max(spans) <= 75.0
+    return [(client.finished_at or 0.0) - (client.arrived_at or 0.0) for client in simulation.leeches]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_tracker_that_names_a_seed_to_everybody_leaves_nobody_behind(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = leavers(seed)
+    monkeypatch.setattr(memory_store, "LEECHERS_A_SEED", 1 << 30)
+    untold = leavers(seed)
+    assert median(told) <= 6.0 and max(told) <= 20.0
+    # Then 1 to 10 of the 60 know nobody but leechers that leave, and may ask again after a minute: without
+    # that (decision 020) they were there for ever.
+    assert 60.0 <= max(untold) <= 75.0
+    assert sum(told) < sum(untold)

@@ -146,6 +146,21 @@ class StoreCases:
         # 2000 draws of 4 out of 20: 400 each; six standard deviations are about 110.
         assert len(tally) == 20 and all(290 < count < 510 for count in tally.values())
 
+    @pytest.mark.parametrize(("seeds", "want", "least"), [(1, 3, 1), (1, 50, 1), (4, 30, 3), (4, 50, 4)])
+    def test_a_leecher_of_many_is_told_of_seeds(
+        self, store: Store, seeds: int, want: int, least: int
+    ) -> None:
+        for number in range(80):
+            self.join(store, 100 + number, is_seed=number < seeds, want=0)
+        first_leecher = int.from_bytes(peer(100 + seeds), "big")
+        tally: Counter[bytes] = Counter()
+        for _ in range(200):
+            found = split(self.join(store, 1, want=want).near)
+            assert len(set(found)) == want
+            assert sum(int.from_bytes(one, "big") < first_leecher for one in found) == least
+            tally.update(found)
+        assert len(tally) == 80, "the others come in turn"
+
     def test_peer_ids_are_those_last_told(self, store: Store) -> None:
         self.join(store, 1)
         self.join(store, 2, width=18)
