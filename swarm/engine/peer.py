@@ -11,7 +11,7 @@ from swarm.engine.allowance import Allowance
 from swarm.engine.download.pipeline import Pipeline
 from swarm.engine.rates import Rate
 from swarm.engine.settings import EngineSettings
-from swarm.wire.peer.messages import Request
+from swarm.wire.peer.messages import Message, Request
 
 
 class Peer:
@@ -66,6 +66,7 @@ class Peer:
         "suggested_at",
         "unasked_blocks",
         "unchoked_at",
+        "untold",
         "unused_slot_s",
         "upload",
     )
@@ -153,6 +154,8 @@ class Peer:
         self.unused_slot_s = 0.0
         self.suggested_at = float("-inf")
         self.last_served_at = now
+        #: Pieces of ours that it is to hear of with the next message, or soon (haves desk).
+        self.untold: list[Message] = []
 
     @property
     def is_seed(self) -> bool:

@@ -107,6 +107,9 @@ class EngineSettings:
     #: Rates that decide on slots are averages over this span (BEP 3: "a rolling 20-second average").
     rate_window_s: float = 20.0
 
+    #: Who has a new piece of ours itself, or may not ask us for it yet, hears of it within this time.
+    have_delay_s: float = 0.2
+
     #: The first requests to a peer of which nothing is known.
     request_depth_start: int = 32
     request_depth_min: int = 4

@@ -28,6 +28,7 @@ from swarm.engine.conduct import Conduct
 from swarm.engine.conversation import Conversation
 from swarm.engine.download.availability import Availability
 from swarm.engine.download.collection import Collection
+from swarm.engine.download.haves import Haves
 from swarm.engine.download.holdings import Holdings
 from swarm.engine.download.picker import Picker
 from swarm.engine.download.requests import Requests
@@ -182,6 +183,7 @@ class TorrentEngine:
         self._places = self._addresses.places
         self._exchange = self._addresses.exchange
         self._traffic = Traffic(now, settings.rate_window_s)
+        self._haves = Haves(self._peers, settings, self._send)
         self._collection = Collection(
             have,
             self._peers,
@@ -189,6 +191,7 @@ class TorrentEngine:
             self._requests,
             self._verifier,
             self._holdings,
+            self._haves,
             self._uploads,
             self._super_seeding,
             send=self._send,
@@ -278,6 +281,7 @@ class TorrentEngine:
             case WokenUp():
                 self._dial(now)
                 self._exchange.tell(now)
+                self._haves.woken(now)
                 self._upkeep.woken(now)
             case _:
                 assert_never(event)
@@ -291,6 +295,9 @@ class TorrentEngine:
         if not self._peers:
             return dial_at
         wakeup_at = self._upkeep.next_at
+        haves_at = self._haves.next_at
+        if haves_at < wakeup_at:
+            wakeup_at = haves_at
         exchange_at = self._exchange.next_at
         if exchange_at is not None and exchange_at < wakeup_at:
             wakeup_at = exchange_at
@@ -323,6 +330,9 @@ class TorrentEngine:
         self._commands.append(command)
 
     def _send(self, peer: Peer, messages: Sequence[Message]) -> None:
+        if peer.untold:
+            messages = [*peer.untold, *messages]
+            peer.untold.clear()
         self._commands.append(SendMessages(peer.number, messages))
         peer.said_at = self._now
 

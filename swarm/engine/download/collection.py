@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from swarm.base.bitfield import Bitfield
 from swarm.engine.commands import Command, ForgetPiece
+from swarm.engine.download.haves import Haves
 from swarm.engine.download.holdings import Holdings
 from swarm.engine.download.picker import UNWANTED, Picker
 from swarm.engine.download.requests import Requests
@@ -15,7 +16,7 @@ from swarm.engine.peer import Peer
 from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.engine.upload.uploads import Uploads
 from swarm.wire.peer.extended import encode_dont_have
-from swarm.wire.peer.messages import Extended, Have, Message
+from swarm.wire.peer.messages import Extended, Message
 
 
 class Collection:
@@ -37,6 +38,7 @@ class Collection:
         requests: Requests,
         verifier: Verifier,
         holdings: Holdings,
+        haves: Haves,
         uploads: Uploads,
         super_seeding: SuperSeeding,
         *,
@@ -51,6 +53,7 @@ class Collection:
         self._requests = requests
         self._verifier = verifier
         self._holdings = holdings
+        self._haves = haves
         self._uploads = uploads
         self._super_seeding = super_seeding
         self._send = send
@@ -80,18 +83,13 @@ class Collection:
             for number in verdict.liars:
                 self._ban(number, f"piece {result.piece} had wrong data from it", now)
         if done:
-            self._tell_have(done)
+            self._haves.tell(done, now)
+            self._holdings.we_gained(self._peers.values(), done)
         self._look_if_complete(now)
         # A good piece opens nothing to ask for, unless it was in the way of others.
         if len(done) < len(results) or self._requests.is_short_of_memory:
             self._requests.is_short_of_memory = False
             self._requests.fill_all(now)
-
-    def _tell_have(self, pieces: Sequence[int]) -> None:
-        messages: list[Message] = [Have(piece) for piece in pieces]
-        for peer in self._peers.values():
-            self._send(peer, messages)
-        self._holdings.we_gained(self._peers.values(), pieces)
 
     def not_written(self, piece: int) -> None:
         """It was right, but there was no way to keep it: fetch it again."""
@@ -107,9 +105,10 @@ class Collection:
         self._picker.lost(piece)
         self._was_complete = self._picker.is_complete
         for peer in list(self._peers.values()):
+            is_untold = self._haves.take_back(peer, piece)
             self._uploads.withdraw(peer, piece)
             dont_have = peer.extensions.get("lt_donthave")
-            if dont_have:
+            if dont_have and not is_untold:
                 self._send(peer, [Extended(dont_have, encode_dont_have(piece))])
         self._holdings.we_lost(self._peers.values(), piece)
 

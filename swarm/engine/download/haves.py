@@ -1,0 +1,76 @@
+"""When each peer hears of our new pieces: at once if it waits for one, else with the next that we say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from swarm.engine.peer import Peer
+from swarm.engine.settings import EngineSettings
+from swarm.wire.peer.messages import Have, Message
+
+
+class Haves:
+    """Says `have`; where it can wait, it travels with other messages (`peer.untold`).
+
+    Each `have` on its own costs a system call here and a wake-up there, and most could wait: the peer has the
+    piece itself, or may not ask us for it yet. A seed is told at once: it may be an only one that looks where
+    its pieces go (`spreading`, BEP 16).
+
+    Args:
+        peers: all that are connected, by number; the coordinator's own dictionary.
+        send: how the coordinator sends; it takes along what a peer is still to hear.
+    """
+
+    __slots__ = ("_peers", "_send", "_settings", "next_at")
+
+    def __init__(
+        self,
+        peers: dict[int, Peer],
+        settings: EngineSettings,
+        send: Callable[[Peer, Sequence[Message]], None],
+    ) -> None:
+        self._peers = peers
+        self._settings = settings
+        self._send = send
+        #: When everybody has waited for long enough; infinity: nobody waits.
+        self.next_at = float("inf")
+
+    def tell(self, pieces: Sequence[int], now: float) -> None:
+        """We have these pieces now."""
+        messages = [Have(piece) for piece in pieces]
+        for peer in self._peers.values():
+            peer.untold += messages
+            for piece in pieces:
+                if not _can_wait(peer, piece):
+                    self._send(peer, ())
+                    break
+            else:
+                self.next_at = min(self.next_at, now + self._settings.have_delay_s)
+
+    def woken(self, now: float) -> None:
+        """Tell what has waited for long enough, if anything has."""
+        if now < self.next_at:
+            return
+        self.next_at = float("inf")
+        for peer in self._peers.values():
+            if peer.untold:
+                self._send(peer, ())
+
+    def take_back(self, peer: Peer, piece: int) -> bool:
+        """We have lost `piece`; False where `peer` has heard of it already."""
+        message = Have(piece)
+        if message not in peer.untold:
+            return False
+        peer.untold.remove(message)
+        return True
+
+
+def _can_wait(peer: Peer, piece: int) -> bool:
+    """Would `peer` do nothing about it now?"""
+    have = peer.have
+    if have.count == len(have.flags):
+        return False
+    if have.flags[piece]:
+        return True
+    # It has told us that it wants something, and hears of this before it is unchoked.
+    return peer.am_choking and peer.peer_interested and piece not in peer.allowed_fast_out
