@@ -30,6 +30,8 @@ HANDSHAKE_COST = 20
 class Offences:
     """Counts breaches of the protocol by address: each ends a link, a few from one address end in a ban."""
 
+    __slots__ = ("_counts", "_settings")
+
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._counts: Counter[str] = Counter()
@@ -49,6 +51,8 @@ class Offences:
 
 class Conduct:
     """Keeps peers from wasting our time; those that go on are banned by their address."""
+
+    __slots__ = ("_geometry", "_settings", "offences")
 
     def __init__(self, geometry: Geometry, settings: EngineSettings) -> None:
         self._geometry = geometry

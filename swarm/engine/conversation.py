@@ -53,6 +53,24 @@ class Conversation:
         part_if_useless: what a peer has may have changed so that neither has anything for the other.
     """
 
+    __slots__ = (
+        "_conduct",
+        "_emit",
+        "_extensions",
+        "_handlers",
+        "_holdings",
+        "_is_private",
+        "_part_if_useless",
+        "_picker",
+        "_piece_count",
+        "_requests",
+        "_slots",
+        "_super_seeding",
+        "_traffic",
+        "_uploads",
+        "_verifier",
+    )
+
     def __init__(
         self,
         piece_count: int,

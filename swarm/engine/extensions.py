@@ -25,6 +25,18 @@ class Extensions:
         dial_one: dial this one, whatever else is due.
     """
 
+    __slots__ = (
+        "_addresses",
+        "_conduct",
+        "_dial",
+        "_dial_one",
+        "_handlers",
+        "_holdings",
+        "_metadata",
+        "_requests",
+        "_send",
+    )
+
     def __init__(
         self,
         addresses: Addresses,

@@ -88,6 +88,36 @@ class TorrentEngine:
         book: the addresses known from fetching the metadata.
     """
 
+    __slots__ = (
+        "_addresses",
+        "_availability",
+        "_book",
+        "_collection",
+        "_commands",
+        "_conduct",
+        "_conversation",
+        "_exchange",
+        "_geometry",
+        "_greeting",
+        "_haves",
+        "_holdings",
+        "_metadata",
+        "_now",
+        "_peers",
+        "_picker",
+        "_places",
+        "_requests",
+        "_settings",
+        "_slots",
+        "_spreading",
+        "_super_seeding",
+        "_traffic",
+        "_upkeep",
+        "_uploads",
+        "_verifier",
+        "have",
+    )
+
     def __init__(
         self,
         geometry: Geometry,

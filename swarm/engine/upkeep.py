@@ -28,6 +28,19 @@ class Upkeep:
         peers: all that are connected, by number; the coordinator's own dictionary.
     """
 
+    __slots__ = (
+        "_drop",
+        "_peers",
+        "_requests",
+        "_send",
+        "_settings",
+        "_slots",
+        "_super_seeding",
+        "_tick_at",
+        "_traffic",
+        "_uploads",
+    )
+
     def __init__(
         self,
         peers: dict[int, Peer],

@@ -87,6 +87,38 @@ class Client:
         finished_at: when everything was verified here; None before.
     """
 
+    __slots__ = (
+        "_around",
+        "_discovery",
+        "_ends",
+        "_geometry",
+        "_life",
+        "_network",
+        "_next_number",
+        "_trace",
+        "_wakeup_at",
+        "_world",
+        "_wrong",
+        "arrived_at",
+        "behavior",
+        "disk",
+        "down_free_at",
+        "downloaded_bytes",
+        "endpoint",
+        "engine",
+        "finished_at",
+        "is_online",
+        "is_seed_from_start",
+        "line",
+        "number",
+        "peer_id",
+        "rng",
+        "role",
+        "uplink",
+        "verified",
+        "wasted_bytes",
+    )
+
     def __init__(
         self,
         number: int,

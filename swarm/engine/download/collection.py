@@ -30,6 +30,23 @@ class Collection:
         completed: everything wanted is verified, and was not before.
     """
 
+    __slots__ = (
+        "_ban",
+        "_completed",
+        "_emit",
+        "_have",
+        "_haves",
+        "_holdings",
+        "_peers",
+        "_picker",
+        "_requests",
+        "_send",
+        "_super_seeding",
+        "_uploads",
+        "_verifier",
+        "_was_complete",
+    )
+
     def __init__(
         self,
         have: Bitfield,

@@ -22,6 +22,8 @@ class EndGame:
         may_ask: may this peer be asked for blocks of that piece?
     """
 
+    __slots__ = ("_may_ask", "_partials", "_peers", "_settings", "look_again_at")
+
     def __init__(
         self,
         partials: dict[int, PartialPiece],

@@ -22,6 +22,8 @@ class Holdings:
     `peer.interesting` counts the pieces it has that we want and miss; it is kept up to date piece by piece.
     """
 
+    __slots__ = ("_availability", "_introduced", "_picker", "_send", "_spreading", "_super_seeding")
+
     def __init__(
         self,
         availability: Availability,

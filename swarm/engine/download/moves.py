@@ -30,6 +30,8 @@ class Moves:
         cancel: tell this peer not to send these blocks of that piece; it owes them until it has answered.
     """
 
+    __slots__ = ("_cancel", "_may_ask", "_partials", "_peers", "_settings")
+
     def __init__(
         self,
         partials: dict[int, PartialPiece],

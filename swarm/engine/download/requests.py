@@ -27,6 +27,23 @@ class Requests:
     slower ones share. A block is asked of a second peer only in the end game.
     """
 
+    __slots__ = (
+        "_end_game",
+        "_geometry",
+        "_in_flight_bytes",
+        "_moves",
+        "_open",
+        "_peers",
+        "_picker",
+        "_send",
+        "_settings",
+        "hashing",
+        "is_held",
+        "is_short_of_memory",
+        "partials",
+        "wasted_bytes",
+    )
+
     def __init__(
         self, geometry: Geometry, picker: Picker, peers: dict[int, Peer], settings: EngineSettings, send: Send
     ) -> None:

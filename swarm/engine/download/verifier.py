@@ -41,6 +41,8 @@ class Verifier:
     digests of its blocks are kept, and compared with those of the good piece when it comes.
     """
 
+    __slots__ = ("_origins", "_suspicions", "failed_count")
+
     def __init__(self) -> None:
         self._suspicions: dict[int, list[Suspicion]] = {}
         self._origins: dict[int, Endpoint] = {}

@@ -29,6 +29,8 @@ class Addresses:
         is_private: only trackers and the user name peers, and nobody is told of any (BEP 27).
     """
 
+    __slots__ = ("_own", "_peers", "_settings", "book", "exchange", "places", "rendezvous")
+
     def __init__(
         self,
         peers: Mapping[int, Peer],

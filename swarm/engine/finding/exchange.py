@@ -46,6 +46,8 @@ class Exchange:
     the ones that named their port. Heard addresses go into the `book`, as "pex".
     """
 
+    __slots__ = ("_hearsay", "_is_on", "_roster", "_send", "_settings", "_sides", "next_at")
+
     def __init__(self, book: PeerBook, settings: EngineSettings, send: Send, *, is_on: bool) -> None:
         self._hearsay = Hearsay(book, settings)
         self._settings = settings

@@ -41,6 +41,25 @@ class Candidate:
 class PeerBook:
     """Decides whom to dial and whom to let in."""
 
+    __slots__ = (
+        "_allowance",
+        "_allowance_at",
+        "_banned_hosts",
+        "_banned_ids",
+        "_candidates",
+        "_connected",
+        "_dialling",
+        "_earliest",
+        "_exchanged_count",
+        "_identified",
+        "_is_private",
+        "_own_endpoints",
+        "_own_id",
+        "_priority",
+        "_rng",
+        "_settings",
+    )
+
     def __init__(self, own_id: PeerId, settings: EngineSettings, rng: random.Random, now: float) -> None:
         self._own_id = own_id
         self._is_private = False

@@ -21,6 +21,20 @@ class Choker:
         choke, unchoke: how the coordinator carries out a decision.
     """
 
+    __slots__ = (
+        "_choke",
+        "_credit_bytes",
+        "_has_waiting",
+        "_optimistic",
+        "_optimistic_at",
+        "_rng",
+        "_settings",
+        "_unchoke",
+        "next_round_at",
+        "refill_at",
+        "slots",
+    )
+
     def __init__(
         self,
         settings: EngineSettings,

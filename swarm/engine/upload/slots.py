@@ -26,6 +26,18 @@ class Slots:
         peers: all that are connected, by number; the coordinator's own dictionary.
     """
 
+    __slots__ = (
+        "_choker",
+        "_freed_at",
+        "_peers",
+        "_picker",
+        "_send",
+        "_settings",
+        "_suggestions",
+        "_super_seeding",
+        "_uploads",
+    )
+
     def __init__(
         self,
         have: Bitfield,

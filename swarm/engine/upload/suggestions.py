@@ -23,6 +23,8 @@ class Suggestions:
         have: our own pieces.
     """
 
+    __slots__ = ("_have", "_send", "_settings")
+
     def __init__(self, have: Bitfield, settings: EngineSettings, send: Send) -> None:
         self._have = have
         self._settings = settings

@@ -61,6 +61,22 @@ class SuperSeeding:
         revealed: called for each peer when it ends.
     """
 
+    __slots__ = (
+        "_ahead",
+        "_availability",
+        "_carriers",
+        "_fetching_count",
+        "_fresh",
+        "_guests",
+        "_have",
+        "_is_out",
+        "_missing_count",
+        "_revealed",
+        "_send",
+        "_settings",
+        "is_active",
+    )
+
     def __init__(
         self,
         have: Bitfield,

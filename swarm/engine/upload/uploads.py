@@ -26,6 +26,26 @@ class Uploads:
     will be sent.
     """
 
+    __slots__ = (
+        "_ahead_s",
+        "_alone",
+        "_availability",
+        "_have",
+        "_in_host_bytes",
+        "_rate",
+        "_send",
+        "_sent_bytes",
+        "_serve",
+        "_settings",
+        "_spreading",
+        "_super_seeding",
+        "_takers",
+        "_ticked_at",
+        "_ticked_bytes",
+        "_turn",
+        "_turns",
+    )
+
     def __init__(
         self,
         have: Bitfield,
