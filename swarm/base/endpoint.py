@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 COMPACT_V4_BYTES = 6
 COMPACT_V6_BYTES = 18
+#: Addresses that are kept as read: each is asked about several times while it is dialled, or refused.
+_READ_MAX = 2048
 
 
 class Endpoint(NamedTuple):
@@ -30,18 +33,14 @@ class Endpoint(NamedTuple):
     @property
     def is_local(self) -> bool:
         """Loopback, link-local or private: a machine of our own network."""
-        try:
-            address = ipaddress.ip_address(self.host.partition("%")[0])
-        except ValueError:
-            return False
-        return address.is_private or address.is_loopback or address.is_link_local
+        address = _address(self.host)
+        return address is not None and (address.is_private or address.is_loopback or address.is_link_local)
 
     @property
     def is_dialable(self) -> bool:
         """Somebody could listen there: a port, and an address that is not of nobody or of many."""
-        try:
-            address = ipaddress.ip_address(self.host.partition("%")[0])
-        except ValueError:
+        address = _address(self.host)
+        if address is None:
             return False
         # Of the reserved IPv6 networks ::/8 is one that holds ::1.
         is_nowhere = address.is_unspecified or address.is_multicast
@@ -83,10 +82,17 @@ def parse_host_port(text: str) -> tuple[str, int]:
 
 def packed_host(host: str) -> bytes:
     """The 4 or 16 bytes of a numeric address; none for a name."""
+    address = _address(host)
+    return b"" if address is None else address.packed
+
+
+@lru_cache(_READ_MAX)
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """What `host` says, without a zone; None for a name."""
     try:
-        return ipaddress.ip_address(host.partition("%")[0]).packed
+        return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return b""
+        return None
 
 
 def unpacked_host(packed: bytes) -> str:
