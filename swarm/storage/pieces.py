@@ -11,7 +11,7 @@ from hashlib import sha1
 from swarm.base.blocks import BLOCK_BYTES, Geometry
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import StorageError
-from swarm.storage.buffers import BufferPool
+from swarm.storage.buffers import BufferPool, Slabs
 from swarm.storage.disk import Disk
 from swarm.storage.faults import is_shortage
 from swarm.storage.files import ContentFiles
@@ -72,7 +72,7 @@ class PieceStore:
         #: Good pieces that the disk had no room for.
         self._kept: dict[int, tuple[memoryview, PieceHashed]] = {}
         self._pool = BufferPool(
-            lambda: memoryview(bytearray(geometry.piece_length)), KEPT_BUFFERS_BYTES // geometry.piece_length
+            Slabs(geometry.piece_length).make, KEPT_BUFFERS_BYTES // geometry.piece_length
         )
         self._gathering: dict[int, memoryview] = {}
 
