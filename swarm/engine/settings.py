@@ -18,6 +18,9 @@ class EngineSettings:
     #: With fewer peers, and nobody left to dial but who failed last time, trackers are asked again as soon as
     #: they allow. Peers known for a while leave together when they have all, and may leave us behind.
     peers_few: int = 10
+    #: None of our peers has anything that we lack: others are sought after so long, then after twice as long
+    #: again, and so on; most such swarms are dead.
+    dearth_s: float = 30.0
     #: Connections being made at the same time.
     half_open_max: int = 30
     #: Links of two that dialled each other at once come within a round trip or two, or a retry of it.

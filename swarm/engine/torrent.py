@@ -52,6 +52,7 @@ from swarm.engine.events import (
 )
 from swarm.engine.extensions import Extensions
 from swarm.engine.finding.addresses import Addresses
+from swarm.engine.finding.dearth import Dearth
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.finding.rendezvous import RendezvousCounts
 from swarm.engine.greeting import Greeting
@@ -96,6 +97,7 @@ class TorrentEngine:
         "_commands",
         "_conduct",
         "_conversation",
+        "_dearth",
         "_exchange",
         "_geometry",
         "_greeting",
@@ -212,6 +214,7 @@ class TorrentEngine:
         self._book = self._addresses.book
         self._places = self._addresses.places
         self._exchange = self._addresses.exchange
+        self._dearth = Dearth(settings)
         self._traffic = Traffic(now, settings.rate_window_s)
         self._haves = Haves(self._peers, settings, self._send)
         self._collection = Collection(
@@ -313,6 +316,7 @@ class TorrentEngine:
                 self._exchange.tell(now)
                 self._haves.woken(now)
                 self._upkeep.woken(now)
+                self._seek_in_dearth(now)
             case _:
                 assert_never(event)
         commands = self._commands
@@ -464,6 +468,12 @@ class TorrentEngine:
 
     def _seek_if_short(self) -> None:
         if not self.is_complete and self._places.is_short:
+            self._commands.append(SeekPeers())
+
+    def _seek_in_dearth(self, now: float) -> None:
+        lacks = bool(self._peers) and not self.is_complete
+        is_dearth = lacks and not any(peer.am_interested for peer in self._peers.values())
+        if self._dearth.is_due(now, is_dearth=is_dearth):
             self._commands.append(SeekPeers())
 
     # -- messages -------------------------------------------------------------------------------

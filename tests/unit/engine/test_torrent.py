@@ -558,6 +558,25 @@ class TestFindingPeers:
         world.tell(DialFailed(other, "refused"))
         assert world.seek_count == 1
 
+    def test_more_are_sought_seldom_where_nobody_has_what_we_lack(self) -> None:
+        world = World(have="** *")
+        useless = world.connect("** *")
+        span_s = world.settings.dearth_s
+        world.pass_time(0.9 * span_s)
+        assert world.seek_count == 0
+        world.pass_time(0.6 * span_s)
+        assert world.seek_count == 1
+        for _ in range(24 * 60):
+            world.pass_time(60)
+            useless.says(KeepAlive())
+        assert 8 <= world.seek_count <= 12, "a dead swarm is no burden"
+        useless.says(Have(2))
+        count = world.seek_count
+        world.pass_time(span_s)
+        useless.says(KeepAlive())
+        world.pass_time(span_s)
+        assert world.seek_count == count and not useless.drop_reason
+
     def test_none_are_sought_while_there_are_enough(self) -> None:
         world = World()
         for _ in range(world.settings.peers_few):
