@@ -17,6 +17,8 @@ from typing import Self
 
 #: A client that says more than this lost its mind; the oldest lines go.
 LINES_MAX = 20_000
+#: In an error, of the beginning and of the end.
+_SHOWN_LINES = 12
 STOP_TIMEOUT_S = 5.0
 
 _CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -126,10 +128,14 @@ class Process:
             return next((line for line in reversed(self._lines) if is_it(line.text)), None)
 
     def failure(self, what: str) -> ClientError:
-        """An error that says what happened and shows the last lines."""
+        """An error that says what happened and shows the first and the last lines."""
         name = " ".join(Path(part).name for part in self.command[:3])
-        tail = "".join(f"\n    {line.text}" for line in list(self._lines)[-15:])
-        return ClientError(f"{name} (pid {self.pid}, exit {self._popen.poll()}): {what}{tail}")
+        said = [line.text for line in list(self._lines)]
+        if len(said) > 2 * _SHOWN_LINES:
+            # How it began says why it never came to an end.
+            said[_SHOWN_LINES:-_SHOWN_LINES] = ["..."]
+        shown = "".join(f"\n    {text}" for text in said)
+        return ClientError(f"{name} (pid {self.pid}, exit {self._popen.poll()}): {what}{shown}")
 
     def send_line(self, text: str) -> None:
         """Write a line to its stdin."""
