@@ -214,40 +214,30 @@ class Runner(LinkHost):
             self._doubted[piece].append(command)
             return
         if not self._chunks.has_heads_for(piece, begin, command.length, command.block_bytes):
-            done = partial(self._odd_read, link, command)
+            done = partial(self._was_read, link, command, True)
             self._chunks.get_odd(piece, begin, command.length, command.block_bytes, done)
             return
         while begin < end:
             number = self._chunks.chunk_of(begin)
             part_end = min(end, self._chunks.end_of(number))
-            self._chunks.get(piece, number, partial(self._chunk_read, link, piece, begin, part_end - begin))
+            part = SendBlocks(link.number, piece, begin, part_end - begin, BLOCK_BYTES)
+            self._chunks.get(piece, number, partial(self._was_read, link, part, False))
             begin = part_end
 
-    def _chunk_read(
+    def _was_read(
         self,
         link: PeerLink,
-        piece: int,
-        begin: int,
-        length: int,
+        command: SendBlocks,
+        is_odd: bool,
         chunk: Chunk | None,
         error: BaseException | None,
     ) -> None:
-        if chunk is not None and self._is_right(piece):
-            link.send_blocks(self._chunks.run_of(chunk, begin, length), chunk, length)
-            return
-        command = SendBlocks(link.number, piece, begin, length, BLOCK_BYTES)
-        if chunk is None:
-            self._not_read(command, link, error)
-        else:
-            self._withhold(command, chunk)
-
-    def _odd_read(
-        self, link: PeerLink, command: SendBlocks, chunk: Chunk | None, error: BaseException | None
-    ) -> None:
+        """`is_odd`: `chunk` is the run and no more (`get_odd`)."""
         if chunk is None:
             self._not_read(command, link, error)
         elif self._is_right(command.piece):
-            link.send_blocks(chunk.memory, chunk, command.length)
+            memory = chunk.memory if is_odd else self._chunks.run_of(chunk, command.begin, command.length)
+            link.send_blocks(memory, chunk, command.length)
         else:
             self._withhold(command, chunk)
 

@@ -53,20 +53,11 @@ class Holdings:
         if peer.number in self._introduced:
             raise PeerError("it said twice which pieces it has")
         self._introduced.add(peer.number)
-        self._availability.remove(peer.have)
-        peer.have = have
-        peer.found_nothing = None
-        self._availability.add(have)
-        if self._spreading.is_active:
-            if have.is_full:
-                self._spreading.met_seed()
-            else:
-                for piece in have:
-                    self._spreading.seen(peer, piece)
-        elif self._super_seeding.is_active:
-            self._super_seeding.seen(peer, have)
-        peer.interesting = self._picker.count_interesting(have)
-        self._show_interest(peer)
+        news: Iterable[int] = have
+        if self._spreading.is_active and have.is_full:
+            self._spreading.met_seed()
+            news = ()
+        self._replace(peer, have, news)
 
     def gained_many(self, peer: Peer, have: Bitfield) -> None:
         """`peer` has these as well, or had them: a bitfield that comes later (aria2 sends them so)."""
@@ -75,16 +66,20 @@ class Holdings:
             for piece in fresh:
                 self.gained(peer, piece)
             return
+        self._replace(peer, peer.have.union(fresh), fresh)
+
+    def _replace(self, peer: Peer, have: Bitfield, news: Iterable[int]) -> None:
+        """All that `peer` has changes at once; of `news` who watches where pieces go is to hear."""
         self._availability.remove(peer.have)
-        peer.have = peer.have.union(fresh)
+        peer.have = have
         peer.found_nothing = None
-        self._availability.add(peer.have)
+        self._availability.add(have)
         if self._spreading.is_active:
-            for piece in fresh:
+            for piece in news:
                 self._spreading.seen(peer, piece)
         elif self._super_seeding.is_active:
-            self._super_seeding.seen(peer, fresh)
-        peer.interesting = self._picker.count_interesting(peer.have)
+            self._super_seeding.seen(peer, news)
+        peer.interesting = self._picker.count_interesting(have)
         self._show_interest(peer)
 
     def gained(self, peer: Peer, piece: int) -> bool:
