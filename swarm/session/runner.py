@@ -256,9 +256,15 @@ class Runner(LinkHost):
 
     def _not_read(self, command: SendBlocks, link: PeerLink, error: BaseException | None) -> None:
         if isinstance(error, ContentChangedError) and not self.is_stopped:
-            # Whether it is still right is being found out.
             self._chunks.forget(command.piece)
-            self._doubted.setdefault(command.piece, []).append(command)
+            if command.piece in self._doubted:
+                # Whether it is still right is being found out.
+                self._doubted[command.piece].append(command)
+            elif self._is_right(command.piece):
+                # That was found out before this thread came to say so.
+                self._send_blocks(command)
+            else:
+                self._refuse(command)
             return
         if isinstance(error, StorageError) and is_shortage(error):
             # The piece is there, only no descriptor is; this link's is the first to become free.

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +16,8 @@ import pytest
 
 from swarm import Session, SessionSettings, StorageError, SwarmError, Torrent
 from swarm.storage.descriptors import open_below
+from swarm.storage.faults import ContentChangedError
+from swarm.storage.files import ContentFiles
 from tests.e2e.commands import SWARM, TIMEOUT_S, Commands
 from tests.e2e.transfers import (
     Offer,
@@ -383,6 +386,32 @@ async def test_seeded_file_that_was_only_touched_is_served_after_a_look(tmp_path
         await within(torrent.completed())
         await until(lambda: "its content is right" in notices_of(giving))
         assert giving.snapshot().pieces_done == 20
+    assert_same(tmp_path / "leech/file.bin", offer.path)
+
+
+async def test_thread_that_says_of_a_change_after_the_look_leaves_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, late = ContentFiles.read, threading.Event()
+
+    def read_and_dawdle(files: ContentFiles, offset: int, views: Sequence[memoryview]) -> None:
+        try:
+            read(files, offset, views)
+        except ContentChangedError:
+            if not late.is_set():
+                late.set()
+                time.sleep(0.3)
+            raise
+
+    monkeypatch.setattr(ContentFiles, "read", read_and_dawdle)
+    offer = offer_file(tmp_path / "seed", 20 * 64 * KIB, 64 * KIB)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        await seed(seeder, offer)
+        os.utime(offer.path)
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", seeder.port)])
+        await within(torrent.completed())
+    assert late.is_set()
     assert_same(tmp_path / "leech/file.bin", offer.path)
 
 
