@@ -186,7 +186,7 @@ async def test_full_disk_pauses_the_download_which_goes_on_by_itself_and_fetches
         await within(torrent.completed())
         assert torrent.snapshot().downloaded_bytes == 900 * KIB
         assert torrent.snapshot().paused_reason == ""
-        assert "there is room again" in notices_of(torrent)
+        await until(lambda: "there is room again" in notices_of(torrent))
     assert_same(small_disk / "file.bin", offer.path)
 
 
