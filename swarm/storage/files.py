@@ -135,9 +135,10 @@ class ContentFiles:
 
     def _write_to(self, index: int, views: Sequence[memoryview], offset: int) -> None:
         while True:
+            generation = self._watch.generation(index)
             with self._opened(index, is_writable=True) as descriptor:
                 status = os.fstat(descriptor)
-                if self._watch.writing(index, status):
+                if self._watch.writing(index, status, generation):
                     end = 0
                     try:
                         write_all(descriptor, views, offset)

@@ -52,11 +52,13 @@ class Watch:
             known.reach = 0
             known.stamp = None if known.writer_count else _stamp(status)
 
-    def writing(self, index: int, status: os.stat_result) -> bool:
+    def writing(self, index: int, status: os.stat_result, generation: int) -> bool:
         """We are about to write; False where the file was deleted: what we write would vanish with it."""
         with self._lock:
             known = self._files.setdefault(index, _Known())
-            is_changed = status.st_size < known.reach or known.stamp not in (None, _stamp(status))
+            is_changed = known.generation == generation and (
+                status.st_size < known.reach or known.stamp not in (None, _stamp(status))
+            )
             is_there = status.st_nlink > 0
             if is_changed or not is_there:
                 known.reach = 0
@@ -78,7 +80,7 @@ class Watch:
             known.generation += 1
 
     def generation(self, index: int) -> int:
-        """To be asked before `fstat`, and given to `was_read`."""
+        """To be asked before `fstat`, and given with what that says to `writing` or `was_read`."""
         with self._lock:
             return self._files.setdefault(index, _Known()).generation
 
