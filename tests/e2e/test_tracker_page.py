@@ -12,7 +12,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.e2e.test_tracker_redis import free_port, running
+from tests.e2e.test_tracker_redis import running
+from tools.bench.clients.process import free_port
 
 QUERY = "peer_id=" + "b" * 20
 #: No window, no sandbox (tests may run as root), and nothing said to anybody but the tracker.

@@ -20,19 +20,13 @@ import pytest
 
 from swarm.wire.tracker.announce import AnnounceResponse
 from swarm.wire.tracker.http import decode_announce
+from tools.bench.clients.process import free_port
 
 QUERY = "info_hash=" + "a" * 20 + "&peer_id=" + "b" * 20 + "&left=0&port="
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None and "CI" not in os.environ, reason="redis-server is not installed"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

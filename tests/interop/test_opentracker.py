@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.net.trackers import TrackerClient
 from swarm.wire.tracker.announce import AnnounceRequest, Event, ScrapeEntry
+from tools.bench.clients.process import free_port
 
 TORRENT = InfoHash(bytes(range(20)))
 #: Until it answers; a loaded machine may take a while to start a process.
@@ -30,13 +30,6 @@ pytestmark = [
         shutil.which("opentracker") is None and "CI" not in os.environ, reason="opentracker is not installed"
     ),
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def request(port: int, left_bytes: int, event: Event | None = "started") -> AnnounceRequest:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import redis
 from swarm.base.errors import SettingsError
 from swarm.tracker import redis_journal
 from swarm.tracker.redis_journal import ENTRY_CHANGES, RedisJournal
+from tools.bench.clients.process import free_port
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None and "CI" not in os.environ, reason="redis-server is not installed"
@@ -27,9 +27,7 @@ class Server:
     """A redis-server process on a port of loopback that can be ended, held up, and started again."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._folder = folder
         self.process: subprocess.Popen[bytes] | None = None
         self.url = f"redis://127.0.0.1:{self.port}/0"

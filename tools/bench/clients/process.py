@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,6 +22,8 @@ LINES_MAX = 20_000
 #: In an error, of the beginning and of the end.
 _SHOWN_LINES = 12
 STOP_TIMEOUT_S = 5.0
+#: Below are those of well-known services.
+_PORT_MIN = 10_000
 
 _CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -50,11 +54,26 @@ def user_environment() -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A TCP port that was free a moment ago, for clients that cannot say which one they took."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that was free a moment ago, for programs that cannot say which one they took.
+
+    Of those that the system gives nobody by itself: with the port of a moment ago it may have made somebody
+    else's outgoing connection by now.
+    """
+    while True:
+        port = random.randrange(_PORT_MIN, _ports_end())
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _ports_end() -> int:
+    """Where those begin that the system gives by itself (Linux; IANA's elsewhere)."""
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        first = 49_152
+    # A system that gives nearly all of them leaves no others to choose.
+    return first if first > 2 * _PORT_MIN else 65_536
 
 
 class Process:
