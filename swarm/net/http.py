@@ -206,7 +206,7 @@ async def _connected(
     host = parts.hostname or ""
     name = host.partition("%")[0]
     # A numeric address in a spelling that ipaddress does not know (127.1) goes to the resolver like a name.
-    found = [host] if _is_numeric(name) else await _addresses(host)
+    found = [host] if numeric_host(name) is not None else await _addresses(host)
     addresses = [address for address in found if reach.admits(address)]
     if not addresses:
         raise HttpError(reach.refusal or "no such host")
@@ -234,9 +234,6 @@ async def _connected(
 
 
 async def _addresses(host: str) -> list[str]:
-    # A zone is for the system to read.
-    if "%" not in host and (numeric := numeric_host(host)) is not None:
-        return [numeric]
     try:
         return await look_up(_dns_name(host))
     except OSError:
@@ -312,14 +309,6 @@ class _Exchange:
         if isinstance(event, h11.ConnectionClosed):
             raise HttpError("the server closed the connection without an answer")
         return event
-
-
-def _is_numeric(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 @cache

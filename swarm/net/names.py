@@ -98,6 +98,7 @@ async def endpoints_of(
                 failures[name] = error.strerror or str(error)
 
     names = dict.fromkeys(name for name, _ in addresses)
+    # Numbers do not wait for the turn of names that hang.
     for name in names:
         if (host := numeric_host(name)) is not None:
             found[name] = [host]

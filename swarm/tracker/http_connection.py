@@ -110,7 +110,7 @@ class HttpConnection(asyncio.Protocol):
     Attributes:
         deadline_at: when the sweep drops it.
         is_over: it is to be closed when what `feed` has returned is sent.
-        unsent: of that, what a transport still has to send.
+        unsent: of that, what the listener could not send at once: it leaves before the next answer does.
     """
 
     __slots__ = (
