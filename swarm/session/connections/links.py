@@ -98,7 +98,8 @@ class Links:
             server.close()
 
     async def close(self) -> None:
-        """End every link and every dial; `gone` tells when they have."""
+        """Let nobody in any more, end every link and every dial; `gone` tells when they have."""
+        self.stop_listening()
         if self._blocklist is not None:
             await self._blocklist.close()
         for dial in self._dials:

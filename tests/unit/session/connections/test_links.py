@@ -63,7 +63,6 @@ async def links_of(tmp_path: Path, connections_max: int) -> AsyncIterator[tuple[
     try:
         yield links, refused
     finally:
-        links.stop_listening()
         await links.close()
         await links.gone()
 

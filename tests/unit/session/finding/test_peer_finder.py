@@ -81,7 +81,6 @@ async def world_of(
     try:
         yield world
     finally:
-        world.links.stop_listening()
         await world.links.close()
         await world.finder.close()
 
