@@ -93,9 +93,12 @@ class Descriptors:
         """Close file `index` as soon as nobody uses it."""
         with self._lock:
             handle = self._handles.pop(index, None)
-            if handle is not None:
-                handle.is_evicted = True
-        if handle is not None and not handle.users:
+            if handle is None:
+                return
+            handle.is_evicted = True
+            # Afterwards its last user may have closed it, and the number may be another file's.
+            is_unused = not handle.users
+        if is_unused:
             os.close(handle.descriptor)
 
     def release(self) -> None:
