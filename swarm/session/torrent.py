@@ -89,6 +89,7 @@ class Torrent:
             self.files,
             self._record,
             lambda: self._have,
+            lambda index: self._layout.pieces_of(index, metainfo.geometry),
             self.notice,
             save_s=settings.resume_save_s,
             sync_s=settings.sync_s,

@@ -24,6 +24,8 @@ from swarm.storage.watch import Watch
 
 #: Descriptors of one torrent that stay open (defaults.md: 100 files).
 OPEN_FILES_MAX = 100
+#: What `ContentFiles.signature` has for a file that is not there, or that somebody else has changed.
+ABSENT = (-1, 0)
 
 
 class ContentFiles:
@@ -327,21 +329,26 @@ class ContentFiles:
         return found
 
     def signature(self) -> list[tuple[int, int]]:
-        """(size in bytes, mtime in ns) of each file, (-1, 0) for one that is not there.
+        """(size in bytes, mtime in ns) of each file, `ABSENT` for one that is not there as we left it.
 
         For a file that is not wanted and not there it is the part file's: what is known of its pieces
         stands and falls with that.
         """
         signed = []
-        part = _sign(self._part_path)
+        part = self._sign(self.PART)
         for index, file in enumerate(self.layout.files):
             if file.is_pad:
                 signed.append((0, 0))
                 continue
-            signed.append(
-                part if index in self._unwanted and not self._exists(index) else _sign(self.path_of(index))
-            )
+            signed.append(part if index in self._unwanted and not self._exists(index) else self._sign(index))
         return signed
+
+    def _sign(self, index: int) -> tuple[int, int]:
+        generation = self._watch.generation(index)
+        status = _status(self.path_of(index))
+        if status is None or not self._watch.is_as_left(index, status, generation):
+            return ABSENT
+        return status.st_size, status.st_mtime_ns
 
     def signed_length(self, index: int, content_end: int) -> int:
         """How long what `signature` signs for `index` must be to hold its bytes below `content_end`."""
@@ -416,8 +423,3 @@ def _status(path: Path) -> os.stat_result | None:
         return os.stat(path)
     except OSError:
         return None
-
-
-def _sign(path: Path) -> tuple[int, int]:
-    status = _status(path)
-    return (-1, 0) if status is None else (status.st_size, status.st_mtime_ns)

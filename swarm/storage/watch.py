@@ -80,9 +80,10 @@ class Watch:
             known.generation += 1
 
     def generation(self, index: int) -> int:
-        """To be asked before `fstat`, and given with what that says to `writing` or `was_read`."""
+        """To be asked before `fstat`, and given with what that says to those that take it."""
         with self._lock:
-            return self._files.setdefault(index, _Known()).generation
+            known = self._files.get(index)
+            return 0 if known is None else known.generation
 
     def was_read(self, index: int, status: os.stat_result, generation: int) -> bool:
         """We have read from the file; False where it is not what was verified."""
@@ -97,6 +98,15 @@ class Watch:
         if not is_same:
             self._tell(index)
         return is_same
+
+    def is_as_left(self, index: int, status: os.stat_result, generation: int) -> bool:
+        """Is what is there now still what was verified, or written by us since, as far as we know?"""
+        with self._lock:
+            known = self._files.get(index)
+            if known is None or known.writer_count or known.generation != generation:
+                return True
+            is_ours = known.identity in (None, (status.st_dev, status.st_ino))
+            return is_ours and known.stamp in (None, _stamp(status)) and status.st_size >= known.reach
 
     def is_there(self, index: int, status: os.stat_result | None) -> bool:
         """Does the file's path (None: nothing is there) still lead to what we have written?"""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from swarm import InfoHash, Progress
+from swarm import DataMismatchError, InfoHash, Progress
 from swarm.base.bitfield import Bitfield
 from swarm.session.keeping.state import resume_path
 from swarm.storage import resume
@@ -178,6 +178,24 @@ async def test_seeding_again_hashes_nothing_again(tmp_path: Path) -> None:
         async with open_session(settings_of(tmp_path / "state")) as session:
             torrent = await seed(session, offer)
             assert torrent.snapshot().checking_bytes == expected
+
+
+async def test_seeded_file_changed_without_our_notice_is_looked_at_the_next_time(
+    tmp_path: Path,
+) -> None:
+    offer = offer_folder(tmp_path / "seed", {"a": 4 * PIECE, "b": 4 * PIECE, "c": 4 * PIECE}, PIECE)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as session:
+        await seed(session, offer)
+        # No peer has asked for any of it, so that nobody has looked.
+        (offer.path / "b").write_bytes(b"other" + (offer.path / "b").read_bytes()[5:])
+        os.utime(offer.path / "b", ns=(1, 1))
+        (offer.path / "c").unlink()
+    async with open_session(settings) as session:
+        torrent = await session.add(offer.raw, content=offer.path, is_seeding_only=True)
+        with pytest.raises(DataMismatchError, match="5 of 12 pieces"):
+            await within(torrent.completed())
+        assert torrent.snapshot().checking_bytes == 8 * PIECE
 
 
 async def test_file_changed_while_we_were_away_is_hashed_again(tmp_path: Path) -> None:

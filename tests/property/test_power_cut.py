@@ -46,6 +46,7 @@ class Download:
             self.files,
             self._record,
             lambda: self.have,
+            lambda index: LAYOUT.pieces_of(index, GEOMETRY),
             lambda level, text: self.notices.append(text),
             save_s=0.0,
             sync_s=0.0,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.errors import StorageError
 from swarm.base.ids import InfoHash
 from swarm.storage import resume
-from swarm.storage.files import ContentFiles
+from swarm.storage.files import ABSENT, ContentFiles
 
 
 def resume_path(state_dir: Path, info_hash: InfoHash, content: Path) -> Path:
@@ -26,6 +26,7 @@ class ResumeKeeper:
 
     Args:
         snapshot: makes the record to save; called on the loop.
+        pieces_of: file -> its pieces.
         on_notice: (level, text) for the user.
     """
 
@@ -35,6 +36,7 @@ class ResumeKeeper:
         files: ContentFiles,
         snapshot: Callable[[Bitfield], resume.ResumeRecord],
         have: Callable[[], Bitfield],
+        pieces_of: Callable[[int], Iterable[int]],
         on_notice: Callable[[str, str], None],
         *,
         save_s: float,
@@ -44,6 +46,7 @@ class ResumeKeeper:
         self._files = files
         self._snapshot = snapshot
         self._have = have
+        self._pieces_of = pieces_of
         self._on_notice = on_notice
         self._save_s = save_s
         self._sync_s = sync_s
@@ -116,16 +119,28 @@ class ResumeKeeper:
 
     async def _save_alone(self, *, is_clean: bool) -> None:
         self._is_dirty = False
-        record = self._snapshot(self._synced)
+        record = self._snapshot(self._synced.copy())
         record.verified = self._trusted()
         # Where something is in doubt the next run has to look: what is not verified may be there.
         record.is_clean = is_clean and not self._doubtful.count
         try:
-            record.signature = await asyncio.to_thread(self._files.signature)
+            await asyncio.to_thread(self._sign, record)
             await resume.save(self.path, record)
         except StorageError as error:
             self._is_dirty = True
             self._warn(error)
+
+    def _sign(self, record: resume.ResumeRecord) -> None:
+        """Note how the files look, and nothing of those that are not as we left them; in a thread.
+
+        Nobody may have read such a file since, so that nothing is in doubt: the next run has to look.
+        """
+        record.signature = self._files.signature()
+        for index, signed in enumerate(record.signature):
+            if signed == ABSENT:
+                for piece in self._pieces_of(index):
+                    record.verified.discard(piece)
+                    record.synced.discard(piece)
 
     def _warn(self, error: StorageError) -> None:
         if not self._has_warned:

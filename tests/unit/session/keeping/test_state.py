@@ -30,6 +30,7 @@ class World:
             self.files,
             self.snapshot,
             lambda: self.have,
+            lambda index: range(4),
             lambda level, text: self.notices.append(f"{level}: {text}"),
             save_s=save_s,
             sync_s=sync_s,
@@ -144,6 +145,7 @@ async def test_pieces_of_a_failed_sync_are_not_believed_although_the_next_one_su
 
 async def test_lost_piece_that_came_again_is_not_taken_for_synced(tmp_path: Path) -> None:
     world = World(tmp_path)
+    world.files.write(0, [memoryview(content_of(LAYOUT))])
     world.have.add(1)
     world.keeper.start(world.have)
     world.keeper.lost(1)
