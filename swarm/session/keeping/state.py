@@ -54,6 +54,8 @@ class ResumeKeeper:
         self._is_dirty = False
         self._saving = asyncio.Lock()
         self._synced = Bitfield(0)
+        #: What will be synced when the sync under way has succeeded.
+        self._syncing = Bitfield(0)
         self._synced_at = float("-inf")
         #: Pieces that were written before a sync that failed. Linux throws such pages away and reports
         #: success from then on ("fsyncgate"): only hashing can tell what is on the disk.
@@ -63,12 +65,14 @@ class ResumeKeeper:
     def start(self, synced: Bitfield) -> None:
         """`synced`: the pieces known to be on the disk already."""
         self._synced = synced.copy()
+        self._syncing = synced.copy()
         self._doubtful = Bitfield(len(synced))
         self._synced_at = asyncio.get_running_loop().time()
 
     def lost(self, piece: int) -> None:
         """`piece` is not on the disk any more; it must be written and synced anew."""
         self._synced.discard(piece)
+        self._syncing.discard(piece)
 
     def touch(self) -> None:
         """Something worth saving has happened; nothing runs while nothing does."""
@@ -96,7 +100,7 @@ class ResumeKeeper:
 
     async def sync(self) -> None:
         """Force what was written to the disk; a failure is told to the user and remembered."""
-        synced = self._trusted()
+        self._syncing = self._trusted()
         self._synced_at = asyncio.get_running_loop().time()
         try:
             # A thread of its own: a slow disk must not keep the hashing threads waiting.
@@ -107,7 +111,7 @@ class ResumeKeeper:
                     self._doubtful.add(piece)
             self._warn(error)
             return
-        self._synced = synced
+        self._synced = self._syncing.copy()
 
     async def save(self, *, is_clean: bool) -> None:
         """Write the record now; where the caller is cancelled, it is written all the same."""

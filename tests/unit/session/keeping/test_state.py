@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,35 @@ async def test_lost_piece_that_came_again_is_not_taken_for_synced(tmp_path: Path
     assert record is not None
     assert list(record.verified) == [1]
     assert list(record.synced) == []
+    world.files.close()
+
+
+async def test_piece_lost_during_a_sync_is_not_taken_for_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    world.keeper.start(Bitfield(4))
+    world.files.write(0, [memoryview(content_of(LAYOUT))])
+    world.have.add(1)
+    world.have.add(2)
+    is_syncing, may_end = threading.Event(), threading.Event()
+
+    def sync_slowly(descriptor: int) -> None:
+        is_syncing.set()
+        may_end.wait(20)
+
+    monkeypatch.setattr(os, "fdatasync", sync_slowly)
+    syncing = asyncio.create_task(world.keeper.sync())
+    await asyncio.to_thread(is_syncing.wait, 20)
+    # Somebody has damaged it; it comes again, and is written behind the back of the sync under way.
+    world.keeper.lost(1)
+    may_end.set()
+    await syncing
+    await world.keeper.save(is_clean=False)
+    record = await resume.load(world.keeper.path)
+    assert record is not None
+    assert list(record.verified) == [1, 2]
+    assert list(record.synced) == [2]
     world.files.close()
 
 
