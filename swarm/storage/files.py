@@ -368,7 +368,7 @@ class ContentFiles:
         for index in sorted(dirty):
             try:
                 # Not for writing: that would create a file that somebody has deleted meanwhile.
-                with self._descriptors.opened(index, is_writable=False) as descriptor:
+                with self._opened(index, is_writable=False) as descriptor:
                     os.fdatasync(descriptor)
                 if index not in self._named:
                     folders.update(dict.fromkeys(self._folders_of(index)))

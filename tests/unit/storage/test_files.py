@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from swarm.base.errors import StorageError
+from swarm.storage.descriptors import open_below
 from tests.unit.storage.layouts import content_of, files_of, layout_of, read_bytes, write_pieces
 
 PIECE = 16384
@@ -317,3 +320,20 @@ def test_closed_files_are_not_opened_again_by_a_late_job(tmp_path: Path) -> None
     with pytest.raises(StorageError):
         read_bytes(files, 0, 10)
     assert open_descriptors(tmp_path) == 0
+
+
+def test_sync_closes_other_files_where_descriptors_are_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = layout_of(("a", PIECE), ("b", PIECE))
+    files = files_of(tmp_path, layout, open_max=1)
+    write_pieces(files, content_of(layout), [0, 1], PIECE)
+
+    def open_if_none_is(top: Path, parts: Sequence[str], *, is_writable: bool) -> int:
+        if open_descriptors(tmp_path):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return open_below(top, parts, is_writable=is_writable)
+
+    monkeypatch.setattr("swarm.storage.files.open_below", open_if_none_is)
+    files.sync()
+    files.close()
