@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +89,7 @@ class Torrent:
             self.files,
             self._record,
             lambda: self._have,
-            lambda index: self._layout.pieces_of(index, metainfo.geometry),
+            self._pieces_of,
             self.notice,
             save_s=settings.resume_save_s,
             sync_s=settings.sync_s,
@@ -97,7 +97,7 @@ class Torrent:
         self._doubts = Doubts(
             self.files,
             lambda: self._have,
-            lambda index: self._layout.pieces_of(index, metainfo.geometry),
+            self._pieces_of,
             lambda pieces: asyncio.ensure_future(self._inspection.matching(pieces)),
             lambda: self.runner,
             on_lost=self._keeper.lost,
@@ -119,6 +119,8 @@ class Torrent:
             f"{content} is being downloaded already, by another process or session",
         )
         self._have = Bitfield(metainfo.geometry.piece_count)
+        #: Files that somebody has changed before we joined the swarm.
+        self._changed_early: dict[int, None] = {}
 
     # -- what users see -------------------------------------------------------------------------
 
@@ -261,6 +263,8 @@ class Torrent:
         """
         geometry = self.metainfo.geometry
         await self._patiently(lambda: self._disk.run(self._enter))
+        # Whatever happens to them from here on is noticed.
+        await self._disk.run(self.files.settle_all)
         trust = await self._inspection.trust(self._keeper.path, self.notice)
         if skip_verify:
             self._have = Bitfield(geometry.piece_count, is_full=True)
@@ -275,8 +279,6 @@ class Torrent:
         if not self.is_seeding_only:
             await self._patiently(lambda: self._disk.run(self.files.create_empty))
         self._partials.believe(trust.partials, self._have)
-        # Whatever happens to them from here on is noticed.
-        await self._disk.run(self.files.settle_all)
         if self.is_seeding_only:
             self._keeper.start(self._have)
         else:
@@ -328,11 +330,15 @@ class Torrent:
             partials=self._partials.take(),
         )
         assert runner.engine is not None
-        if runner.engine.is_complete:
+        for index in self._changed_early:
+            self._doubts.suspect(index)
+        if runner.engine.is_complete and (self.is_seeding_only or not self._changed_early):
             self._finished()
-        else:
-            self._course.state = "downloading"
-            self._course.advance()
+            return
+        self._course.state = "downloading"
+        self._course.advance()
+        if runner.engine.is_complete:
+            self.became_complete()
 
     def became_complete(self) -> None:
         """Every piece was verified; now look whether the files are still where they were written."""
@@ -376,9 +382,20 @@ class Torrent:
             self._loop.call_soon_threadsafe(self._suspect, index)
 
     def _suspect(self, index: int) -> None:
-        # While it is being checked, everything is in doubt anyway.
-        if self.runner is not None and not self._course.is_over:
+        if self._course.is_over:
+            return
+        if self.runner is None:
+            # What was hashed before the change is looked at again.
+            self._changed_early[index] = None
+        else:
             self._doubts.suspect(index)
+
+    def _pieces_of(self, index: int) -> Iterable[int]:
+        """The pieces that hold bytes of a file; of the part file those of all that is not selected."""
+        if index != ContentFiles.PART:
+            return self._layout.pieces_of(index, self.metainfo.geometry)
+        unwanted = sorted(self._selection.unwanted(self.metainfo))
+        return dict.fromkeys(piece for one in unwanted for piece in self._pieces_of(one))
 
     def piece_lost(self, piece: int) -> None:
         """`piece` cannot be read any more."""

@@ -11,13 +11,15 @@ from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
 from swarm.base.errors import StorageError
 from swarm.storage.disk import Disk
-from swarm.storage.faults import is_shortage
+from swarm.storage.faults import ContentChangedError, is_shortage
 from swarm.storage.files import ContentFiles
 
 #: What one read brings; larger pieces are hashed in steps, so that a piece of any size fits.
 _STEP_BYTES = 1 << 20
 #: Pieces are handed to the threads in batches of about this size.
 _BATCH_BYTES = 8 << 20
+#: So often a piece is read again whose file somebody changes meanwhile.
+_LOOKS_MAX = 5
 #: Batches under way: more than threads, so that none waits for the loop.
 _BATCHES_AHEAD = 4
 
@@ -94,17 +96,28 @@ def _matching(
 def _matches(
     files: ContentFiles, geometry: Geometry, piece_hashes: bytes, piece: int, buffer: memoryview
 ) -> bool:
+    offset, length = geometry.piece_offset(piece), geometry.piece_bytes(piece)
+    for _ in range(_LOOKS_MAX):
+        try:
+            digest = _digest(files, offset, length, buffer)
+        except ContentChangedError:
+            # It may have been touched only. Whoever wants to know of changes has been told.
+            files.settle_range(offset, length)
+        except StorageError as error:
+            if is_shortage(error):
+                raise
+            return False
+        else:
+            return digest == piece_hashes[piece * 20 : piece * 20 + 20]
+    return False
+
+
+def _digest(files: ContentFiles, offset: int, length: int, buffer: memoryview) -> bytes:
     digest = sha1()
-    offset = geometry.piece_offset(piece)
-    end = offset + geometry.piece_bytes(piece)
-    try:
-        while offset < end:
-            view = buffer[: min(len(buffer), end - offset)]
-            files.read(offset, [view])
-            digest.update(view)
-            offset += len(view)
-    except StorageError as error:
-        if is_shortage(error):
-            raise
-        return False
-    return digest.digest() == piece_hashes[piece * 20 : piece * 20 + 20]
+    end = offset + length
+    while offset < end:
+        view = buffer[: min(len(buffer), end - offset)]
+        files.read(offset, [view])
+        digest.update(view)
+        offset += len(view)
+    return digest.digest()

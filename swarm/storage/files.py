@@ -115,7 +115,7 @@ class ContentFiles:
                 for view in views:
                     view[:] = bytes(len(view))
             return
-        if index in self._unwanted and not self._exists(index):
+        if self._is_in_part(index):
             index, offset = self.PART, content_offset
         try:
             if is_write:
@@ -157,6 +157,13 @@ class ContentFiles:
         self._descriptors.evict(index)
         self._watch.settle(index, _status(self.path_of(index)))
 
+    def settle_range(self, offset: int, length: int) -> None:
+        """As `settle`, for all that holds these bytes of the content."""
+        for part in self.layout.ranges(offset, length):
+            index = part.file_index
+            if not self.layout.files[index].is_pad:
+                self.settle(self.PART if self._is_in_part(index) else index)
+
     def settle_all(self) -> None:
         """As `settle`, for every file that is there."""
         for index in range(len(self.layout.files)):
@@ -191,6 +198,10 @@ class ContentFiles:
                 index for index, file in enumerate(self.layout.files) if file.length and not file.is_pad
             )
             self._dirty.add(self.PART)
+
+    def _is_in_part(self, index: int) -> bool:
+        """Whether what is known of a file lies in the part file."""
+        return index in self._unwanted and not self._exists(index)
 
     def _exists(self, index: int) -> bool:
         return index in self._descriptors or self.path_of(index).exists()
@@ -315,8 +326,7 @@ class ContentFiles:
             if file.is_pad:
                 found.append((file.offset, file.offset + file.length))
                 continue
-            is_in_part = index in self._unwanted and not self._exists(index)
-            source, base = (self.PART, 0) if is_in_part else (index, file.offset)
+            source, base = (self.PART, 0) if self._is_in_part(index) else (index, file.offset)
             first = file.offset - base
             try:
                 with self._descriptors.opened(source, is_writable=False) as descriptor:
@@ -340,7 +350,7 @@ class ContentFiles:
             if file.is_pad:
                 signed.append((0, 0))
                 continue
-            signed.append(part if index in self._unwanted and not self._exists(index) else self._sign(index))
+            signed.append(part if self._is_in_part(index) else self._sign(index))
         return signed
 
     def _sign(self, index: int) -> tuple[int, int]:
@@ -354,7 +364,7 @@ class ContentFiles:
         """How long what `signature` signs for `index` must be to hold its bytes below `content_end`."""
         file = self.layout.files[index]
         end = min(content_end, file.offset + file.length)
-        return end if index in self._unwanted and not self._exists(index) else end - file.offset
+        return end if self._is_in_part(index) else end - file.offset
 
     def sync(self) -> None:
         """Wait until everything written so far has reached the disk, with the names of new files.

@@ -389,6 +389,57 @@ async def test_seeded_file_that_was_only_touched_is_served_after_a_look(tmp_path
     assert_same(tmp_path / "leech/file.bin", offer.path)
 
 
+async def test_file_that_is_damaged_behind_the_back_of_the_check_is_right_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = offer_file(tmp_path / "seed", 20 * 64 * KIB, 64 * KIB)
+    path = tmp_path / "leech/file.bin"
+    path.parent.mkdir()
+    path.write_bytes(offer.content())
+    read, damaged = ContentFiles.read, threading.Event()
+
+    def read_and_damage(files: ContentFiles, offset: int, views: Sequence[memoryview]) -> None:
+        read(files, offset, views)
+        if files.root == path and not damaged.is_set():
+            # What was just hashed is not what will be there.
+            damaged.set()
+            path.write_bytes(b"other" + offer.content()[5:])
+            os.utime(path, ns=(1, 1))
+
+    monkeypatch.setattr(ContentFiles, "read", read_and_damage)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        await seed(seeder, offer)
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", seeder.port)])
+        await within(torrent.completed())
+    assert damaged.is_set()
+    assert_same(path, offer.path)
+
+
+async def test_part_file_that_is_damaged_is_never_served_wrong(tmp_path: Path) -> None:
+    # Of "b", which is not selected, the second piece holds bytes as well.
+    offer = offer_folder(tmp_path / "seed", {"a": 96 * KIB, "b": 96 * KIB, "c": 64 * KIB}, 64 * KIB)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as half, open_session(settings) as leecher:
+        async with open_session(settings) as seeder:
+            await seed(seeder, offer)
+            source = await half.add(
+                offer.raw, save_to=tmp_path / "half", peers=[("127.0.0.1", seeder.port)], files=[0, 2]
+            )
+            await within(source.completed())
+        (part,) = (tmp_path / "half").glob(".*.part")
+        # Once right, so that it is known how the file looked then; then wrong.
+        assert await source.read(64 * KIB, 64 * KIB) == offer.content()[64 * KIB : 128 * KIB]
+        content = bytearray(part.read_bytes())
+        content[100 * KIB : 100 * KIB + 5] = b"other"
+        part.write_bytes(content)
+        torrent = await leecher.add(
+            offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", half.port)], files=[0]
+        )
+        await until(lambda: source.snapshot().pieces_done == 2 and torrent.snapshot().pieces_done == 1)
+        assert torrent.snapshot().failed_pieces == 0
+
+
 async def test_thread_that_says_of_a_change_after_the_look_leaves_nobody_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

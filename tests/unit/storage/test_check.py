@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -83,6 +84,21 @@ async def test_piece_that_cannot_be_read_is_missing(tmp_path: Path, disk: Disk) 
     write_pieces(files, content, [0], PIECE)
     have = await check_pieces(files, geometry, hashes_of(content, geometry), disk, [0, 1])
     assert list(have) == [0]
+    files.close()
+
+
+async def test_file_that_was_touched_meanwhile_is_hashed_as_it_is_now(tmp_path: Path, disk: Disk) -> None:
+    layout = layout_of(("a", 4 * PIECE), ("b", 4 * PIECE), ("c", PIECE))
+    content = content_of(layout)
+    geometry = Geometry(len(content), PIECE)
+    files = files_of(tmp_path, layout, unwanted=frozenset({1}))
+    write_pieces(files, content, list(range(9)), PIECE)
+    hashes = hashes_of(content, geometry)
+    assert (await check_pieces(files, geometry, hashes, disk, [0, 4, 8])).count == 3
+    for name in ("content/a", ".content.part"):
+        os.utime(tmp_path / name, ns=(1, 1))
+    (tmp_path / "content/c").write_bytes(b"other" + content[8 * PIECE + 5 :])
+    assert list((await check_pieces(files, geometry, hashes, disk, range(9))).missing()) == [8]
     files.close()
 
 
