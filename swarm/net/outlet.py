@@ -7,6 +7,7 @@ import contextlib
 import errno
 import fcntl
 import ipaddress
+import os
 import socket
 import struct
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from swarm.base.errors import SettingsError
 _SIOCGIFADDR = 0x8915
 #: Linux; elsewhere an interface is held to by its addresses alone.
 _BINDTODEVICE: int | None = getattr(socket, "SO_BINDTODEVICE", None)
+#: The kernel counts interfaces up to 31 bits; none has ever come so far.
+_ZONE_DIGITS_MAX = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,12 @@ class Outlet:
 
 def _hold_to_zone(opened: socket.socket, zone: str) -> None:
     """Keep a socket to the interface of that number: uvloop loses it from the address on the way."""
-    if zone.isdigit() and _BINDTODEVICE is not None:
-        opened.setsockopt(socket.SOL_SOCKET, _BINDTODEVICE, socket.if_indextoname(int(zone)).encode())
+    if not (zone.isascii() and zone.isdigit()) or _BINDTODEVICE is None:
+        return
+    # Whoever wrote the address chose the number: one of any length is no reason for another error.
+    if len(zone) > _ZONE_DIGITS_MAX:
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+    opened.setsockopt(socket.SOL_SOCKET, _BINDTODEVICE, socket.if_indextoname(int(zone)).encode())
 
 
 def bind_addresses(bind: str | None) -> list[str]:

@@ -63,3 +63,9 @@ async def test_address_that_is_gone_fails_rather_than_to_leave_from_elsewhere() 
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
             listener.accept()
+
+
+@pytest.mark.parametrize("zone", ["4" * 9, "9" * 20, "9" * 5000, "²", "none"])
+async def test_zone_of_no_interface_is_an_address_that_cannot_be_reached(zone: str) -> None:
+    with pytest.raises(OSError):
+        await Outlet.of(None).connect(f"fe80::1%{zone}", 1)
