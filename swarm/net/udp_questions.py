@@ -93,12 +93,18 @@ class QuestionSocket:
     def send(self, datagram: bytes, tracker: Endpoint) -> None:
         """Raises TrackerError where there is no way to it; what the system has no room for is lost."""
         try:
-            with contextlib.suppress(BlockingIOError):
-                self._socket.sendto(datagram, tuple(tracker))
+            try:
+                self._send_now(datagram, tracker)
+            except OSError:
+                # It may be about an earlier datagram, to somebody else; then this one was not even tried.
+                self._read_refusals()
+                self._send_now(datagram, tracker)
         except OSError as error:
-            # It may be about an earlier datagram, to somebody else.
-            self._read_refusals()
             raise TrackerError(error.strerror or str(error)) from None
+
+    def _send_now(self, datagram: bytes, tracker: Endpoint) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._socket.sendto(datagram, tuple(tracker))
 
     def close(self) -> None:
         """Whoever waits gets a TrackerError."""

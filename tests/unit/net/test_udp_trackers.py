@@ -15,7 +15,7 @@ from swarm.base.ids import InfoHash, PeerId
 from swarm.net import names
 from swarm.net.outlet import Outlet
 from swarm.net.udp_trackers import UdpTrackerClient, UdpTrackerSettings
-from swarm.wire.tracker.announce import AnnounceRequest, ScrapeEntry
+from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, ScrapeEntry
 from swarm.wire.tracker.udp_server import ANNOUNCE, SCRAPE, SCRAPE_MAX, encode_connected
 from tests.unit.net.udp_tracker import Query, UdpTracker, honest, silent, udp_tracker
 
@@ -165,6 +165,16 @@ class TestLostDatagrams:
             url = tracker.url
         with pytest.raises(TrackerError, match="refused"):
             await client.announce(url, REQUEST, PATIENCE_S)
+
+    async def test_a_closed_port_is_no_fault_of_another_tracker(self, client: UdpTrackerClient) -> None:
+        async with udp_tracker() as closed:
+            pass
+        async with udp_tracker(peers=[PEER]) as tracker:
+            # On loopback the refusal is there before the next datagram, to the other one, is sent.
+            asking = [client.announce(one.url, REQUEST, PATIENCE_S) for one in (closed, tracker, closed)]
+            refused, answered, again = await asyncio.gather(*asking, return_exceptions=True)
+        assert isinstance(refused, TrackerError) and isinstance(again, TrackerError)
+        assert isinstance(answered, AnnounceResponse) and answered.peers == (PEER,)
 
 
 class TestLies:
