@@ -118,10 +118,13 @@ def decode_compact_v4(raw: bytes) -> list[Endpoint]:
 
 
 def decode_compact_v6(raw: bytes) -> list[Endpoint]:
-    """Read whole entries of 18 bytes; port 0 is left out, a tail that is no entry ignored."""
+    """Read whole entries of 18 bytes; port 0 is left out, a tail that is no entry ignored.
+
+    IPv4 in IPv6 is IPv4: who was banned, or is of our own network, is so in either spelling.
+    """
     found = []
     for at in range(0, len(raw) - COMPACT_V6_BYTES + 1, COMPACT_V6_BYTES):
         port = raw[at + 16] << 8 | raw[at + 17]
         if port:
-            found.append(Endpoint(str(ipaddress.IPv6Address(raw[at : at + 16])), port))
+            found.append(Endpoint(unpacked_host(raw[at : at + 16]), port))
     return found

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from enum import IntEnum
 
 from swarm.base.dataclass import dataclass
-from swarm.base.endpoint import Endpoint, encode_compact
+from swarm.base.endpoint import Endpoint, encode_compact, unpacked_host
 from swarm.base.errors import PeerError
 
 
@@ -63,5 +62,5 @@ def decode_holepunch(payload: bytes) -> Holepunch:
     code = payload[2 + size : 6 + size]
     if kind is HolepunchKind.ERROR and len(code) < 4:
         raise PeerError("its holepunch error has no code")
-    endpoint = Endpoint(str(ipaddress.ip_address(packed)), port)
+    endpoint = Endpoint(unpacked_host(packed), port)
     return Holepunch(kind, endpoint, int.from_bytes(code, "big") if kind is HolepunchKind.ERROR else 0)

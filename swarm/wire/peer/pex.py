@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntFlag
 from typing import NamedTuple
 
 from swarm.base import bencode
 from swarm.base.dataclass import dataclass
-from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES, Endpoint, encode_compact
+from swarm.base.endpoint import (
+    COMPACT_V4_BYTES,
+    COMPACT_V6_BYTES,
+    Endpoint,
+    encode_compact,
+    unpacked_host,
+)
 from swarm.base.errors import BencodeError, PeerError
 
 #: BEP 11: a message adds 50 and drops 50 at the most, but the first may be larger; more than this of a list
@@ -81,7 +86,7 @@ def decode_peer_exchange(payload: bytes) -> PeerExchange:
     added: dict[Endpoint, ContactFlags] = {}
     dropped: dict[Endpoint, ContactFlags] = {}
     is_cut = False
-    for tail, size, host_of in ((b"", COMPACT_V4_BYTES, _v4), (b"6", COMPACT_V6_BYTES, _v6)):
+    for tail, size, host_of in ((b"", COMPACT_V4_BYTES, _v4), (b"6", COMPACT_V6_BYTES, unpacked_host)):
         flags = _bytes(content, b"added" + tail + b".f")
         is_cut |= _read(_bytes(content, b"added" + tail), flags, size, host_of, added)
         is_cut |= _read(_bytes(content, b"dropped" + tail), b"", size, host_of, dropped)
@@ -113,10 +118,6 @@ def _read(
 
 def _v4(packed: bytes) -> str:
     return f"{packed[0]}.{packed[1]}.{packed[2]}.{packed[3]}"
-
-
-def _v6(packed: bytes) -> str:
-    return str(ipaddress.IPv6Address(packed))
 
 
 def _compact(endpoints: Iterable[Endpoint]) -> bytes:

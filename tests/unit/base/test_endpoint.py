@@ -72,8 +72,12 @@ class TestCompact:
 
     @given(st.lists(st.tuples(st.ip_addresses(v=6), ports), max_size=5))
     def test_v6_comes_back_as_it_went(self, pairs: list[tuple[ipaddress.IPv6Address, int]]) -> None:
-        endpoints = [Endpoint(str(host), port) for host, port in pairs]
+        endpoints = [Endpoint(str(host), port) for host, port in pairs if not host.ipv4_mapped]
         assert decode_compact_v6(b"".join(map(encode_compact, endpoints))) == endpoints
+
+    def test_v4_in_v6_is_v4(self) -> None:
+        raw = ipaddress.ip_address("::ffff:10.0.0.1").packed + b"\x1a\xe1"
+        assert decode_compact_v6(raw) == [Endpoint("10.0.0.1", 6881)]
 
     def test_port_0_and_a_cut_tail_are_left_out(self) -> None:
         assert decode_compact_v4(bytes.fromhex("0102030400000102030400010102")) == [Endpoint("1.2.3.4", 1)]

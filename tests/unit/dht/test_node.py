@@ -16,7 +16,7 @@ from swarm.dht.commands import (
     SamplesFound,
     SendDatagram,
 )
-from swarm.dht.identity import fits, id_for
+from swarm.dht.identity import fits, id_for, packed_address
 from swarm.dht.node import DhtNode
 from swarm.dht.settings import DhtSettings
 from swarm.wire import krpc
@@ -197,6 +197,21 @@ def test_strangers_names_for_our_own_network_are_not_followed() -> None:
         query.transaction, network.nodes[two].own_id, nodes=local, values=[bytes((127, 0, 0, 1, 0, 80))]
     )
     (ended,) = node.received(krpc.encode_response(response), two, network.now)
+    assert isinstance(ended, OperationEnded)
+
+
+def test_our_own_network_is_known_in_the_spelling_of_ipv6_too() -> None:
+    network = Network()
+    one, two = network.add("2001:db8:1::1"), network.add("2001:db8:2::2")
+    node = network.nodes[one]
+    network.do(one, node.ping(1, two, network.now))
+    (asked, *_) = node.get_peers(2, bytes(20), network.now)
+    assert isinstance(asked, SendDatagram)
+    query = krpc.decode(asked.payload)
+    values = [packed_address(f"::ffff:{host}") + b"\0\x50" for host in ("192.168.1.1", "5.1.1.1")]
+    response = krpc.Response(query.transaction, network.nodes[two].own_id, values=values)
+    found, ended = node.received(krpc.encode_response(response), two, network.now)
+    assert isinstance(found, PeersFound) and found.endpoints == [Endpoint("5.1.1.1", 80)]
     assert isinstance(ended, OperationEnded)
 
 

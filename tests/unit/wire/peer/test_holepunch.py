@@ -34,6 +34,11 @@ def test_known_messages_are_read_and_written(raw: str, message: Holepunch) -> No
     assert encode_holepunch(message) == bytes.fromhex(raw)
 
 
+def test_ipv4_in_ipv6_is_ipv4() -> None:
+    raw = bytes.fromhex("0101 00000000000000000000ffff 01020304 a455")
+    assert decode_holepunch(raw) == Holepunch(HolepunchKind.CONNECT, V4)
+
+
 def test_error_code_may_be_missing_where_there_is_no_error() -> None:
     assert decode_holepunch(bytes.fromhex("010001020304a455")) == Holepunch(HolepunchKind.CONNECT, V4)
 

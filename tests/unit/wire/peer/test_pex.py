@@ -55,6 +55,7 @@ def test_both_families_come_back() -> None:
         (b"de", []),
         (b"d5:added12:\x01\x02\x03\x04\x1a\xe1\x01\x02\x03\x04\x1a\xe1e", [V4]),  # the same twice
         (b"d5:added6:1234567:dropped6:123456e", []),  # added and dropped
+        (b"d6:added618:" + bytes(10) + b"\xff\xff\x01\x02\x03\x04\x1a\xe1e", [V4]),  # IPv4 in IPv6
     ],
 )
 def test_what_makes_no_sense_is_passed_over(raw: bytes, found: list[Endpoint]) -> None:
