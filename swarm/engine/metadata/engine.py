@@ -367,14 +367,16 @@ class MetadataEngine:
                     self._send(peer, [Extended(peer.extended_id, answer)])
 
     def _on_data(self, peer: _Peer, message: MetadataData, now: float) -> None:
-        if peer.asked.pop(message.piece, None) is None and message.piece not in peer.late:
+        if message.piece not in peer.asked and message.piece not in peer.late:
             peer.unasked_count += 1
             if peer.unasked_count > self._settings.metadata_unasked_max:
                 raise PeerError("it sends metadata that nobody asked for")
             return
-        peer.late.discard(message.piece)
         if message.total_bytes != peer.total_bytes:
+            # The piece stays among those that it was asked for, which are taken back from it now.
             raise PeerError("it changed its word on the size of the metadata")
+        peer.asked.pop(message.piece, None)
+        peer.late.discard(message.piece)
         peer.helped_at = now
         peer.rests_until = now
         peer.depth = min(peer.depth + 1, self._settings.metadata_depth_max)

@@ -212,6 +212,18 @@ class TestLiars:
         other.sends(MetadataData(0, 2 * KIB16, bytes(KIB16)))
         assert other.drop_reason == "it changed its word on the size of the metadata"
 
+    def test_a_piece_that_came_with_a_wrong_size_is_asked_of_others(self) -> None:
+        world = MetadataWorld(info_of(KIB16))
+        bad = [world.connect(world.right) for _ in range(2)]
+        world.pass_time(world.settings.metadata_hurry_s + world.settings.tick_s)
+        assert [peer.asked for peer in bad] == [[0], [0]]
+        for peer in bad:
+            peer.sends(MetadataData(0, 2 * KIB16, bytes(KIB16)))
+            assert peer.drop_reason == "it changed its word on the size of the metadata"
+        world.connect(world.right)
+        world.settle()
+        assert world.completed
+
     def test_floods_of_pieces_nobody_asked_for_end_the_link(self) -> None:
         world = MetadataWorld(info_of(3 * KIB16), settings=EngineSettings(metadata_unasked_max=4))
         peer = world.connect(None)
