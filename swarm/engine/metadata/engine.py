@@ -27,6 +27,7 @@ from swarm.engine.events import (
     PeerLost,
     WokenUp,
 )
+from swarm.engine.finding.dearth import Dearth
 from swarm.engine.finding.hearsay import Hearsay
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.finding.places import Places
@@ -163,6 +164,7 @@ class MetadataEngine:
             who_yields=lambda newcomer, now: None,
             who_is_idle=self._who_is_idle,
         )
+        self._dearth = Dearth(settings)
         #: Who was ever connected, to be named when a lie is proven later.
         self._met: dict[int, tuple[Endpoint, PeerId]] = {}
         self._commands: list[MetadataCommand] = []
@@ -291,6 +293,13 @@ class MetadataEngine:
 
     def _seek_if_short(self) -> None:
         if not self.info and self._places.is_short:
+            self._commands.append(SeekPeers())
+
+    def _seek_in_dearth(self, now: float) -> None:
+        """Who has the metadata may have come since: those here may have come for it themselves."""
+        # Who has let us wait and is asked again is no hope yet.
+        has_hope = any(peer.asked and not peer.late for peer in self._peers.values())
+        if self._dearth.is_due(now, is_dearth=bool(self._peers) and not has_hope):
             self._commands.append(SeekPeers())
 
     def _ban(self, number: int, reason: str, now: float) -> None:
@@ -473,6 +482,7 @@ class MetadataEngine:
         if not self.info:
             self._make_room(now)
             self._fill_all(now)
+            self._seek_in_dearth(now)
         is_busy = any(peer.asked for peer in self._peers.values())
         self._tick_at = now + (self._settings.tick_s if is_busy else self._settings.choke_round_s)
 

@@ -312,6 +312,24 @@ class TestPeers:
         world.tell(DialFailed(address, "refused"))
         assert world.seek_count == 1
 
+    @pytest.mark.parametrize("is_claimed", [False, True])
+    def test_more_are_sought_ever_less_often_while_nobody_here_gives_it(self, is_claimed: bool) -> None:
+        world = MetadataWorld(info_of(KIB16))
+        peers = [world.connect(world.right if is_claimed else None) for _ in range(2)]
+        counts = []
+        for _ in range(40):
+            world.pass_time(10)
+            counts.append(world.seek_count)
+            for peer in peers:
+                peer.says(KeepAlive())
+        # In 400 s after some 30, 60 more, 120 more.
+        assert counts[1] == 0 and counts[4] == 1 and counts[-1] == 3
+        peers[0].info = world.right
+        peers[0].introduces()
+        world.settle()
+        world.pass_time(1000)
+        assert world.completed and world.seek_count == 3
+
     def test_useless_peers_give_their_places_to_others(self) -> None:
         world = MetadataWorld(info_of(KIB16), settings=EngineSettings(connections_max=4))
         mute = [world.connect(None) for _ in range(4)]
