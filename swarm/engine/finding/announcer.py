@@ -305,8 +305,18 @@ class Announcer:
 
     def _plan_next(self, tracker: _Tracker, response: AnnounceResponse, now: float) -> None:
         least_s = self._settings.least_s(response.interval_s, response.min_interval_s or 0)
-        tracker.lonely_count = 0 if tracker.peers or self._is_seed else tracker.lonely_count + 1
+        is_lonely = not self._is_seed and _is_alone(response)
+        tracker.lonely_count = tracker.lonely_count + 1 if is_lonely else 0
         tracker.not_before = now + least_s
         tracker.next_at = now + self._settings.after_answer_s(
             response.interval_s, least_s, tracker.lonely_count, self._rng
         )
+
+
+def _is_alone(response: AnnounceResponse) -> bool:
+    """Does the tracker know nobody but us? Many, opentracker for one, name a peer to itself."""
+    named_count = len(response.peers) + len(response.named_peers)
+    if not named_count:
+        return True
+    is_counted = response.seeds is not None and response.leechers is not None
+    return named_count == 1 and is_counted and (response.seeds or 0) + (response.leechers or 0) == 1

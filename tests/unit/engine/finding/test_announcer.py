@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -260,18 +261,26 @@ class TestIntervals:
         desk.need_peers(1)
         assert desk.next_wakeup() == 10
 
-    def test_alone_in_the_swarm_we_ask_again_sooner_but_ever_less(self) -> None:
+    # opentracker names a peer to itself.
+    @pytest.mark.parametrize("fields", [{"peers": ()}, {"seeds": 0, "leechers": 1}])
+    def test_alone_in_the_swarm_we_ask_again_sooner_but_ever_less(self, fields: dict[str, Any]) -> None:
         desk = announcer(["a"])
         now = 0.0
         waits = []
         for _ in range(6):
             desk.due(now)
-            desk.answered("a", response(peers=()), now)
+            desk.answered("a", response(**fields), now)
             wakeup_at = desk.next_wakeup()
             assert wakeup_at is not None
             waits.append(wakeup_at - now)
             now = wakeup_at
         assert waits == [60, 150, 375, 937.5, 1800, 1800]
+
+    def test_with_one_other_we_are_not_alone(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.answered("a", response(seeds=1, leechers=1), 0)
+        assert desk.next_wakeup() == 1800
 
     def test_a_seed_alone_waits_for_leechers_to_come(self) -> None:
         desk = announcer(["a"], is_seed=True)
