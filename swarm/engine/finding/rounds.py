@@ -63,7 +63,9 @@ class Rounds:
         self.is_under_way = False
         self.error = error
         self._failure_count += 1
-        self._next_at = now + self._pace.after_failure_s(self._failure_count, self._rng)
+        wait_s = self._pace.after_failure_s(self._failure_count, self._rng)
+        # What fails is no less wanted than what works: the network may be back.
+        self._next_at = now + min(wait_s, self._interval_s)
         self._not_before = self._next_at
 
     def hurry(self, now: float) -> None:

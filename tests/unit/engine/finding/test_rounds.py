@@ -90,3 +90,15 @@ def test_a_thousand_torrents_that_start_together_drift_apart() -> None:
         assert desk.next_at is not None and 900 <= desk.next_at <= 945
         found.add(round(desk.next_at))
     assert len(found) > 40
+
+
+def test_failures_do_not_make_it_rarer_than_it_is_while_all_is_well() -> None:
+    desk = rounds()
+    now, waits = 100.0, []
+    for _ in range(12):
+        desk.begin(now)
+        desk.failed("no nodes", now)
+        assert desk.next_at is not None
+        waits.append(desk.next_at - now)
+        now = desk.next_at
+    assert max(waits) == 900
