@@ -147,6 +147,9 @@ class Dht:
             else:
                 # There is nobody to ask: only peers that tell of their nodes can change that.
                 wait_s = None
+            if not self.node_count:
+                for home in self._homes:
+                    home.wait_for_company()
             if wait_s is not None:
                 # Sessions that lost their network together must not come back together.
                 wait_s *= self._rng.uniform(0.9, 1.1)
@@ -167,7 +170,7 @@ class Dht:
         return DhtHome(node, socket, on_company=self._company_came, on_identity=self._identity_changed)
 
     def _company_came(self) -> None:
-        """The first node has answered: that is enough to begin with."""
+        """A node has answered where none did: that is enough to begin with."""
         self._tell()
         if not self._is_looking:
             # A peer told us of it, and it knows others.
@@ -285,6 +288,9 @@ class Dht:
         while not self.node_count:
             if self._problem:
                 raise SwarmError(self._problem)
+            # Of a few nodes all can have been silent for so long that they are to be asked again.
+            for home in self._homes:
+                home.wait_for_company()
             await self._news.wait()
 
     async def settled(self) -> None:

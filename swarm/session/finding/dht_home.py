@@ -96,7 +96,7 @@ class DhtHome:
     """Runs one node on one socket.
 
     Args:
-        on_company: the first node has answered it.
+        on_company: the first node has answered it, or the first since `wait_for_company`.
         on_identity: gets the address that others agree is ours; its id and neighbours may be others now.
     """
 
@@ -136,6 +136,10 @@ class DhtHome:
     def cancel(self, operation: int) -> None:
         if self._inquiries.pop(operation, None) is not None and not self._is_closed:
             self._carry_out(self.node.cancel(operation))
+
+    def wait_for_company(self) -> None:
+        """Nobody answers any more: who does next is news again."""
+        self._is_lonely = True
 
     def candidates_found(self, endpoints: Sequence[Endpoint]) -> None:
         """Addresses that may be nodes."""

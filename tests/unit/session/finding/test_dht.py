@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,21 @@ async def test_without_routers_it_waits_for_peers_that_tell_of_nodes() -> None:
         await waiting
         # Through the first it meets the second by itself.
         await until_known(lonely, 2)
+
+
+async def test_who_waits_for_a_node_goes_on_when_one_that_was_silent_answers_again() -> None:
+    forgetful = replace(IMPATIENT, good_s=0.05)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        async with running() as first, running(at(first), settings=forgetful) as second:
+            await second.settled()
+            while second.node_count:
+                await second.ping(Endpoint(*silent.getsockname())).ended()
+            joined = asyncio.create_task(second.joined())
+            await asyncio.sleep(0)
+            assert not joined.done()
+            await second.ping(Endpoint(*at(first))).ended()
+            await joined
 
 
 async def test_address_that_nodes_agree_on_is_told() -> None:
