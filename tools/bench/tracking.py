@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import random
 import re
@@ -194,7 +195,8 @@ def http(name: str, seconds: float, torrents: int, *, is_kept: bool) -> Row:
     try:
         with _running(name, info_hashes, scratch) as (tracker, pid):
             time.sleep(1.0)
-            command = ["wrk", "-t1", "-c64", f"-d{seconds:g}s", "--latency", "-s", str(script)]
+            # It takes whole seconds only; its rate is of the time that it took.
+            command = ["wrk", "-t1", "-c64", f"-d{math.ceil(seconds)}s", "--latency", "-s", str(script)]
             if not is_kept:
                 command += ["-H", "Connection: close"]
             process = psutil.Process(pid)
@@ -280,6 +282,16 @@ def _memory(filled: str, swarms: int, peers: int) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
 
 
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
+
+
 def main() -> None:
     """Print a JSON object for each run, then medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -288,8 +300,10 @@ def main() -> None:
     parser.add_argument("--swarms", type=int, default=1_000_000, help="for --memory")
     parser.add_argument("--peers", type=int, default=None, help="default 10,000,000; for announces 100,000")
     parser.add_argument("--torrents", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--rate", type=float, help="announces a second; default as many as are answered")
+    parser.add_argument(
+        "--seconds", type=_positive, default=3.0, help="of a run; wrk's (--protocol http-*) are rounded up"
+    )
+    parser.add_argument("--rate", type=_positive, help="announces a second; default as many as are answered")
     parser.add_argument("--protocol", choices=_PROTOCOLS, default="udp")
     parser.add_argument("--runs", type=int, default=3, help="rounds, one tracker after the other")
     parser.add_argument("--trackers", default="opentracker,swarm", help=f"of {', '.join(_TRACKERS)}")
