@@ -235,18 +235,6 @@ def decode_with_spans(
     return values, spans
 
 
-def span_of(raw: bytes, key: bytes) -> tuple[int, int]:
-    """Where the value of the top-level `key` lies in `raw`, as it was written: [start, end).
-
-    Raises:
-        BencodeError: not a dictionary in strict bencode, or it has no such key.
-    """
-    spans = decode_with_spans(raw)[1]
-    if key not in spans:
-        raise BencodeError(f"there is no key {_shown(key)}")
-    return spans[key]
-
-
 def encode(value: Encodable) -> bytes:
     """Write `value`, keys sorted as raw bytes (BEP 3); TypeError where bencode has no such type."""
     encoded: bytes = _ENCODER.encode(value)

@@ -6,9 +6,6 @@ It is loaded when first needed: few nodes ever meet a mutable item, and all want
 from __future__ import annotations
 
 PUBLIC_KEY_BYTES = 32
-SIGNATURE_BYTES = 64
-#: What is kept secret: the key that a signature is made with grows from it (RFC 8032).
-SEED_BYTES = 32
 
 
 def is_signed_by(public_key: bytes, signature: bytes, message: bytes) -> bool:
@@ -24,7 +21,10 @@ def is_signed_by(public_key: bytes, signature: bytes, message: bytes) -> bool:
 
 
 def public_key_of(seed: bytes) -> bytes:
-    """The 32 bytes by which others know the owner of `seed` (32 bytes); ValueError for another size."""
+    """The 32 bytes by which others know the owner of `seed`; ValueError where that has not 32 bytes.
+
+    The seed is what is kept secret: the key that signatures are made with grows from it (RFC 8032).
+    """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()

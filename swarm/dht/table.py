@@ -23,7 +23,7 @@ class Node:
     Attributes:
         number: its id, as a number.
         compact: its entry in `nodes` or `nodes6`.
-        answered_at, heard_at: its last answer, its last sign of life.
+        heard_at: its last sign of life.
         failure_count: questions in a row that it left unanswered.
         group: addresses that one owner easily has many of, a /24 or a /64; empty for local ones.
         owner: what may have one node only, an address or a /64; a local address may have many.
@@ -31,7 +31,6 @@ class Node:
     """
 
     __slots__ = (
-        "answered_at",
         "compact",
         "endpoint",
         "failure_count",
@@ -48,7 +47,6 @@ class Node:
         self.compact = node_id + packed + endpoint.port.to_bytes(2, "big")
         self.endpoint = endpoint
         self.packed = packed
-        self.answered_at = now
         self.heard_at = now
         self.failure_count = 0
         is_exempt = is_local(packed)
@@ -120,7 +118,7 @@ class RoutingTable:
         node = self._by_endpoint.get(endpoint)
         if node is not None:
             if node.node_id == node_id:
-                node.answered_at = node.heard_at = now
+                node.heard_at = now
                 node.failure_count = 0
                 return
             # It started anew under another name, or it lies; in both cases the old name is over.
@@ -235,7 +233,7 @@ class RoutingTable:
         for contact in contacts:
             if contact.node_id != self.own_id and contact.endpoint not in self._by_endpoint:
                 node = Node(contact.node_id, contact.endpoint, packed_address(contact.endpoint.host), now)
-                node.heard_at = node.answered_at = now - self._settings.good_s
+                node.heard_at = now - self._settings.good_s
                 self._insert(node)
 
     def counts(self, now: float) -> tuple[int, int]:

@@ -108,7 +108,7 @@ def test_prefix_ends_where_the_value_does() -> None:
 
 def test_span_is_that_of_the_value_as_written() -> None:
     raw = b"d1:zi1e4:infod1:bi1e1:ai2ee3:end0:e"
-    start, end = bencode.span_of(raw, b"info")
+    start, end = bencode.decode_with_spans(raw)[1][b"info"]
     assert raw[start:end] == b"d1:bi1e1:ai2ee"
 
 
@@ -118,11 +118,6 @@ def test_span_is_that_of_the_value_as_written() -> None:
 def test_spans_are_of_valid_dictionaries_only(raw: bytes) -> None:
     with pytest.raises(BencodeError):
         bencode.decode_with_spans(raw)
-
-
-def test_span_of_a_missing_key_is_an_error_that_names_it() -> None:
-    with pytest.raises(BencodeError, match="there is no key 'info'"):
-        bencode.span_of(b"d4:porti1ee", b"info")
 
 
 def test_encode_sorts_keys_as_raw_bytes() -> None:
