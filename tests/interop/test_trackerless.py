@@ -23,12 +23,15 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 
 START_TIMEOUT_S = 30
 TRANSFER_TIMEOUT_S = 90
+#: One more than answer a lookup (BEP 5: eight), so that not everybody knows everything; more take longer.
+NODE_COUNT = 9
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def network() -> Iterator[DhtNetwork]:
+    """One for each test: nodes of clients that have gone would cost the next ones their timeouts."""
     client_or_skip("libtorrent")
-    with DhtNetwork() as running:
+    with DhtNetwork(NODE_COUNT) as running:
         yield running
 
 
