@@ -143,6 +143,8 @@ class ContentFiles:
                 if self._watch.writing(index, status, generation):
                     end = 0
                     try:
+                        # As a part of the write: what it does to size and time nobody else has done.
+                        self._allocate(index, descriptor)
                         write_all(descriptor, views, offset)
                         end = offset + sum(map(len, views))
                     finally:
@@ -222,17 +224,12 @@ class ContentFiles:
             top, parts = self.root, self.layout.files[index].path
         if is_writable:
             top.mkdir(parents=True, exist_ok=True)
-        descriptor = open_below(top, parts, is_writable=is_writable)
-        if is_writable and self._is_allocating and index != self.PART and index not in self._allocated:
-            length = self.layout.files[index].length
-            if length:
-                try:
-                    os.posix_fallocate(descriptor, 0, length)
-                except OSError:
-                    os.close(descriptor)
-                    raise
+        return open_below(top, parts, is_writable=is_writable)
+
+    def _allocate(self, index: int, descriptor: int) -> None:
+        if self._is_allocating and index != self.PART and index not in self._allocated:
+            os.posix_fallocate(descriptor, 0, self.layout.files[index].length)
             self._allocated.add(index)
-        return descriptor
 
     def free_bytes(self) -> int | None:
         """Room for us where the content lies or will lie; None where the system does not tell."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from hashlib import sha1
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def files_of(
     open_max: int = 100,
     is_reading_only: bool = False,
     is_allocating: bool = False,
+    on_changed: Callable[[int], None] | None = None,
 ) -> ContentFiles:
     """The content of `layout` in `folder / "content"`."""
     return ContentFiles(
@@ -52,6 +54,7 @@ def files_of(
         open_max=open_max,
         is_reading_only=is_reading_only,
         is_allocating=is_allocating,
+        on_changed=on_changed,
     )
 
 

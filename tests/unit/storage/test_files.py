@@ -293,6 +293,20 @@ def test_allocating_reserves_the_whole_file_at_its_first_byte(tmp_path: Path) ->
     files.close()
 
 
+def test_allocating_what_an_earlier_run_began_is_no_change_by_somebody_else(tmp_path: Path) -> None:
+    layout = layout_of(("a", 4 * PIECE))
+    files = files_of(tmp_path, layout)
+    write_pieces(files, content_of(layout), [0], PIECE)
+    files.close()
+    changed: list[int] = []
+    files = files_of(tmp_path, layout, is_allocating=True, on_changed=changed.append)
+    files.settle_all()
+    write_pieces(files, content_of(layout), [1], PIECE)
+    assert (tmp_path / "content/a").stat().st_size == 4 * PIECE
+    assert changed == []
+    files.close()
+
+
 def test_data_ranges_leave_out_what_was_never_written(tmp_path: Path) -> None:
     layout = layout_of(("a", 1 << 20), ("b", 1 << 20), ("missing", 5))
     files = files_of(tmp_path, layout)
