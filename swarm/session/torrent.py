@@ -103,6 +103,7 @@ class Torrent:
             on_lost=self._keeper.lost,
             on_done=self._keeper.touch,
             on_notice=self.notice,
+            retry_s=settings.room_probe_s,
         )
         self._hold = Hold(
             self.files.free_bytes,

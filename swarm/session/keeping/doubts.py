@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from swarm.base.bitfield import Bitfield
+from swarm.base.errors import StorageError
 from swarm.storage.files import ContentFiles
 
 #: Pieces verified at a time: those that peers wait for are never far behind.
@@ -29,6 +30,7 @@ class Doubts:
         check: which of these pieces match (see `storage.check`).
         on_lost: told of each piece that does not, before its peers are.
         on_done: what was found out is worth saving.
+        retry_s: after so long it is looked again where that was not possible.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Doubts:
         on_lost: Callable[[int], None],
         on_done: Callable[[], None],
         on_notice: Callable[[str, str], None],
+        retry_s: float,
     ) -> None:
         self._files = files
         self._have = have
@@ -51,6 +54,7 @@ class Doubts:
         self._on_lost = on_lost
         self._on_done = on_done
         self._on_notice = on_notice
+        self._retry_s = retry_s
         self._suspects: dict[int, None] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -91,7 +95,7 @@ class Doubts:
         lost = 0
         for at in range(0, len(pieces), _BATCH_PIECES):
             batch = pieces[at : at + _BATCH_PIECES]
-            good = await self._check(batch)
+            good = await self._matching(batch)
             server = self._server()
             for piece in batch:
                 if piece not in good:
@@ -104,6 +108,14 @@ class Doubts:
             "warning" if lost else "info",
             f"{self._files.path_of(index)} was changed by somebody else: {said}",
         )
+
+    async def _matching(self, pieces: Sequence[int]) -> Bitfield:
+        while True:
+            try:
+                return await self._check(pieces)
+            except StorageError:
+                # For want of descriptors nothing can be said; whoever waits for these pieces waits on.
+                await asyncio.sleep(self._retry_s)
 
     async def stop(self) -> None:
         if self._task is not None:
