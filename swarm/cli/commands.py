@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -74,6 +75,12 @@ def swarm() -> None:
     """Move big files between many machines with BitTorrent."""
 
 
+def _is_json(arguments: Sequence[str]) -> bool:
+    """Whether errors are for a program: as click reads the option and its variable."""
+    named = os.environ.get("SWARM_JSON", "").strip().lower()
+    return "--json" in arguments or named in ("1", "t", "true", "y", "yes", "on")
+
+
 def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:
     """Do what `arguments` say, and say what went wrong; the exit status."""
     try:
@@ -89,7 +96,7 @@ def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:
     except ExitWith as ended:
         return ended.status
     except SwarmError as error:
-        Output(is_json="--json" in arguments).error(str(error))
+        Output(is_json=_is_json(arguments)).error(str(error))
         return exit_status(error)
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
