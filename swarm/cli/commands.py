@@ -11,7 +11,16 @@ import click
 
 from swarm.base.errors import SwarmError
 from swarm.base.version import VERSION
-from swarm.cli.exits import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, ExitWith, exit_status
+from swarm.cli.exits import (
+    EXIT_DISK,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    ExitWith,
+    exit_status,
+    is_of_stdout,
+)
 from swarm.cli.loading import loading
 from swarm.cli.output import Output, printable
 
@@ -104,4 +113,12 @@ def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:
         # Whoever read our stdout has gone; there is nobody left to tell.
         sys.stderr.close()
         return EXIT_FAILED
+    except OSError as error:
+        if error.filename is None and not is_of_stdout(error):
+            raise
+        # Not on stdout, even with --json: that may be what has no room.
+        from swarm.storage.faults import storage_error
+
+        Output().error(str(storage_error(error, error.filename or "standard output")))
+        return EXIT_DISK
     return EXIT_DONE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from swarm.base.errors import MetainfoError, SettingsError, StorageError, SwarmError
 
 #: The same for every command (docs: cli.md).
@@ -13,6 +15,15 @@ EXIT_DISK = 4
 EXIT_NO_PROGRESS = 5
 EXIT_MISMATCH = 6
 EXIT_INTERRUPTED = 130
+
+
+#: What becomes of a write to a file on a disk that takes no more.
+_UNWRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
+def is_of_stdout(error: OSError) -> bool:
+    """Whether what was said could not be written: of our files each error is translated where it happens."""
+    return error.errno in _UNWRITTEN and error.filename is None
 
 
 class ExitWith(Exception):

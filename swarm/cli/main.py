@@ -15,16 +15,30 @@ Leave: TypeAlias = Callable[[int], NoReturn]
 
 
 def _exit(status: int, leave: Leave) -> NoReturn:
-    """Flush what was said, and leave; where stdout cannot take it (a full disk), that is an error as ever."""
+    """Flush what was said, and leave; where stdout cannot take it (a full disk), that is an error."""
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # A second flush at interpreter exit would complain about the same pipe.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        # A second flush at interpreter exit would complain about the same pipe or disk.
         sys.stdout = None
+        status = _unsaid(error, status)
     if sys.stderr is not None and not sys.stderr.closed:
         with contextlib.suppress(OSError):
             sys.stderr.flush()
     leave(status)
+
+
+def _unsaid(error: OSError, status: int) -> int:
+    """The exit status where not all could be written, which is said unless there is an error already."""
+    if isinstance(error, BrokenPipeError) or status:
+        return status
+    from swarm.cli.exits import EXIT_DISK
+    from swarm.cli.output import Output
+    from swarm.storage.faults import storage_error
+
+    Output().error(str(storage_error(error, "standard output")))
+    return EXIT_DISK
 
 
 def _occupy_standard_descriptors() -> None:

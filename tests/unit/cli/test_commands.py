@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from swarm.cli.commands import run, swarm
 from swarm.cli.exits import EXIT_DISK
+from tests.e2e.commands import SWARM, TIMEOUT_S
 
 
 @pytest.mark.parametrize("value", ["1", "true", "YES"])
@@ -29,3 +32,32 @@ def test_an_error_is_for_people_where_the_environment_does_not(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("error: nowhere.torrent: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("completions", "fish"),
+        ("mktorrent", "content", "-f"),
+        ("mktorrent", "content", "-f", "--json"),
+        ("leech", "magnet:?xt=urn:btih:" + 40 * "0", "--json", "--no-dht", "--no-lsd", "--port", "0"),
+    ],
+)
+def test_a_full_disk_behind_stdout_is_a_line_and_a_disk_error(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWARM_STATE_DIR", str(tmp_path / "state"))
+    (tmp_path / "content").write_bytes(b"content")
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [*SWARM, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            cwd=tmp_path,
+        )
+    assert ended.stderr == "error: standard output: the disk is full\n"
+    assert ended.returncode == EXIT_DISK
