@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swarm.base.errors import MetainfoError, SettingsError, SwarmError
+from swarm.base.errors import MetainfoError, SettingsError, StorageError
 from swarm.base.ids import InfoHash
 from swarm.tracker.admission import PASSKEY_MAX_BYTES, Admission
 
@@ -23,7 +23,7 @@ class Lists:
         """Read all of them, or change nothing.
 
         Raises:
-            SwarmError: one cannot be read.
+            StorageError: one cannot be read.
             SettingsError: a line of it is not what it should be.
         """
         allowed = _info_hashes(self._allow) if self._allow is not None else None
@@ -62,7 +62,9 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     try:
         lines = path.read_text("utf-8", errors="replace").splitlines()
     except OSError as error:
-        raise SwarmError(f"{path}: {error.strerror}") from None
+        raise StorageError(
+            error.strerror or str(error), path=str(path), error_number=error.errno or 0
+        ) from None
     found = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
     return [(number, text) for number, text in found if text]
 
