@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from swarm.base.dataclass import dataclass
-from swarm.base.errors import MetainfoError, StorageError, SwarmError
+from swarm.base.errors import MetainfoError, SwarmError
 from swarm.cli import ending
 from swarm.cli.content import find_content
 from swarm.cli.ending import Ending, Interrupted, first_of
@@ -27,6 +27,7 @@ from swarm.metainfo.torrent import Metainfo
 from swarm.session.session import Session
 from swarm.session.torrent import Torrent
 from swarm.storage.create import create, find_files, own_name
+from swarm.storage.faults import storage_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,12 @@ def _is_torrent_file(source: str) -> bool:
 
 def _offer_of_content(source: str, output: str | None, force: bool, transfer: TransferOptions) -> _Offer:
     """Hash a file or folder and write its .torrent, or take the one that is there."""
+    try:
+        # Of "" abspath would make the folder that we are in.
+        os.stat(source)
+    except OSError as error:
+        raise storage_error(error, source) from None
     content = Path(os.path.abspath(source))
-    if not content.exists():
-        raise StorageError("no such file or folder", path=source)
     name = os.fsdecode(own_name(os.fsencode(content)))
     path = output_path(output if output is not None else f"{content.parent}/", name)
     out = transfer.output()

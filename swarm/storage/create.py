@@ -146,7 +146,8 @@ def find_files(target: bytes, *, exclude: Sequence[str] = (), omit: str | None =
     Raises:
         StorageError: something cannot be read, a link leads nowhere or in a circle, or there is no file.
     """
-    stripped = target.rstrip(b"/") or b"/"
+    # Of "", an unset variable in somebody's script, the whole file system must not be made.
+    stripped = target.rstrip(b"/") or target[:1]
     try:
         status = os.stat(stripped)
         if stat.S_ISREG(status.st_mode):

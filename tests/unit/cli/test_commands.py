@@ -61,3 +61,15 @@ def test_a_full_disk_behind_stdout_is_a_line_and_a_disk_error(
         )
     assert ended.stderr == "error: standard output: the disk is full\n"
     assert ended.returncode == EXIT_DISK
+
+
+@pytest.mark.parametrize("command", ["mktorrent", "seed"])
+def test_an_empty_name_is_not_the_root_nor_this_folder(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/content").write_bytes(b"content")
+    monkeypatch.chdir(tmp_path / "here")
+    assert run(swarm, "swarm", [command, ""]) == EXIT_DISK
+    assert "no such file" in capsys.readouterr().err.lower()
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
