@@ -9,6 +9,7 @@ from pathlib import Path
 
 from swarm.base.errors import StorageError
 from swarm.metainfo.torrent import Metainfo
+from swarm.storage.faults import storage_error
 
 #: So many files are looked at to tell a folder that is the content from one that holds it.
 _LOOKED_AT = 50
@@ -23,12 +24,14 @@ def find_content(torrent: Metainfo, place: Path, *, may_be_absent: bool = False)
     Raises:
         StorageError: there is no such place, or nothing of the torrent in it.
     """
-    if not os.path.lexists(place):
-        raise StorageError("no such file or folder", path=str(place), error_number=errno.ENOENT)
+    try:
+        os.lstat(place)
+    except OSError as error:
+        raise storage_error(error, place) from None
     inner = place / torrent.name
     if not torrent.is_multi_file:
-        content = inner if place.is_dir() else place
-        if not may_be_absent and not content.exists():
+        content = inner if os.path.isdir(place) else place
+        if not may_be_absent and not os.path.exists(content):
             raise _absent(torrent, place)
         return content
     # The folder that is named as the torrent says wins where both would do.

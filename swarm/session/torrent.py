@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -296,6 +297,7 @@ class Torrent:
                 self.content.stat()
             except OSError as error:
                 raise storage_error(error, self.content) from None
+            self.files.check_readable()
             return
         try:
             self._lock.acquire()
@@ -459,7 +461,7 @@ class Torrent:
         runner = self.runner
         if runner is not None:
             await self._disk.run(lambda: self._keep_partials(runner))
-            if self._have.count or self._partials.masks or self._keeper.path.exists():
+            if self._have.count or self._partials.masks or os.path.exists(self._keeper.path):
                 await self._keeper.save(is_clean=True)
         self.files.close()
         self._lock.release()

@@ -206,7 +206,8 @@ class ContentFiles:
         return index in self._unwanted and not self._exists(index)
 
     def _exists(self, index: int) -> bool:
-        return index in self._descriptors or self.path_of(index).exists()
+        # Of a path that we may not look at nothing is known here; who opens it says why.
+        return index in self._descriptors or os.path.exists(self.path_of(index))
 
     # -- opening --------------------------------------------------------------------------------
 
@@ -244,6 +245,17 @@ class ContentFiles:
         return None
 
     # -- around a download ----------------------------------------------------------------------
+
+    def check_readable(self) -> None:
+        """Say what may not be read, as this is not to be mistaken for wrong data.
+
+        Raises:
+            StorageError: a file is there, but closed to us.
+        """
+        for index, file in enumerate(self.layout.files):
+            path = self.path_of(index)
+            if not file.is_pad and not os.access(path, os.R_OK) and os.path.exists(path):
+                raise storage_error(OSError(errno.EACCES, "Permission denied"), path)
 
     def create_empty(self) -> None:
         """Create the wanted files that have no bytes: no piece will ever do it."""
@@ -284,7 +296,7 @@ class ContentFiles:
             )
 
     def _take_from_part(self, indices: Sequence[int]) -> None:
-        if not indices or not self._part_path.exists():
+        if not indices or not os.path.exists(self._part_path):
             return
         for index in indices:
             # The bytes of a file that exists went there and not into the part file. Holes do not tell

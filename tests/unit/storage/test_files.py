@@ -7,11 +7,13 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from swarm.base.errors import StorageError
 from swarm.storage.descriptors import open_below
+from swarm.storage.files import ABSENT
 from tests.unit.storage.layouts import content_of, files_of, layout_of, read_bytes, write_pieces
 
 PIECE = 16384
@@ -350,4 +352,42 @@ def test_sync_closes_other_files_where_descriptors_are_short(
 
     monkeypatch.setattr("swarm.storage.files.open_below", open_if_none_is)
     files.sync()
+    files.close()
+
+
+@pytest.fixture
+def closed_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that we may not look into, whoever runs the tests."""
+    look, folder = os.stat, tmp_path / "closed"
+    folder.mkdir()
+
+    def look_if_allowed(path: Any, *arguments: Any, **keywords: Any) -> os.stat_result:
+        if isinstance(path, (str, os.PathLike)) and str(path).startswith(f"{folder}/"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "stat", look_if_allowed)
+    return folder
+
+
+def test_folder_that_is_closed_to_us_is_an_error_of_storage_alone(closed_folder: Path) -> None:
+    layout = layout_of(("a", PIECE), ("b", PIECE))
+    files = files_of(closed_folder, layout, unwanted=frozenset({1}))
+    files.take_from_part()
+    assert files.signature() == [ABSENT, ABSENT]
+    files.close()
+
+
+def test_content_of_the_users_own_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = layout_of(("a", 1), ("b", 1), ("c", 1))
+    files = files_of(tmp_path, layout, is_reading_only=True)
+    (tmp_path / "content").mkdir()
+    for name in "ab":
+        (tmp_path / "content" / name).write_bytes(b"x")
+    files.check_readable()
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("b"))
+    with pytest.raises(StorageError, match="b: permission denied"):
+        files.check_readable()
     files.close()
