@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from swarm.base.bitfield import Bitfield
-from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.errors import FloodError
 from swarm.engine.download.availability import Availability
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.spreading import Spreading
 from swarm.engine.upload.superseeding import SuperSeeding
+from swarm.engine.upload.turns import Turns
 from swarm.wire.peer.messages import Message, Reject, Request
 
 Send = Callable[[Peer, list[Message]], None]
@@ -27,22 +27,13 @@ class Uploads:
     """
 
     __slots__ = (
-        "_ahead_s",
-        "_alone",
-        "_availability",
         "_have",
         "_in_host_bytes",
-        "_rate",
         "_send",
-        "_sent_bytes",
         "_serve",
         "_settings",
         "_spreading",
         "_super_seeding",
-        "_takers",
-        "_ticked_at",
-        "_ticked_bytes",
-        "_turn",
         "_turns",
     )
 
@@ -57,7 +48,6 @@ class Uploads:
         serve: Serve,
     ) -> None:
         self._have = have
-        self._availability = availability
         self._spreading = spreading
         self._super_seeding = super_seeding
         self._settings = settings
@@ -65,56 +55,23 @@ class Uploads:
         self._serve = serve
         #: Bytes of all peers that the host has and has not sent.
         self._in_host_bytes = 0
-        self._rate: float | None = None
-        self._ahead_s = settings.serve_ahead_s
-        #: Under a limit: who waits to be served, and since when; who has waited for longest first.
-        self._turns: dict[int, tuple[Peer, float]] = {}
-        #: In the midst of a piece.
-        self._turn: Peer | None = None
-        #: Who was handed anything since the last tick, and who alone was before it.
-        self._takers: set[int] = set()
-        self._alone: int | None = None
-        self._sent_bytes = 0
-        self._ticked_bytes = 0
-        self._ticked_at = float("-inf")
+        self._turns = Turns(availability, settings)
 
     def limit(self, rate: float | None, now: float) -> None:
-        """The host sends `rate` bytes a second at the most, for all peers; None for no limit it knows of.
-
-        A short uplink that all share block by block brings all their pieces at the same late time. Served
-        one after the other, the first can pass its piece on while the next gets his: a piece reaches a
-        crowd in a fraction of the time. So the host is given only what it sends in a moment.
-        """
-        self._rate = rate
-        self._ahead_s = self._settings.serve_ahead_s
-        waiting = [peer for peer, _ in self._turns.values()]
-        if self._turn is not None:
-            waiting.append(self._turn)
-        self._turns, self._turn = {}, None
-        for peer in waiting:
+        """The host sends `rate` bytes a second at the most, for all peers; None for no limit it knows of."""
+        for peer in self._turns.limit(rate):
             self.serve(peer, now)
 
     def tick(self, now: float) -> None:
-        """Once a second: where the host sends less than it may, those it has now are slow; give it others."""
-        if self._rate is None or now - self._ticked_at < self._settings.tick_s / 2:
-            return
-        rate = (self._sent_bytes - self._ticked_bytes) / (now - self._ticked_at)
-        self._ticked_bytes, self._ticked_at = self._sent_bytes, now
-        self._alone = next(iter(self._takers)) if len(self._takers) == 1 else None
-        self._takers.clear()
-        if (self._turns or self._turn) and rate < self._settings.busy_share * self._rate:
-            self._ahead_s = min(2 * self._ahead_s, self._settings.serve_ahead_max_s)
-        else:
-            self._ahead_s = max(self._ahead_s / 2, self._settings.serve_ahead_s)
-        self._take_turns(now)
+        """Once a second: see `Turns.tick`."""
+        if self._turns.tick(now):
+            self._take_turns(now)
 
     def lost(self, peer: Peer, now: float) -> None:
         """The host will send it nothing more."""
-        self._turns.pop(peer.number, None)
-        if self._turn is peer:
-            self._turn = None
+        self._turns.leave(peer)
         self._in_host_bytes -= peer.sending_bytes
-        if self._rate is not None:
+        if self._turns.rate is not None:
             self._take_turns(now)
 
     def requested(self, peer: Peer, request: Request, now: float) -> None:
@@ -141,20 +98,13 @@ class Uploads:
             # How late it is matters, and is summed up, only where there may be another seed.
             peer,
             request.piece,
-            is_late=spreading.has_met_seed and self._is_late(),
+            is_late=spreading.has_met_seed and self._turns.is_late,
         ):
             self._send(peer, [_reject(request)])
             return
         peer.queue.append(request)
         peer.queued_blocks += count
         self.serve(peer, now)
-
-    def _is_late(self) -> bool:
-        """Under a limit: do peers wait so long for us that others could send sooner?"""
-        if self._rate is None:
-            return False
-        waiting_blocks = sum(peer.queued_blocks for peer, _ in self._turns.values())
-        return waiting_blocks * BLOCK_BYTES > self._rate * self._settings.request_ahead_s
 
     def _refuse(self, peer: Peer, request: Request, count: int) -> None:
         peer.choked_requests += count
@@ -196,13 +146,8 @@ class Uploads:
 
     def serve(self, peer: Peer, now: float) -> None:
         """Hand queued runs to the host while the peer's window has room, or when its turn has come."""
-        if self._rate is not None:
-            if peer.queue:
-                self._takers.add(peer.number)
-                if peer.number != self._alone:
-                    self._alone = None
-            if peer.queue and peer is not self._turn:
-                self._turns.setdefault(peer.number, (peer, now))
+        if self._turns.rate is not None:
+            self._turns.wait(peer, now)
             self._take_turns(now)
             return
         window = self._window(peer)
@@ -228,68 +173,21 @@ class Uploads:
         self._serve(peer, request)
 
     def _take_turns(self, now: float) -> None:
-        """Under a limit: serve one after the other, each until what it asked for of a piece is sent.
-
-        The host gets runs, not a block for each that has left: in a crowd, where the order matters, the next
-        once it has sent half of one; where one peer alone takes anything, before it has sent the last.
-        """
-        ahead_bytes = self._ahead_bytes()
-        low_bytes = ahead_bytes / 2 if self._alone is None else ahead_bytes
+        """Under a limit: serve one after the other, each until what it asked for of a piece is sent."""
+        turns = self._turns
+        low_bytes, room = turns.bounds()
         while self._in_host_bytes < low_bytes:
-            peer = self._next_turn(now)
+            peer = turns.next(now)
             if peer is None:
                 return
             request = peer.queue.popleft()
-            self._hand_over(peer, request, int(ahead_bytes), now)
-            del self._turns[peer.number]
-            if peer.queue and peer.queue[0].piece == request.piece:
-                self._turn = peer
-            else:
-                self._turn = None
-                if peer.queue:
-                    self._turns[peer.number] = (peer, now)
-
-    def _ahead_bytes(self) -> float:
-        """How much the host gets before it has sent it."""
-        assert self._rate is not None
-        ahead_bytes = self._rate * self._ahead_s
-        if self._alone is not None:
-            settings = self._settings
-            alone_bytes = min(self._rate * settings.serve_alone_s, settings.serve_alone_bytes)
-            ahead_bytes = max(ahead_bytes, alone_bytes)
-        return ahead_bytes
-
-    def _next_turn(self, now: float) -> Peer | None:
-        """Whose turn it is: his whose piece is not sent yet, else his who wants the rarest.
-
-        What few have is passed on by whoever gets it; those whose last blocks still leave come later, and
-        those who pass nothing on come last. Among these it makes no difference what they want, and nobody's
-        wish may keep him waiting for ever: then the turn is his who has waited for longest.
-        """
-        if self._turn is not None:
-            peer, self._turn = self._turn, None
-            if peer.queue:
-                self._turns[peer.number] = (peer, now)
-                return peer
-        best: Peer | None = None
-        best_rank = (True, True, True, 0)
-        overdue_at = now - self._settings.turn_patience_s
-        for number, (peer, since) in list(self._turns.items()):
-            if not peer.queue:
-                del self._turns[number]
-                continue
-            is_early = since > overdue_at
-            is_sending = peer.sending_bytes > 0
-            rarity = 0 if peer.comes_last or not is_early else self._availability.of(peer.queue[0].piece)
-            rank = (peer.comes_last, is_early, is_sending, rarity)
-            if best is None or rank < best_rank:
-                best, best_rank = peer, rank
-        return best
+            self._hand_over(peer, request, room, now)
+            turns.served(peer, request.piece, now)
 
     @property
     def is_dry(self) -> bool:
         """Under a limit: the host has nothing left to send, and nobody asks for more."""
-        return self._rate is not None and not self._turns and self._turn is None
+        return self._turns.rate is not None and self._turns.is_empty
 
     def _window(self, peer: Peer) -> int:
         """About a second of what the peer takes: a choke or a cancel should not come too late."""
@@ -304,7 +202,7 @@ class Uploads:
         """The host is done with `length` bytes."""
         peer.sending_bytes -= length
         self._in_host_bytes -= length
-        self._sent_bytes += length
+        self._turns.sent(length)
         peer.upload.add(length)
         peer.last_served_at = now
         self.serve(peer, now)
