@@ -6,7 +6,7 @@ import errno
 
 from swarm.base.errors import MetainfoError, SettingsError, StorageError, SwarmError
 
-#: The same for every command (docs: cli.md).
+#: The same for every command.
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2

@@ -33,7 +33,7 @@ def command(source: str, is_json: bool) -> None:
 
 
 def torrent_fields(torrent: Metainfo) -> dict[str, Any]:
-    """What `--json` prints of a .torrent (docs: cli.md); paths begin with the torrent's name."""
+    """What `--json` prints of a .torrent; paths begin with the torrent's name."""
     return {
         "name": torrent.name,
         "infohash_v1": str(torrent.info_hash),

@@ -12,6 +12,8 @@ from swarm.wire.peer.messages import Message, Piece
 
 @dataclass(slots=True)
 class SendMessages:
+    """Write these to the link, in this order and at once."""
+
     peer: int
     messages: Sequence[Message]
 
@@ -58,6 +60,8 @@ class ForgetPiece:
 
 @dataclass(slots=True)
 class Dial:
+    """Connect to it. Answer with `PeerConnected` after the handshake, or with `DialFailed`."""
+
     endpoint: Endpoint
 
 

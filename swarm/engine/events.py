@@ -72,6 +72,8 @@ class HashResult:
 
 @dataclass(slots=True)
 class PiecesHashed:
+    """What came of `HashPiece`, of as many pieces as were ready."""
+
     results: Sequence[HashResult]
 
 

@@ -28,7 +28,7 @@ from swarm.wire.tracker.udp_server import SCRAPE_MAX as UDP_SCRAPE_MAX
 if TYPE_CHECKING:
     from swarm.net import http
 
-#: What anacrolix gives a tracker; those that need more are down (docs: defaults).
+#: What anacrolix gives a tracker; those that need more are down.
 TIMEOUT_S = 15.0
 #: Over UDP a lost request is sent again after 15 s (BEP 15), and that one may take its time too.
 UDP_TIMEOUT_S = 45.0

@@ -21,7 +21,7 @@ from swarm.session.finding.tracker_announces import (
     wait_for_news,
 )
 
-#: Longest that leaving may take, all trackers together (docs: defaults).
+#: Longest that leaving may take, all trackers together.
 STOP_TIMEOUT_S = 2.0
 #: A round of a source that takes longer hangs; a lookup in a large DHT with dead nodes takes half a minute.
 ROUND_TIMEOUT_S = 180.0

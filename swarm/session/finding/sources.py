@@ -79,7 +79,7 @@ class SourceStatus:
 
     Args:
         kind: "tracker", "dht", "lsd". name: a tracker's URL; else the same as kind.
-        state: of `engine.announcer.TrackerState`'s words.
+        state: of `engine.finding.announcer.TrackerState`'s words.
         error: why it failed last, fit for a user; "" while it works.
         next_s: seconds until it is asked again; None where nothing is planned.
         peers: how many its last answer named; None before the first.

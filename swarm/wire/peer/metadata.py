@@ -10,7 +10,7 @@ from swarm.base.errors import BencodeError, PeerError
 
 #: BEP 9: "The metadata is handled in blocks of 16KiB".
 METADATA_PIECE_BYTES = 16384
-#: The largest info dictionary that is fetched (docs: defaults); 200,000 pieces make 4 MB.
+#: The largest info dictionary that is fetched; 200,000 pieces make 4 MB.
 METADATA_BYTES_MAX = 32 << 20
 
 _REQUEST, _DATA, _REJECT = range(3)

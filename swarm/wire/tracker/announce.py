@@ -12,7 +12,7 @@ from swarm.base.ids import InfoHash, PeerId
 
 Event = Literal["started", "completed", "stopped"]
 
-#: Peers asked for; transmission's number, and enough to fill our 55 connections (docs: defaults).
+#: Peers asked for; transmission's number, and enough to fill our 55 connections.
 NUM_WANT = 80
 #: Where a tracker names no interval, or an impossible one: half an hour, the most common answer.
 INTERVAL_DEFAULT_S = 1800
