@@ -78,7 +78,7 @@ class Turns:
         return True
 
     def wait(self, peer: Peer, now: float) -> None:
-        """`peer` may have asked for something."""
+        """Let `peer` wait for its turn, if there is anything that it has asked for."""
         if not peer.queue:
             return
         self._takers.add(peer.number)
