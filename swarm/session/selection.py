@@ -41,6 +41,15 @@ class Selection:
             raise SettingsError("no file was selected")
         return frozenset(range(count)) - self.files
 
+    def paths(self, metainfo: Metainfo) -> frozenset[tuple[str, ...]]:
+        """The wanted files."""
+        unwanted = self.unwanted(metainfo)
+        return frozenset(
+            file.path
+            for index, file in enumerate(metainfo.files)
+            if not file.is_pad and index not in unwanted
+        )
+
     def priorities(self, metainfo: Metainfo, layout: Layout) -> bytes:
         """One priority a piece: a piece is wanted if any wanted file has bytes in it."""
         geometry = metainfo.geometry

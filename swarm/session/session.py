@@ -239,10 +239,14 @@ class Session:
             metainfo = Metainfo.parse(await read_source(source, self._bind))
         self._refuse_known(metainfo.info_hash)
         place = Path(content) if content is not None else Path(save_to) / metainfo.name
+        selection = Selection(None if files is None else frozenset(files), is_sequential, is_ends_first)
+        place = Path(os.path.abspath(place))
+        if not is_seeding_only:
+            self._refuse_shared(metainfo, place, selection)
         torrent = Torrent(
             metainfo,
-            Path(os.path.abspath(place)),
-            Selection(None if files is None else frozenset(files), is_sequential, is_ends_first),
+            place,
+            selection,
             self.settings,
             self._disk,
             is_seeding_only=is_seeding_only,
@@ -257,6 +261,18 @@ class Session:
         torrent = self._torrents.get(info_hash)
         if torrent is not None:
             raise SwarmError(f"{torrent.name} is in this session already")
+
+    def _refuse_shared(self, metainfo: Metainfo, place: Path, selection: Selection) -> None:
+        """Two downloads that write to one file would both be complete, and the file neither's."""
+        for torrent in self._torrents.values():
+            if torrent.content != place or torrent.is_seeding_only:
+                continue
+            shared = torrent.wanted_paths.intersection(selection.paths(metainfo))
+            if shared:
+                raise SwarmError(
+                    f"{place.joinpath(*min(shared))}: another torrent, {torrent.info_hash}, is downloaded to "
+                    "that file; give this one another folder"
+                )
 
     def fetch_metadata(
         self,

@@ -135,6 +135,11 @@ class Torrent:
         return self.metainfo.info_hash
 
     @property
+    def wanted_paths(self) -> frozenset[tuple[str, ...]]:
+        """The files that it may write to, below `content`."""
+        return self._selection.paths(self.metainfo)
+
+    @property
     def state(self) -> State:
         return self._course.state
 

@@ -261,6 +261,19 @@ async def test_two_torrents_run_in_one_session(tmp_path: Path) -> None:
         assert_same(tmp_path / f"leech/{number}.bin", offer.path)
 
 
+async def test_two_downloads_to_one_file_are_refused(tmp_path: Path) -> None:
+    one = offer_folder(tmp_path / "one", {"a": 100, "b": 100}, 16384)
+    other = offer_folder(tmp_path / "other", {"b": 100, "c": 100}, 16384, seed=2)
+    async with open_session(settings_of(tmp_path / "state")) as session:
+        await session.add(one.raw, save_to=tmp_path / "here")
+        with pytest.raises(SwarmError, match="folder/b: another torrent"):
+            await session.add(other.raw, save_to=tmp_path / "here")
+        await session.add(other.raw, save_to=tmp_path / "here", files=[1])
+        # Nothing is written to what is only seeded.
+        third = offer_folder(tmp_path / "here", {"a": 50}, 16384, seed=3)
+        await session.add(third.raw, content=third.path, is_seeding_only=True)
+
+
 async def test_same_torrent_twice_is_refused(tmp_path: Path) -> None:
     offer = offer_file(tmp_path / "seed", 1000, 16 * KIB)
     async with open_session(settings_of(tmp_path / "state")) as session:
