@@ -109,6 +109,10 @@ def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:
         return exit_status(error)
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
+    except UnicodeEncodeError as error:
+        reason = f"the locale ({error.encoding}) has no letters for this name; LC_ALL=C.UTF-8 has"
+        Output(is_json=_is_json(arguments)).error(f"{error.object}: {reason}")
+        return EXIT_DISK
     except BrokenPipeError:
         # Whoever read our stdout has gone; there is nobody left to tell.
         sys.stderr.close()

@@ -50,6 +50,8 @@ def _occupy_standard_descriptors() -> None:
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode))
+    # A name for which the locale has no letters is shown escaped, as stderr does it by itself.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is as Python made it
 
 
 # By default both leave by `os._exit`: taking the interpreter apart is 6 to 18 ms of each command, and nothing

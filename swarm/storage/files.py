@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -53,6 +54,8 @@ class ContentFiles:
         open_max: int = OPEN_FILES_MAX,
         on_changed: Callable[[int], None] | None = None,
     ) -> None:
+        if sys.getfilesystemencoding() != "utf-8":
+            _check_names(root, layout)
         self.root = root
         self.layout = layout
         self._part_path = part_path
@@ -435,6 +438,17 @@ class ContentFiles:
     def close(self) -> None:
         """Close all descriptors, those in use as soon as they are not; nothing is opened any more."""
         self._descriptors.close()
+
+
+def _check_names(root: Path, layout: Layout) -> None:
+    """Find names that cannot be written here before any of the content comes."""
+    for file in layout.files:
+        path = root.joinpath(*file.path)
+        try:
+            os.fsencode(path)
+        except UnicodeEncodeError as error:
+            reason = f"the locale ({error.encoding}) has no letters for this name; LC_ALL=C.UTF-8 has"
+            raise StorageError(reason, path=str(path)) from None
 
 
 def _status(path: Path) -> os.stat_result | None:

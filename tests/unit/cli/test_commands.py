@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from swarm.cli.commands import run, swarm
-from swarm.cli.exits import EXIT_DISK
+from swarm.cli.exits import EXIT_DISK, EXIT_DONE
+from swarm.metainfo.builder import TorrentOptions
+from swarm.storage.create import create_torrent
 from tests.e2e.commands import SWARM, TIMEOUT_S
 
 
@@ -73,3 +76,43 @@ def test_an_empty_name_is_not_the_root_nor_this_folder(
     assert run(swarm, "swarm", [command, ""]) == EXIT_DISK
     assert "no such file" in capsys.readouterr().err.lower()
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("show", "n.torrent"), EXIT_DONE, ""),
+        (
+            ("verify", "n.torrent"),
+            EXIT_DISK,
+            "content/\\u65e5: the locale (ascii) has no letters for this name",
+        ),
+        (("leech", "n.torrent", "--no-dht"), EXIT_DISK, "content/日: the locale (ascii) has no letters"),
+    ],
+)
+def test_a_name_that_the_locale_cannot_write_is_shown_and_never_a_traceback(
+    arguments: tuple[str, ...], status: int, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "content").mkdir()
+    (tmp_path / "content/日").write_bytes(b"content")
+    (tmp_path / "n.torrent").write_bytes(create_torrent(tmp_path / "content", TorrentOptions()))
+    ended = subprocess.run(
+        [*SWARM, *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=TIMEOUT_S,
+        check=False,
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "LC_ALL": "C",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+            "SWARM_STATE_DIR": str(tmp_path / "state"),
+            "SWARM_NO_LSD": "1",
+            "SWARM_PORT": "0",
+        },
+    )
+    assert ended.returncode == status
+    assert said in ended.stderr
+    assert ended.stderr.count("\n") == (1 if said else 0)
