@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from swarm.cli.exits import EXIT_INTERRUPTED
 
 #: From the first signal to the end at the latest: users take 3 s for "at once".
 ENDING_S = 2.8
+#: What comes again within this time is one wish: `timeout` and shells tell a process and its group.
+ECHO_S = 0.05
 #: Of it, for a reader that has not taken everything yet.
 FAREWELL_S = 0.3
 
@@ -38,6 +41,7 @@ class Ending:
 
     def __init__(self, deadline_s: float = ENDING_S) -> None:
         self.asked_by: signal.Signals | None = None
+        self._asked_at = 0.0
         self._deadline_s = deadline_s
         self._watchdog: threading.Timer | None = None
         self._came = asyncio.Event()
@@ -49,9 +53,12 @@ class Ending:
 
     def ask(self, by: signal.Signals) -> None:
         """Ask the command to end, or, for the second time, end it at once."""
+        now = time.monotonic()
         if self._came.is_set():
+            if by == self.asked_by and now - self._asked_at < ECHO_S:
+                return
             _end_at_once()
-        self.asked_by = by
+        self.asked_by, self._asked_at = by, now
         self._came.set()
         self._watch(self._deadline_s)
 
