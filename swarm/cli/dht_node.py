@@ -20,7 +20,7 @@ from swarm.base.ids import InfoHash
 from swarm.cli import ending
 from swarm.cli.ending import Ending, Interrupted
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NO_PROGRESS, ExitWith
-from swarm.cli.options import HostPort, bind_option, option
+from swarm.cli.options import HostPort, Number, bind_option, option
 from swarm.cli.output import Output
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _OPTIONS = (
     option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N",
            help="Our own UDP port (default: any free one)."),
     bind_option,
-    option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), default=TIMEOUT_S,
+    option("--timeout", "timeout_s", type=Number(min=0, min_open=True), default=TIMEOUT_S,
            show_default=True, metavar="SECONDS", help="Give up after so long."),
     option("--json", "is_json", is_flag=True, help="JSON lines on stdout, nothing else."),
     option("-v", "--verbose", "verbosity", count=True, help="Say more."),

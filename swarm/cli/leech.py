@@ -15,7 +15,7 @@ from swarm.cli.content_pipe import ContentPipe
 from swarm.cli.ending import Ending, Interrupted, first_of
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.keyboard import Keyboard
-from swarm.cli.options import option
+from swarm.cli.options import Number, option
 from swarm.cli.output import Output
 from swarm.cli.report import Report
 from swarm.cli.sources import Source, chosen_files, read_all
@@ -69,21 +69,21 @@ Look: TypeAlias = Callable[[bytes, Metainfo, Magnet | None, _Wish, Output], None
 @option("--first-last", "is_ends_first", is_flag=True, help="First the beginning and end of each file.")
 @option(
     "--seed-ratio",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="R",
     help="Go on seeding until R times the size was uploaded.",
 )
 @option(
     "--seed-time",
     "seed_time_s",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="SECONDS",
     help="Go on seeding for so long.",
 )
 @option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     metavar="SECONDS",
     help="Give up after so long without progress: exit status 5, or 4 where the disk is full.",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -53,6 +54,16 @@ class Rate(Size):
         if rate < BLOCK_BYTES:
             self.fail(f"at least {BLOCK_BYTES >> 10}K; leave the option out for no limit", param, ctx)
         return rate
+
+
+class Number(click.FloatRange):
+    """A number in a range; click lets `nan` into any, and no time or ratio ever reaches it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 class HostPort(click.ParamType[tuple[str, int]]):

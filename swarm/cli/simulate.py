@@ -11,7 +11,7 @@ import click
 
 from swarm.base.errors import StorageError
 from swarm.base.units import format_size
-from swarm.cli.options import option
+from swarm.cli.options import Number, option
 from swarm.cli.output import Output
 from swarm.sim.report import Report, report
 from swarm.sim.scenario import Faults
@@ -34,7 +34,7 @@ PROGRESS_S = 1.0
 @option(
     "--faults",
     "faults_s",
-    type=click.FloatRange(min=0, min_open=True, max=1e6),
+    type=Number(min=0, min_open=True, max=1e6),
     metavar="SECONDS",
     help="At first, for so long, lines and disks fail now and then.",
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from swarm.cli.commands import run, swarm
-from swarm.cli.exits import EXIT_DISK, EXIT_DONE
+from swarm.cli.exits import EXIT_DISK, EXIT_DONE, EXIT_USAGE
 from swarm.metainfo.builder import TorrentOptions
 from swarm.storage.create import create_torrent
 from tests.e2e.commands import SWARM, TIMEOUT_S
@@ -116,3 +116,9 @@ def test_a_name_that_the_locale_cannot_write_is_shown_and_never_a_traceback(
     assert ended.returncode == status
     assert said in ended.stderr
     assert ended.stderr.count("\n") == (1 if said else 0)
+
+
+@pytest.mark.parametrize("option", ["--seed-time", "--seed-ratio", "--timeout"])
+def test_what_is_no_number_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(swarm, "swarm", ["leech", "x.torrent", option, "nan"]) == EXIT_USAGE
+    assert "'nan' is not a number" in capsys.readouterr().err
