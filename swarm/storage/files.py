@@ -217,7 +217,8 @@ class ContentFiles:
     def _open(self, index: int, is_writable: bool) -> int:
         path = self.path_of(index)
         if self._is_reading_only:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # O_NONBLOCK: a pipe in place of a file must not hang us.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 os.close(descriptor)
                 raise OSError(errno.EISDIR, "not a file", str(path))

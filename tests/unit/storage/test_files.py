@@ -246,6 +246,15 @@ def test_pipe_in_place_of_a_file_is_an_error_not_a_hang(tmp_path: Path) -> None:
     files.close()
 
 
+def test_pipe_in_place_of_a_file_of_the_users_own_is_an_error_too(tmp_path: Path) -> None:
+    (tmp_path / "content").mkdir()
+    os.mkfifo(tmp_path / "content/a")
+    files = files_of(tmp_path, layout_of(("a", 10)), is_reading_only=True)
+    with pytest.raises(StorageError):
+        read_bytes(files, 0, 10)
+    files.close()
+
+
 def test_links_in_content_of_the_users_own_are_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_bytes(b"0123456789")
     (tmp_path / "content").mkdir()
