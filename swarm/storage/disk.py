@@ -10,6 +10,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from swarm.base.errors import StorageError
+
 T = TypeVar("T")
 
 #: What a job answers with: its value, or what it raised.
@@ -34,6 +36,7 @@ class Disk:
         self._answers: deque[tuple[Done, Any, BaseException | None]] = deque()
         self._is_wakeup_due = False
         self._pending = 0
+        self._is_closed = False
         self._idle: asyncio.Event | None = None
         self._threads = [
             threading.Thread(target=self._work, name=f"swarm-disk-{number}", daemon=True)
@@ -48,7 +51,13 @@ class Disk:
         self._jobs.put((job, done))
 
     async def run(self, job: Callable[[], T]) -> T:
-        """Run `job` in a thread and wait for it; for what happens seldom."""
+        """Run `job` in a thread and wait for it; for what happens seldom.
+
+        Raises:
+            StorageError: the threads have ended, and nobody would ever answer. Whatever `job` raises.
+        """
+        if self._is_closed:
+            raise StorageError("the session is closed")
         future: asyncio.Future[T] = self._loop.create_future()
 
         def done(value: T | None, error: BaseException | None) -> None:
@@ -109,6 +118,7 @@ class Disk:
     async def close(self) -> None:
         """Finish what was submitted, then end the threads."""
         await self.drained()
+        self._is_closed = True
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import swarm
-from swarm import Session, SettingsError, SwarmError, Torrent
+from swarm import Session, SettingsError, StorageError, SwarmError, Torrent
 from swarm.base.endpoint import Endpoint
 from swarm.engine.settings import EngineSettings
 from swarm.session.progress import Progress
@@ -259,6 +259,15 @@ async def test_two_torrents_run_in_one_session(tmp_path: Path) -> None:
         assert torrents[1].state == "seeding"
     for number, offer in enumerate(offers):
         assert_same(tmp_path / f"leech/{number}.bin", offer.path)
+
+
+async def test_reading_after_the_session_has_ended_is_an_error_and_no_wait(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 1000, 16 * KIB)
+    async with open_session(settings_of(tmp_path / "state")) as session:
+        torrent = await seed(session, offer)
+        assert await torrent.read(0, 10) == offer.content()[:10]
+    with pytest.raises(StorageError, match="closed"):
+        await within(torrent.read(0, 10))
 
 
 async def test_two_downloads_to_one_file_are_refused(tmp_path: Path) -> None:
