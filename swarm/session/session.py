@@ -241,17 +241,23 @@ class Session:
         place = Path(content) if content is not None else Path(save_to) / metainfo.name
         selection = Selection(None if files is None else frozenset(files), is_sequential, is_ends_first)
         place = Path(os.path.abspath(place))
-        if not is_seeding_only:
-            self._refuse_shared(metainfo, place, selection)
-        torrent = Torrent(
-            metainfo,
-            place,
-            selection,
-            self.settings,
-            self._disk,
-            is_seeding_only=is_seeding_only,
-            is_allocating=allocate == "full",
-        )
+        try:
+            if not is_seeding_only:
+                self._refuse_shared(metainfo, place, selection)
+            torrent = Torrent(
+                metainfo,
+                place,
+                selection,
+                self.settings,
+                self._disk,
+                is_seeding_only=is_seeding_only,
+                is_allocating=allocate == "full",
+            )
+        except SwarmError:
+            if link is not None:
+                # Nobody has a handle of what was fetched for this.
+                await self._fetches.let_go(metainfo.info_hash)
+            raise
         self._torrents[metainfo.info_hash] = torrent
         start = self._start(torrent, list(peers), list(trackers), use_trackers, skip_verify)
         self._starting[metainfo.info_hash] = asyncio.get_running_loop().create_task(start)
@@ -320,8 +326,11 @@ class Session:
         """Verify what is there, then join the swarm."""
         try:
             await torrent.prepare(skip_verify=skip_verify)
+            fetch = self._fetches.of(torrent.info_hash)
+            # Where the metadata had been kept, nobody has asked those that the link names.
+            named = [] if fetch is None else fetch.magnet.peers
             found = await endpoints_of(
-                peers,
+                [*peers, *named],
                 self.settings.names_timeout_s,
                 lambda name, reason: torrent.notice("warning", f"peer {name}: {reason}"),
             )

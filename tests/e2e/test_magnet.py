@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from swarm import InfoHash, Metainfo, MetainfoError, SwarmError
+from swarm import InfoHash, Metainfo, MetainfoError, SettingsError, SwarmError
 from swarm.base.endpoint import Endpoint
 from swarm.metainfo import magnet
 from tests.e2e.scripted_peer import HAVE, Behaviour, Line, dialled, frame, scripted_peer
@@ -92,6 +92,17 @@ async def test_what_was_fetched_once_needs_no_peer_again(tmp_path: Path) -> None
         assert Metainfo.parse(again.raw).info_hash == offer.metainfo.info_hash
 
 
+async def test_peer_that_a_link_names_is_asked_where_the_metadata_was_kept(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 100_000, 16 * KIB)
+    async with open_session(settings_of(tmp_path / "s1")) as seeder:
+        await seed(seeder, offer)
+        link = link_of(offer, seeder.port)
+        for place in ("first", "again"):
+            async with open_session(settings_of(tmp_path / "s2")) as leecher:
+                torrent = await leecher.add(link, save_to=tmp_path / place)
+                await within(torrent.completed())
+
+
 async def test_peers_that_come_to_us_give_it_too(tmp_path: Path) -> None:
     """Incoming links are let in while nothing is known but the info-hash."""
     offer = offer_file(tmp_path / "seed", 100_000, 16 * KIB)
@@ -137,6 +148,22 @@ async def test_what_is_no_link_or_is_here_already_is_refused(tmp_path: Path) -> 
         await seed(session, offer)
         with pytest.raises(SwarmError, match="in this session already"):
             await session.add(link_of(offer))
+
+
+async def test_link_added_with_a_wrong_selection_leaves_nothing_behind(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 100_000, 16 * KIB)
+    async with (
+        open_session(settings_of(tmp_path / "s1")) as seeder,
+        open_session(settings_of(tmp_path / "s2")) as leecher,
+    ):
+        seeded = await seed(seeder, offer)
+        link = link_of(offer, seeder.port)
+        with pytest.raises(SettingsError, match="no file 4"):
+            await leecher.add(link, save_to=tmp_path / "leech", files=[3])
+        await until(lambda: not seeded.peers())
+        fetch = leecher.fetch_metadata(link)
+        torrent = await leecher.add(await fetch.metainfo(), save_to=tmp_path / "leech", files=[0])
+        await within(torrent.completed())
 
 
 async def test_metadata_that_is_right_but_no_torrent_is_refused_with_the_reason(tmp_path: Path) -> None:
