@@ -50,8 +50,8 @@ class Row:
         #: which there are a million.
         self.twice: bytes | None = None
         self.peer_ids = bytearray()
-        #: Whole seconds.
-        self.seen_at = array("I")
+        #: Whole seconds; below zero for before this machine was started, where its clock begins.
+        self.seen_at = array("i")
         self.seed_count = 0
         #: Before this instant nobody here was seen; a bound, not the very instant. Of rows that take
         #: several looks it stays as it is, since peers may move between looks.
@@ -473,18 +473,22 @@ class MemoryStore:
     def restore(self, kept: Kept, now: float) -> None:
         """Take in a swarm that `keep` gave, as if its peers had announced when they did.
 
+        Those that are overdue stay away.
+
         Raises:
             TrackerError: the store is full.
         """
         for width, seed_count, addresses, peer_ids, ages in kept.rows:
             for at, age in enumerate(ages):
+                if age > self._peer_life_s:
+                    continue
                 peer_id = peer_ids[at * PEER_ID_BYTES : (at + 1) * PEER_ID_BYTES]
                 self.join(
                     kept.info_hash,
                     addresses[at * width : (at + 1) * width],
                     peer_id,
                     at < seed_count,
-                    max(0, int(now) - age),
+                    int(now) - age,
                     0,
                 )
         if kept.downloads:

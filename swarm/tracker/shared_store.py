@@ -137,8 +137,7 @@ class SharedStore(MemoryStore):
             return
         if seen_at < now - self._peer_life_s or length not in (6, 18):
             return
-        # It may have been before this machine was started, where our time begins.
-        peer, seen_at = filled[:length], max(0, seen_at)
+        peer = filled[:length]
         # Heard again after Redis was away, or older than what came here.
         if (before := self.seen_at(info_hash, peer)) is not None and before > seen_at:
             return

@@ -78,6 +78,24 @@ def test_a_clock_set_back_makes_nobody_younger(tmp_path: Path) -> None:
     assert store.expire_all(5000 + 8) == 16
 
 
+def test_a_machine_that_was_started_anew_makes_nobody_younger(tmp_path: Path) -> None:
+    # Its clock begins at zero, after all that was seen before.
+    save(filled(), tmp_path / "state", 10, 1e9)
+    store = made()
+    load(store, tmp_path / "state", 3, 1e9 + LIFE_S - 14)
+    assert store.seen_at(TORRENT, peer(9)) == 3 - LIFE_S + 13
+    store.expire_all(3 + 10)
+    assert store.counts(TORRENT) == ScrapeEntry(0, 4, 1)
+
+
+def test_who_is_overdue_does_not_come_back(tmp_path: Path) -> None:
+    save(filled(), tmp_path / "state", 10, 1e9)
+    for now in (3, 5000):
+        store = made()
+        load(store, tmp_path / "state", now, 2e9)
+        assert not store.peer_count and store.counts(TORRENT) == ScrapeEntry(0, 0, 1)
+
+
 def test_no_file_is_no_error(tmp_path: Path) -> None:
     assert not load(made(), tmp_path / "none", 0, 0)
 
