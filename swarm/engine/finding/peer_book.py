@@ -58,11 +58,14 @@ class PeerBook:
         "_priority",
         "_rng",
         "_settings",
+        "_skips_seeds",
     )
 
     def __init__(self, own_id: PeerId, settings: EngineSettings, rng: random.Random, now: float) -> None:
         self._own_id = own_id
         self._is_private = False
+        #: We are a seed ourselves: others are of no use to us, nor we to them.
+        self._skips_seeds = False
         self._priority: Callable[[Endpoint], int | None] = lambda endpoint: None
         self._settings = settings
         self._rng = rng
@@ -91,9 +94,9 @@ class PeerBook:
                 continue
             if endpoint in self._candidates or endpoint in self._dialling or endpoint in self._connected:
                 continue
-            if endpoint in self._identified:
+            if endpoint in self._identified or (is_seed and self._skips_seeds):
                 continue
-            if not self._has_room(source):
+            if not self._has_room(source) and not (self._forget_seeds() and self._has_room(source)):
                 break
             self._add(Candidate(endpoint, source, now, is_seed=is_seed))
             fresh += 1
@@ -116,6 +119,19 @@ class PeerBook:
             return False
         return len(self._candidates) < most
 
+    def _forget_seeds(self) -> bool:
+        """A seed's candidates come to be other seeds, never dialled: the older half of them makes room."""
+        if not self._skips_seeds:
+            return False
+        seeds = [
+            endpoint
+            for endpoint, candidate in self._candidates.items()
+            if candidate.is_seed and candidate.source != "user"
+        ]
+        for endpoint in seeds[: len(seeds) // 2 + 1]:
+            self._remove(endpoint)
+        return bool(seeds)
+
     def _add(self, candidate: Candidate) -> None:
         if self._candidates.get(candidate.endpoint) is None:
             self._exchanged_count += candidate.source == "pex"
@@ -131,6 +147,7 @@ class PeerBook:
 
     def take(self, connected_count: int, *, skip_seeds: bool, now: float) -> list[Endpoint]:
         """The addresses to dial now, within the limits on connections, attempts and their rate."""
+        self._skips_seeds = skip_seeds
         self._allowance = min(
             float(self._settings.dial_burst),
             self._allowance + (now - self._allowance_at) * self._settings.dials_per_s,

@@ -106,6 +106,32 @@ class TestDialling:
         assert book.dial(skip_seeds=True) == [] and book.next_at(skip_seeds=True) is None
         assert book.dial() == [ONE]
 
+    def test_seeds_that_a_seed_has_met_do_not_keep_leechers_out(self) -> None:
+        book = Book(candidates_max=20, dial_burst=200)
+        # A swarm of many seeds: each is dialled once, and turns out to be one.
+        for network in range(1, 11):
+            book.learn(*addresses(10, network))
+            for endpoint in book.dial(skip_seeds=True):
+                book.connected(endpoint, is_outgoing=True)
+                book.lost(endpoint, book.now, is_outgoing=True, is_seed=True, is_welcome=True)
+        assert book.candidate_count <= 30 and book.dial(skip_seeds=True) == []
+        assert book.learn(ONE) == 1 and book.dial(skip_seeds=True) == [ONE]
+
+    def test_seeds_that_others_name_are_nothing_to_a_seed(self) -> None:
+        book = Book()
+        assert book.found(addresses(3), "pex", book.now, is_seed=True) == 3
+        assert book.dial(skip_seeds=True) == []
+        assert book.found(addresses(3, 1), "pex", book.now, is_seed=True) == 0
+
+    def test_seeds_that_the_user_named_are_kept(self) -> None:
+        book = Book(candidates_max=2)
+        book.learn(*addresses(2), source="user")
+        for endpoint in book.dial():
+            book.connected(endpoint, is_outgoing=True)
+            book.lost(endpoint, book.now, is_outgoing=True, is_seed=True, is_welcome=True)
+        assert book.dial(skip_seeds=True) == []
+        assert book.learn(ONE) == 0 and book.candidate_count == 2
+
     def test_those_that_never_failed_come_first(self) -> None:
         book = Book(dial_burst=1)
         book.learn(ONE)
