@@ -80,6 +80,8 @@ class Addresses:
         if event.is_tried:
             self.exchange.tried(event.endpoint, is_reached=False)
             self.rendezvous.tried(event.endpoint, now, is_reached=False)
+        else:
+            self.rendezvous.not_tried(event.endpoint)
 
     def connected(self, peer: Peer, now: float) -> None:
         """`peer` has come in."""

@@ -108,6 +108,10 @@ class Rendezvous:
             if asked is None or now - asked.at >= self._settings.holepunch_again_s:
                 self._ask(endpoint, _Asked(now, []), now)
 
+    def not_tried(self, endpoint: Endpoint) -> None:
+        """The host had no place for that dial."""
+        self._punching.discard(endpoint)
+
     def _ask(self, endpoint: Endpoint, asked: _Asked, now: float) -> None:
         """Ask the next relay, if there is one."""
         if len(asked.relays) >= self._settings.holepunch_relays_max:

@@ -147,6 +147,16 @@ class TestMeeting:
         counts = world.engine.rendezvous_counts
         assert (counts.asked, counts.dialled, counts.reached) == (1, 1, 1)
 
+    def test_connect_that_the_host_had_no_place_for_is_forgotten(self) -> None:
+        world = World()
+        relay = join(world, "20.1.1.1")
+        assert says(relay, CONNECT, BEHIND_NAT) == [BEHIND_NAT]
+        world.tell(DialFailed(BEHIND_NAT, "there are enough connections", is_tried=False))
+        tell_of(relay, BEHIND_NAT)
+        assert world.dialled == [BEHIND_NAT, BEHIND_NAT]
+        fail(world)
+        assert heard(relay) == [Holepunch(RENDEZVOUS, BEHIND_NAT)]
+
     def test_nobody_is_asked_again_when_that_fails_too(self) -> None:
         world = World()
         relay = join(world, "20.1.1.1")
