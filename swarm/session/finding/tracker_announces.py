@@ -143,6 +143,10 @@ class TrackerAnnounces:
             self._announcer.failed(due.url, error, self._clock())
             self._say("warning", due.url, error.reason, is_failure=True)
             return
+        except Exception as error:
+            # A bug of ours (`report_bug` tells of it): this tracker is not waited for, others are asked.
+            self._announcer.failed(due.url, TrackerError(f"internal error: {error!r}"), self._clock())
+            raise
         self._announcer.answered(due.url, response, self._clock())
         if response.warning:
             self._say("warning", due.url, response.warning)

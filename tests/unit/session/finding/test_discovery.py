@@ -25,7 +25,7 @@ PEER = Endpoint("10.0.0.1", 1)
 class FakeClient:
     """Answers with `responses` in turn (the last for ever); "hang" never answers."""
 
-    def __init__(self, *responses: AnnounceResponse | TrackerError | str) -> None:
+    def __init__(self, *responses: AnnounceResponse | Exception | str) -> None:
         self.responses = list(responses)
         self.asked: list[tuple[str, AnnounceRequest]] = []
         self.news = asyncio.Event()
@@ -40,7 +40,7 @@ class FakeClient:
             await asyncio.Event().wait()
         if isinstance(response, AnnounceResponse):
             return response
-        assert isinstance(response, TrackerError)
+        assert isinstance(response, Exception)
         raise response
 
     async def until_asked(self, count: int) -> None:
@@ -151,6 +151,30 @@ async def test_a_failing_tracker_is_said_once_without_its_passkey_and_the_next_t
         "http://up/announce",
         "http://up/announce",
     ]
+
+
+async def test_a_bug_of_ours_at_one_tracker_is_reported_and_the_next_tier_asked() -> None:
+    reported: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    bug = ValueError("a URL that nobody thought of")
+    client = FakeClient(AnnounceResponse(peers=(PEER,)), bug, AnnounceResponse(peers=(PEER,)))
+    world = World(client, [["http://a/announce"], ["http://b/announce"]])
+    world.discovery.start()
+    await client.until_asked(1)
+    await world.has_peers.wait()
+    # It lists us by now, and is the only one that is asked as long as it works.
+    world.now = 100
+    world.discovery.need_peers()
+    async with asyncio.timeout(20):
+        await client.until_asked(3)
+    await world.discovery.stop()
+    assert [url for url, _ in client.asked[:3]] == [
+        "http://a/announce",
+        "http://a/announce",
+        "http://b/announce",
+    ]
+    assert reported == [bug]
 
 
 async def test_need_wakes_a_sleeping_discovery() -> None:
