@@ -17,6 +17,8 @@ MAX_LINK_CHARS = 64 * 1024
 MAX_ENTRIES = 500
 #: Highest file index in a selection (BEP 53), so that `0-999999999` builds no list.
 MAX_SELECTED_INDEX = 500_000
+#: What an address or a name of a peer or node is made of.
+HOST = r"[0-9A-Za-z.:_-]{1,255}"
 
 _SCHEME = "magnet:?"
 _BTIH = "urn:btih:"
@@ -24,7 +26,6 @@ _BTMH = "urn:btmh:"
 # Patterns are compiled at their first use: writing a link needs none.
 _BAD_ESCAPE = "%(?![0-9a-fA-F]{2})"
 _TRACKER_KEY = r"tr(\.[0-9]{1,9})?"
-_HOST = r"[0-9A-Za-z.:_-]{1,255}"
 _TRACKER_SCHEMES = ("http", "https", "udp")
 _SELECTION = r"([0-9]{1,9})(?:-([0-9]{1,9}))?"
 
@@ -138,7 +139,7 @@ def _endpoints(texts: Iterable[str]) -> tuple[tuple[str, int], ...]:
             host, port = parse_host_port(text)
         except ValueError:
             continue
-        if port and re.fullmatch(_HOST, host):
+        if port and re.fullmatch(HOST, host):
             found[host, port] = None
     return tuple(found)[:MAX_ENTRIES]
 

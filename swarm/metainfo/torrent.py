@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,6 +45,7 @@ class Metainfo:
         files: at least one, end to end; symbolic links (BEP 47) are left out, they are never created.
         trackers: tiers of announce URLs in order (BEP 12).
         web_seeds: URLs (BEP 19).
+        dht_nodes: (host, port) of DHT nodes (BEP 5).
         creation_date: seconds since 1970, None where it says none.
         info_bytes: the info dictionary as found.
     """
@@ -57,6 +59,7 @@ class Metainfo:
     is_private: bool
     trackers: tuple[tuple[str, ...], ...]
     web_seeds: tuple[str, ...]
+    dht_nodes: tuple[tuple[str, int], ...]
     comment: str
     created_by: str
     creation_date: int | None
@@ -104,6 +107,7 @@ class Metainfo:
             is_private=bool(_optional_integer(info, b"private")),
             trackers=_trackers(top),
             web_seeds=_web_seeds(top),
+            dht_nodes=_dht_nodes(top),
             comment=_text(top, b"comment.utf-8") or _text(top, b"comment"),
             created_by=_text(top, b"created by"),
             creation_date=_optional_integer(top, b"creation date"),
@@ -277,6 +281,19 @@ def _web_seeds(top: dict[bytes, Value]) -> tuple[str, ...]:
     if not isinstance(listed, list):
         raise MetainfoError("the url-list is neither a URL nor a list")
     return _urls(listed, "the url-list", MAX_WEB_SEEDS)
+
+
+def _dht_nodes(top: dict[bytes, Value]) -> tuple[tuple[str, int], ...]:
+    """BEP 5: a list of [host, port]. A way in among others: what is neither is passed over, as in a link."""
+    listed = top.get(b"nodes")
+    found: dict[tuple[str, int], None] = {}
+    for entry in listed if isinstance(listed, list) else ():
+        match entry:
+            case [bytes(raw), int(port)] if 0 < port < 65536:
+                host = raw.decode("latin-1")
+                if re.fullmatch(magnets.HOST, host):
+                    found[host, port] = None
+    return tuple(found)[: magnets.MAX_ENTRIES]
 
 
 def _urls(listed: list[Value], owner: str, limit: int) -> tuple[str, ...]:

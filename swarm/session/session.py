@@ -328,13 +328,15 @@ class Session:
             await torrent.prepare(skip_verify=skip_verify)
             fetch = self._fetches.of(torrent.info_hash)
             # Where the metadata had been kept, nobody has asked those that the link names.
-            named = [] if fetch is None else fetch.magnet.peers
+            named, nodes = ((), ()) if fetch is None else (fetch.magnet.peers, fetch.magnet.dht_nodes)
             found = await endpoints_of(
                 [*peers, *named],
                 self.settings.names_timeout_s,
                 lambda name, reason: torrent.notice("warning", f"peer {name}: {reason}"),
             )
             await self._join(torrent, found, trackers, use_trackers)
+            if not torrent.metainfo.is_private:
+                await self._finder.nodes_named([*torrent.metainfo.dht_nodes, *nodes])
         except SwarmError as error:
             torrent.failed(error)
             await self._fetches.let_go(torrent.info_hash)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from swarm.base.bencode import decode, encode
 from tests.e2e.commands import Commands, Running, make_torrent
 
 INFO_HASH = "0123456789abcdef0123456789abcdef01234567"
@@ -93,6 +94,36 @@ def test_a_magnet_link_alone_is_enough(commands: Commands, router: tuple[str, ..
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "here/content.bin").read_bytes() == content.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["link", "file", "cached link"])
+def test_a_node_that_the_torrent_names_is_way_in_enough(
+    commands: Commands, router: tuple[str, ...], tmp_path: Path, kind: str
+) -> None:
+    content = content_of(tmp_path)
+    torrent = make_torrent(content)
+    seeder = seed(commands, router, content, *ALONE)
+    wait_for_peer(commands, router, torrent, seeder.events[0]["port"])
+    node = router[-1]
+    named = f"{commands.run('magnet', torrent).stdout.strip()}&dht={node}"
+    if kind == "file":
+        host, _, port = node.rpartition(":")
+        raw = {**decode(torrent.read_bytes()), b"nodes": [[host, int(port)]]}  # type: ignore[dict-item]
+        named = str(tmp_path / "named.torrent")
+        Path(named).write_bytes(encode(raw))
+    # A state of its own: no table of an earlier time leads anywhere.
+    stranger_folder = tmp_path / "stranger"
+    stranger_folder.mkdir()
+    stranger = Commands(stranger_folder)
+    if kind == "cached link":
+        fetched = stranger.run(
+            "leech", named, "--metadata-only", "--port", "0", "--no-dht", "--bind", "127.0.0.1",
+            "--peer", f"127.0.0.1:{seeder.events[0]['port']}", "--timeout", "30",
+        )  # fmt: skip
+        assert fetched.returncode == 0, fetched.stderr
+    done = stranger.run("leech", named, "--port", "0", *ALONE, "--bind", "127.0.0.1", "--timeout", "30")
+    assert done.returncode == 0, done.stderr
+    assert (stranger_folder / "content.bin").read_bytes() == content.read_bytes()
 
 
 def test_two_that_came_before_the_seeder_meet_it(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash, PeerId
+from swarm.net.names import Address, endpoints_of
 from swarm.net.outlet import bind_addresses
 from swarm.session.connections.links import Links
 from swarm.session.settings import SessionSettings
@@ -211,3 +212,8 @@ class PeerFinder:
         """A peer says that its DHT node listens there."""
         if self._dht is not None:
             self._dht.candidates_found((endpoint,))
+
+    async def nodes_named(self, addresses: Sequence[Address]) -> None:
+        """A magnet link or a .torrent names nodes of the DHT: a way in, where there may be no other."""
+        if self._dht is not None and addresses:
+            self._dht.candidates_found(await endpoints_of(addresses, self._settings.names_timeout_s))

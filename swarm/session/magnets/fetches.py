@@ -148,6 +148,7 @@ class Fetches:
                 lambda name, reason: fetch.notice("warning", f"peer {name}: {reason}"),
             )
             fetch.candidates_found(found, source)
+        await self._finder.nodes_named(fetch.magnet.dht_nodes)
 
     async def take_over(self, info_hash: InfoHash, runner: Runner) -> None:
         """The torrent is here: its runner goes on with the links of its magnet link, if there was one."""

@@ -9,7 +9,7 @@ import pytest
 
 from swarm.base.bencode import encode
 from swarm.base.errors import MetainfoError
-from swarm.metainfo import limits
+from swarm.metainfo import limits, magnet
 from swarm.metainfo import torrent as torrents
 from swarm.metainfo.files import FileEntry
 from swarm.metainfo.torrent import Metainfo
@@ -138,6 +138,22 @@ def test_most_of_very_many_web_seeds_and_trackers_are_left_out() -> None:
     torrent = parse(info(), url_list=urls, announce_list=[urls])
     assert len(torrent.web_seeds) == limits.MAX_WEB_SEEDS
     assert list(map(len, torrent.trackers)) == [limits.MAX_TRACKERS]
+
+
+def test_nodes_of_the_dht_are_read_and_what_is_none_is_passed_over() -> None:
+    nodes = [
+        [b"10.0.0.1", 6881], [b"router.example", 1], [b"2001:db8::1", 2], [b"10.0.0.1", 6881],
+        [b"10.0.0.2", 0], [b"10.0.0.2", 65536], [b"no name", 1], [b"\xff", 1], [b"", 1], [1, 1],
+        [b"a"], [], b"a", 7,
+    ]  # fmt: skip
+    assert parse(info(), nodes=nodes).dht_nodes == (
+        ("10.0.0.1", 6881),
+        ("router.example", 1),
+        ("2001:db8::1", 2),
+    )
+    assert parse(info(), nodes=5).dht_nodes == parse(info()).dht_nodes == ()
+    many = [[b"10.0.0.1", port] for port in range(1, 60_000)]
+    assert len(parse(info(), nodes=many).dht_nodes) == magnet.MAX_ENTRIES
 
 
 def test_one_web_seed_may_be_a_string() -> None:
