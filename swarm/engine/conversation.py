@@ -57,7 +57,6 @@ class Conversation:
         "_conduct",
         "_emit",
         "_extensions",
-        "_handlers",
         "_holdings",
         "_is_private",
         "_part_if_useless",
@@ -103,25 +102,6 @@ class Conversation:
         self._is_private = is_private
         self._emit = emit
         self._part_if_useless = part_if_useless
-        self._handlers: dict[type, Callable[[Peer, Any, float], None]] = {
-            Piece: self._on_piece,
-            Request: self._on_request,
-            Have: self._on_have,
-            Cancel: self._on_cancel,
-            Reject: self._on_reject,
-            Choke: self._on_choke,
-            Unchoke: self._on_unchoke,
-            Interested: self._on_interested,
-            NotInterested: self._on_not_interested,
-            BitfieldMessage: self._on_bitfield,
-            HaveAll: self._on_have_all,
-            HaveNone: self._on_have_none,
-            AllowedFast: self._on_allowed_fast,
-            Suggest: self._on_suggest,
-            Port: self._on_port,
-            Extended: self._on_extended,
-            KeepAlive: self._on_keep_alive,
-        }
 
     def heard(self, peer: Peer, message: Message, now: float) -> None:
         """Take one message of `peer`, which may be gone afterwards.
@@ -130,7 +110,7 @@ class Conversation:
             PeerError: it breaks the protocol.
             FloodError: it has said too much of what changes nothing.
         """
-        self._handlers[type(message)](peer, message, now)
+        _HANDLERS[type(message)](self, peer, message, now)
 
     # -- blocks in ------------------------------------------------------------------------------
 
@@ -232,3 +212,25 @@ class Conversation:
 
     def _on_keep_alive(self, peer: Peer, message: KeepAlive, now: float) -> None:
         self._conduct.useless(peer, "keep-alives", now, cost=message.count)
+
+
+#: One table for all torrents: a thousand of them in one process would have it a thousand times in the cache.
+_HANDLERS: dict[type, Callable[[Conversation, Peer, Any, float], None]] = {
+    Piece: Conversation._on_piece,
+    Request: Conversation._on_request,
+    Have: Conversation._on_have,
+    Cancel: Conversation._on_cancel,
+    Reject: Conversation._on_reject,
+    Choke: Conversation._on_choke,
+    Unchoke: Conversation._on_unchoke,
+    Interested: Conversation._on_interested,
+    NotInterested: Conversation._on_not_interested,
+    BitfieldMessage: Conversation._on_bitfield,
+    HaveAll: Conversation._on_have_all,
+    HaveNone: Conversation._on_have_none,
+    AllowedFast: Conversation._on_allowed_fast,
+    Suggest: Conversation._on_suggest,
+    Port: Conversation._on_port,
+    Extended: Conversation._on_extended,
+    KeepAlive: Conversation._on_keep_alive,
+}

@@ -30,7 +30,6 @@ class Extensions:
         "_conduct",
         "_dial",
         "_dial_one",
-        "_handlers",
         "_holdings",
         "_metadata",
         "_requests",
@@ -57,13 +56,6 @@ class Extensions:
         self._send = send
         self._dial = dial
         self._dial_one = dial_one
-        self._handlers: dict[int, Callable[[Peer, bytes, float], None]] = {
-            HANDSHAKE_ID: self._on_handshake,
-            LOCAL_IDS["lt_donthave"]: self._on_dont_have,
-            LOCAL_IDS["ut_metadata"]: self._on_metadata,
-            LOCAL_IDS["ut_pex"]: self._on_peer_exchange,
-            LOCAL_IDS["ut_holepunch"]: self._on_holepunch,
-        }
 
     def received(self, peer: Peer, message: Extended, now: float) -> None:
         """Hear what `peer` says; ids that we have told nobody are passed over.
@@ -71,9 +63,9 @@ class Extensions:
         Raises:
             PeerError: it breaks the rules of the extension, or floods us.
         """
-        handler = self._handlers.get(message.extended_id)
+        handler = _HANDLERS.get(message.extended_id)
         if handler is not None:
-            handler(peer, message.payload, now)
+            handler(self, peer, message.payload, now)
         else:
             self._conduct.useless(peer, "messages of extensions that we do not speak", now)
 
@@ -111,3 +103,13 @@ class Extensions:
         endpoint = self._addresses.rendezvous.received(peer, payload, now)
         if endpoint is not None:
             self._dial_one(endpoint)
+
+
+#: By the ids that we have told our peers; one table for all torrents.
+_HANDLERS: dict[int, Callable[[Extensions, Peer, bytes, float], None]] = {
+    HANDSHAKE_ID: Extensions._on_handshake,
+    LOCAL_IDS["lt_donthave"]: Extensions._on_dont_have,
+    LOCAL_IDS["ut_metadata"]: Extensions._on_metadata,
+    LOCAL_IDS["ut_pex"]: Extensions._on_peer_exchange,
+    LOCAL_IDS["ut_holepunch"]: Extensions._on_holepunch,
+}
