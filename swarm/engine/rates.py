@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 
 class Rate:
     """Counts bytes; its averages come from samples taken about once a second.
@@ -16,7 +14,8 @@ class Rate:
     def __init__(self, now: float, window_s: float = 20.0) -> None:
         self.total_bytes = 0
         self._window_s = window_s
-        self._samples: deque[tuple[float, int]] = deque(((now, 0),))
+        # Some twenty at most; a deque would take 600 bytes for the first one.
+        self._samples: list[tuple[float, int]] = [(now, 0)]
 
     def add(self, size_bytes: int) -> None:
         self.total_bytes += size_bytes
@@ -26,7 +25,7 @@ class Rate:
         samples = self._samples
         samples.append((now, self.total_bytes))
         while len(samples) > 2 and samples[1][0] <= now - self._window_s:
-            samples.popleft()
+            del samples[0]
 
     def average(self, now: float, span_s: float | None = None) -> float:
         """Bytes a second over the last `span_s` (default: the whole window), or since the start.
