@@ -14,6 +14,7 @@ from swarm.base.blocks import Geometry
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import FloodError, PeerError
 from swarm.base.ids import InfoHash, PeerId, client_name
+from swarm.engine.alarms import Alarms
 from swarm.engine.commands import (
     AnnounceCompleted,
     BanHost,
@@ -91,6 +92,7 @@ class TorrentEngine:
 
     __slots__ = (
         "_addresses",
+        "_alarms",
         "_availability",
         "_book",
         "_collection",
@@ -144,6 +146,7 @@ class TorrentEngine:
         self._geometry = geometry
         self._settings = settings
         self._commands: list[Command] = []
+        self._alarms = Alarms()
         self._peers: dict[int, Peer] = {}
         self._availability = Availability(geometry.piece_count)
         self._picker = Picker(
@@ -154,7 +157,7 @@ class TorrentEngine:
             is_sequential=is_sequential,
             random_first_pieces=settings.random_first_pieces,
         )
-        self._requests = Requests(geometry, self._picker, self._peers, settings, self._send)
+        self._requests = Requests(geometry, self._picker, self._peers, settings, self._send, self._alarms)
         for piece, arrived in (partials or {}).items():
             if self._picker.wants(piece) and 0 < arrived < geometry.full_mask(piece):
                 self._requests.adopt(piece, arrived)
@@ -202,6 +205,7 @@ class TorrentEngine:
             geometry.piece_length,
             rng,
             self._send,
+            self._alarms,
         )
         self._addresses = Addresses(
             self._peers,
@@ -216,7 +220,7 @@ class TorrentEngine:
         self._exchange = self._addresses.exchange
         self._dearth = Dearth(settings)
         self._traffic = Traffic(now, settings.rate_window_s)
-        self._haves = Haves(self._peers, settings, self._send)
+        self._haves = Haves(self._peers, settings, self._send, self._alarms)
         self._collection = Collection(
             have,
             self._peers,
@@ -267,6 +271,7 @@ class TorrentEngine:
             settings,
             self._send,
             self._drop,
+            self._alarms,
             now,
         )
         self._now = now
@@ -325,13 +330,20 @@ class TorrentEngine:
 
     def next_wakeup(self, now: float) -> float | None:
         """The instant at which the host must send `WokenUp`, or None for not before another event."""
-        dial_at = self._places.next_dial_at(now, skip_seeds=self.is_complete)
-        if not self._peers:
+        peers = self._peers
+        is_complete = not self._picker.wanted_missing
+        dial_at = self._book.next_dial_at(len(peers), skip_seeds=is_complete, now=now)
+        if not peers:
             return dial_at
-        wakeup_at = self._upkeep.next_at
-        haves_at = self._haves.next_at
-        if haves_at < wakeup_at:
-            wakeup_at = haves_at
+        alarms = self._alarms
+        # Written out: it is asked after every event.
+        wakeup_at = alarms.tick_at
+        if alarms.refill_at < wakeup_at:
+            wakeup_at = alarms.refill_at
+        if alarms.look_again_at < wakeup_at:
+            wakeup_at = alarms.look_again_at
+        if alarms.haves_at < wakeup_at:
+            wakeup_at = alarms.haves_at
         exchange_at = self._exchange.next_at
         if exchange_at is not None and exchange_at < wakeup_at:
             wakeup_at = exchange_at

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from swarm.engine.alarms import Alarms
 from swarm.engine.download.requests import Requests
 from swarm.engine.peer import Peer
 from swarm.engine.rates import Traffic
@@ -29,6 +30,7 @@ class Upkeep:
     """
 
     __slots__ = (
+        "_alarms",
         "_drop",
         "_peers",
         "_requests",
@@ -36,7 +38,6 @@ class Upkeep:
         "_settings",
         "_slots",
         "_super_seeding",
-        "_tick_at",
         "_traffic",
         "_uploads",
     )
@@ -52,8 +53,10 @@ class Upkeep:
         settings: EngineSettings,
         send: Callable[[Peer, list[Message]], None],
         drop: Drop,
+        alarms: Alarms,
         now: float,
     ) -> None:
+        self._alarms = alarms
         self._peers = peers
         self._requests = requests
         self._uploads = uploads
@@ -63,27 +66,25 @@ class Upkeep:
         self._settings = settings
         self._send = send
         self._drop = drop
-        self._tick_at = now
-
-    @property
-    def next_at(self) -> float:
-        """When `woken` has something to do, as long as there are peers."""
-        return min(self._tick_at, self._slots.refill_at, self._requests.look_again_at)
+        alarms.tick_at = now
 
     def begin(self, now: float) -> None:
         """The first peer is about to come."""
-        self._tick_at = now + self._settings.tick_s
+        self._alarms.tick_at = now + self._settings.tick_s
 
     def woken(self, now: float) -> None:
         """Do what is due by `now`."""
-        if now >= self._slots.refill_at:
+        alarms = self._alarms
+        if now >= alarms.refill_at:
             self._slots.refill(now)
-        if now >= self._requests.look_again_at:
-            self._requests.look_again(now)
-        if now >= self._tick_at:
+        if now >= alarms.look_again_at:
+            # Those who owe blocks have been silent for a while, and nobody else may have anything to say.
+            alarms.look_again_at = float("inf")
+            self._requests.fill_all(now)
+        if now >= alarms.tick_at:
             is_busy = self._tick(now)
             # Without traffic a look every choke round is enough.
-            self._tick_at = now + (self._settings.tick_s if is_busy else self._settings.choke_round_s)
+            alarms.tick_at = now + (self._settings.tick_s if is_busy else self._settings.choke_round_s)
 
     def _tick(self, now: float) -> bool:
         """Everybody's turn; returns whether anything moves."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from swarm.base.blocks import BLOCK_BYTES, lowest_blocks
+from swarm.engine.alarms import Alarms
 from swarm.engine.download.partial_piece import PartialPiece
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
@@ -22,7 +23,7 @@ class EndGame:
         may_ask: may this peer be asked for blocks of that piece?
     """
 
-    __slots__ = ("_may_ask", "_partials", "_peers", "_settings", "look_again_at")
+    __slots__ = ("_alarms", "_may_ask", "_partials", "_peers", "_settings")
 
     def __init__(
         self,
@@ -30,13 +31,13 @@ class EndGame:
         peers: dict[int, Peer],
         settings: EngineSettings,
         may_ask: Callable[[Peer, PartialPiece], bool],
+        alarms: Alarms,
     ) -> None:
+        self._alarms = alarms
         self._partials = partials
         self._peers = peers
         self._settings = settings
         self._may_ask = may_ask
-        #: When one who is silent will have been so for long enough; infinity: nobody waits for that.
-        self.look_again_at = float("inf")
 
     def owed_by_slower(self, idle: Peer, room: int, now: float) -> list[tuple[PartialPiece, int]]:
         """At most `room` blocks to ask of `idle` as well, as masks by piece."""
@@ -69,5 +70,5 @@ class EndGame:
         # Without BEP 6 nothing can be moved away from it.
         if now >= late_at or (not owing.has_fast and expected_s >= self._settings.end_game_after_s):
             return True
-        self.look_again_at = min(self.look_again_at, late_at)
+        self._alarms.look_again_at = min(self._alarms.look_again_at, late_at)
         return False

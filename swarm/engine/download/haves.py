@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from swarm.engine.alarms import Alarms
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.messages import Have, Message
@@ -21,19 +22,19 @@ class Haves:
         send: how the coordinator sends; it takes along what a peer is still to hear.
     """
 
-    __slots__ = ("_peers", "_send", "_settings", "next_at")
+    __slots__ = ("_alarms", "_peers", "_send", "_settings")
 
     def __init__(
         self,
         peers: dict[int, Peer],
         settings: EngineSettings,
         send: Callable[[Peer, Sequence[Message]], None],
+        alarms: Alarms,
     ) -> None:
         self._peers = peers
         self._settings = settings
         self._send = send
-        #: When everybody has waited for long enough; infinity: nobody waits.
-        self.next_at = float("inf")
+        self._alarms = alarms
 
     def tell(self, pieces: Sequence[int], now: float) -> None:
         """We have these pieces now."""
@@ -45,13 +46,13 @@ class Haves:
                     self._send(peer, ())
                     break
             else:
-                self.next_at = min(self.next_at, now + self._settings.have_delay_s)
+                self._alarms.haves_at = min(self._alarms.haves_at, now + self._settings.have_delay_s)
 
     def woken(self, now: float) -> None:
         """Tell what has waited for long enough, if anything has."""
-        if now < self.next_at:
+        if now < self._alarms.haves_at:
             return
-        self.next_at = float("inf")
+        self._alarms.haves_at = float("inf")
         for peer in self._peers.values():
             if peer.untold:
                 self._send(peer, ())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry, lowest_blocks, mask_runs, run_mask
 from swarm.base.errors import PeerError
+from swarm.engine.alarms import Alarms
 from swarm.engine.download.end_game import EndGame
 from swarm.engine.download.moves import Moves
 from swarm.engine.download.partial_piece import PartialPiece
@@ -45,7 +46,13 @@ class Requests:
     )
 
     def __init__(
-        self, geometry: Geometry, picker: Picker, peers: dict[int, Peer], settings: EngineSettings, send: Send
+        self,
+        geometry: Geometry,
+        picker: Picker,
+        peers: dict[int, Peer],
+        settings: EngineSettings,
+        send: Send,
+        alarms: Alarms,
     ) -> None:
         self._geometry = geometry
         self._picker = picker
@@ -58,7 +65,7 @@ class Requests:
         #: Complete, being hashed; still in memory.
         self.hashing: dict[int, PartialPiece] = {}
         self._moves = Moves(self.partials, peers, settings, self._may_ask, self._send_cancel)
-        self._end_game = EndGame(self.partials, peers, settings, self._may_ask)
+        self._end_game = EndGame(self.partials, peers, settings, self._may_ask, alarms)
         self._in_flight_bytes = 0
         self.is_held = False
         #: A piece could not be started because of `in_flight_bytes_max`.
@@ -72,16 +79,6 @@ class Requests:
         """Something has changed for everybody: `fill` each."""
         for peer in self._peers.values():
             self.fill(peer, now)
-
-    @property
-    def look_again_at(self) -> float:
-        """When idle peers may be asked for what others owe; infinity: not before something happens."""
-        return self._end_game.look_again_at
-
-    def look_again(self, now: float) -> None:
-        """Those who owe blocks have been silent for a while, and nobody else may have anything to say."""
-        self._end_game.look_again_at = float("inf")
-        self.fill_all(now)
 
     def fill(self, peer: Peer, now: float) -> None:
         """Ask `peer` for as much as its pipeline has room for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 
+from swarm.engine.alarms import Alarms
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 
@@ -22,6 +23,7 @@ class Choker:
     """
 
     __slots__ = (
+        "_alarms",
         "_choke",
         "_credit_bytes",
         "_has_waiting",
@@ -31,7 +33,6 @@ class Choker:
         "_settings",
         "_unchoke",
         "next_round_at",
-        "refill_at",
         "slots",
     )
 
@@ -42,7 +43,9 @@ class Choker:
         rng: random.Random,
         choke: Callable[[Peer, float], None],
         unchoke: Callable[[Peer], None],
+        alarms: Alarms,
     ) -> None:
+        self._alarms = alarms
         self._settings = settings
         self._credit_bytes = max(settings.taker_bytes, settings.taker_pieces * piece_length)
         self._rng = rng
@@ -52,8 +55,6 @@ class Choker:
         self._optimistic_at = float("-inf")
         self.next_round_at = float("-inf")
         self.slots = settings.unchoke_slots
-        #: When free slots are given to those who have asked meanwhile.
-        self.refill_at = float("inf")
         #: Does anybody who is choked want something, as far as is known? Else nothing is to be refilled.
         self._has_waiting = False
 
@@ -79,11 +80,14 @@ class Choker:
         if taken < self._settings.slots_at_once:
             self._give_slot(peer, now)
         elif taken < self.slots or is_dry:
-            self.refill_at = min(self.refill_at, now + self._settings.slot_delay_s)
+            self._refill_soon(now)
 
     def ran_dry(self, now: float) -> None:
         """The line up stands still: those who have slots ask for nothing. Give them to others soon."""
-        self.refill_at = min(self.refill_at, now + self._settings.slot_delay_s)
+        self._refill_soon(now)
+
+    def _refill_soon(self, now: float) -> None:
+        self._alarms.refill_at = min(self._alarms.refill_at, now + self._settings.slot_delay_s)
 
     def weigh(self, peer: Peer) -> None:
         """Something went to `peer` or came from it while we miss something: does it only take?
@@ -97,7 +101,7 @@ class Choker:
     def reconsider(self, now: float) -> None:
         """One who has a slot comes last by now: give it to others soon, if there are any."""
         if self._has_waiting:
-            self.refill_at = min(self.refill_at, now + self._settings.slot_delay_s)
+            self._refill_soon(now)
 
     def refill(self, peers: Iterable[Peer], *, is_seeding: bool, now: float, is_dry: bool = False) -> None:
         """Give free slots away between two rounds.
@@ -109,7 +113,7 @@ class Choker:
             is_dry: the line up stands still. Then slots that are not used are free as well: in a young swarm
                 most of those who have one have got all that we have, and wait for what others are sending.
         """
-        self.refill_at = float("inf")
+        self._alarms.refill_at = float("inf")
         free = self.slots
         waiting: list[Peer] = []
         unused: list[Peer] = []
@@ -138,7 +142,8 @@ class Choker:
             return
         if free <= 0 and next_at < float("inf"):
             # Not before a moment from now: the sum of two floats may be now itself.
-            self.refill_at = max(next_at + self._settings.unused_slot_s, now + self._settings.slot_delay_s)
+            used_up_at = next_at + self._settings.unused_slot_s
+            self._alarms.refill_at = max(used_up_at, now + self._settings.slot_delay_s)
         waiting.sort(key=self._seed_rank(now) if is_seeding else self._leech_rank(now), reverse=True)
         free = max(free, 0)
         count = free + len(unused)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 from swarm.base.bitfield import Bitfield
+from swarm.engine.alarms import Alarms
 from swarm.engine.download.picker import Picker
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
@@ -49,22 +50,18 @@ class Slots:
         piece_length: int,
         rng: random.Random,
         send: Send,
+        alarms: Alarms,
     ) -> None:
         self._peers = peers
         self._picker = picker
         self._uploads = uploads
         self._super_seeding = super_seeding
         self._send = send
-        self._choker = Choker(settings, piece_length, rng, self._choke, self._unchoke)
+        self._choker = Choker(settings, piece_length, rng, self._choke, self._unchoke, alarms)
         self._suggestions = Suggestions(have, settings, send)
         self._settings = settings
         #: When a slot became free last.
         self._freed_at = float("-inf")
-
-    @property
-    def refill_at(self) -> float:
-        """When free slots are to be given away; infinity: not before the next round."""
-        return self._choker.refill_at
 
     @property
     def next_round_at(self) -> float:

@@ -7,6 +7,7 @@ from collections import Counter
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
+from swarm.engine.alarms import Alarms
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.choker import Choker
@@ -22,7 +23,10 @@ class Room:
 
     def __init__(self, count: int, *, seed: int = 1) -> None:
         self.now = 0.0
-        self.desk = Choker(SETTINGS, PIECE_LENGTH, random.Random(seed), self._choke, self._unchoke)
+        self.alarms = Alarms()
+        self.desk = Choker(
+            SETTINGS, PIECE_LENGTH, random.Random(seed), self._choke, self._unchoke, self.alarms
+        )
         self.peers = [self.peer(number) for number in range(count)]
         self.now = 1000.0
 
@@ -127,11 +131,11 @@ class TestLeeching:
         for peer in room.peers:
             room.desk.interested(peer, room.peers, room.now)
         assert [peer.am_choking for peer in room.peers] == [False] + [True] * (SLOTS + 2)
-        assert room.desk.refill_at == room.now + SETTINGS.slot_delay_s
-        room.now = room.desk.refill_at
+        assert room.alarms.refill_at == room.now + SETTINGS.slot_delay_s
+        room.now = room.alarms.refill_at
         room.desk.refill(room.peers, is_seeding=False, now=room.now)
         assert sum(not peer.am_choking for peer in room.peers) == SLOTS
-        assert room.desk.refill_at == float("inf")
+        assert room.alarms.refill_at == float("inf")
 
     def test_refill_takes_no_slot_from_anybody(self) -> None:
         room = Room(SLOTS + 3)
@@ -160,16 +164,16 @@ class TestLeeching:
         room = Room(SLOTS + 1)
         room.round()
         room.desk.refill(room.peers, is_seeding=False, now=room.now, is_dry=True)
-        assert room.now < room.desk.refill_at <= room.now + SETTINGS.unused_slot_s
+        assert room.now < room.alarms.refill_at <= room.now + SETTINGS.unused_slot_s
 
     def test_newcomer_is_looked_at_soon_while_the_line_stands_still(self) -> None:
         room = Room(SLOTS)
         room.round()
         newcomer = room.peer(SLOTS)
         room.desk.interested(newcomer, [*room.peers, newcomer], room.now)
-        assert room.desk.refill_at == float("inf")
+        assert room.alarms.refill_at == float("inf")
         room.desk.interested(newcomer, [*room.peers, newcomer], room.now, is_dry=True)
-        assert room.desk.refill_at == room.now + SETTINGS.slot_delay_s
+        assert room.alarms.refill_at == room.now + SETTINGS.slot_delay_s
 
     def test_peer_that_wants_nothing_any_more_is_choked(self) -> None:
         room = Room(3)
@@ -241,7 +245,7 @@ class TestTakers:
         (waits,) = {peer.number for peer in room.peers} - set(kept)
         taker = self.taker(room, kept[1])
         room.desk.reconsider(room.now)
-        assert room.desk.refill_at == room.now + SETTINGS.slot_delay_s
+        assert room.alarms.refill_at == room.now + SETTINGS.slot_delay_s
         room.desk.refill(room.peers, is_seeding=False, now=room.now)
         assert taker.am_choking and not room.peers[waits].am_choking
 
