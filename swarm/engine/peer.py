@@ -34,6 +34,7 @@ class Peer:
         "extensions",
         "flipped_at_count",
         "forgiven",
+        "fresh",
         "found_nothing",
         "has_dht",
         "has_extended",
@@ -132,6 +133,8 @@ class Peer:
         self.allowed_fast_in: set[int] = set()
         #: Since then it has nothing to start (picker): of what was on offer, and of what it refused.
         self.found_nothing: tuple[int, int] | None = None
+        #: What it has gained since.
+        self.fresh: list[int] = []
         #: Pieces whose requests it rejected while it did not choke us.
         self.refused: set[int] = set()
         self.download = Rate(now, settings.rate_window_s)

@@ -491,14 +491,17 @@ class TorrentEngine:
     # -- messages -------------------------------------------------------------------------------
 
     def _messages_received(self, event: MessagesReceived, now: float) -> None:
-        peer = self._peers.get(event.peer)
+        peers = self._peers
+        number = event.peer
+        peer = peers.get(number)
         if peer is None:
             return
         peer.heard_at = now
+        heard = self._conversation.heard
         try:
             for message in event.messages:
-                self._conversation.heard(peer, message, now)
-                if event.peer not in self._peers:
+                heard(peer, message, now)
+                if number not in peers:
                     return
         except PeerError as error:
             if isinstance(error, FloodError) or self._conduct.offences.is_once_too_often(peer.endpoint):

@@ -49,9 +49,19 @@ class RarityOrder:
         self._settle()
         return iter(self._order)
 
+    def held(self) -> Iterator[int]:
+        """Those that anybody but seeds has, rarest first."""
+        start = self.count_of_none()
+        return iter(self._order[start:] if start else self._order)
+
     def at(self, place: int) -> int:
         self._settle()
         return self._order[place]
+
+    def place_of(self, piece: int) -> int:
+        """Where `piece` stands; the rarest at 0."""
+        self._settle()
+        return self._places[piece]
 
     def from_place(self, place: int) -> Iterator[int]:
         """All pieces, beginning at `place` and going round."""

@@ -85,22 +85,23 @@ class Holdings:
     def gained(self, peer: Peer, piece: int) -> bool:
         """`peer` has one more piece; False where it had it already."""
         have = peer.have
-        if not have.add(piece):
+        # `Bitfield.add`, written out: of all that an engine is told, haves are the most.
+        flags = have.flags
+        if flags[piece]:
             return False
-        if have.count == len(have.flags):
-            self._availability.counts[piece] += 1
+        flags[piece] = 1
+        have.count += 1
+        is_wanted = self._picker.gained(peer, piece)
+        if have.count == len(flags):
             self._availability.became_seed()
             # One that began without a piece may never have said so (BEP 3).
             self._introduced.add(peer.number)
-        else:
-            self._availability.raise_one(piece)
         if self._spreading.is_active:
             self._spreading.seen(peer, piece)
         elif self._super_seeding.is_active:
             self._super_seeding.seen(peer, (piece,))
-        if self._picker.wants(piece):
+        if is_wanted:
             peer.interesting += 1
-            self._picker.gained(peer, piece)
             if not peer.am_interested:
                 self._show_interest(peer)
         return True

@@ -111,15 +111,37 @@ class Picker:
         # gains is looked at as it comes (`gained`).
         nothing = (self._epoch, len(peer.refused))
         if peer.found_nothing == nothing:
-            return None
+            if not peer.fresh:
+                return None
+            if self._have.count >= self._random_first and not self._is_sequential:
+                return self._search_fresh(peer)
         piece = self._search(peer)
+        peer.fresh.clear()
         peer.found_nothing = nothing if piece is None else None
         return piece
 
-    def gained(self, peer: Peer, piece: int) -> None:
-        """`peer` has one more piece: it may be one to start with."""
-        if self._startable[piece]:
-            peer.found_nothing = None
+    def gained(self, peer: Peer, piece: int) -> bool:
+        """`peer` has one more piece; whether it is one that we want and miss."""
+        self._availability.counts[piece] += 1
+        if not self._startable[piece]:
+            return self.wants(piece)
+        have = peer.have
+        # Whatever is not startable stands in no order; who has become a seed is counted apart.
+        if have.count < len(have.flags):
+            self._orders[self.priorities[piece]].raised(piece)
+        if peer.found_nothing is not None:
+            peer.fresh.append(piece)
+        return True
+
+    def _search_fresh(self, peer: Peer) -> int | None:
+        """As `_search`, where nothing but what it has gained since then may be found."""
+        startable, refused = self._startable, peer.refused
+        peer.fresh = fresh = [piece for piece in peer.fresh if startable[piece] and piece not in refused]
+        if not fresh:
+            return None
+        highest = max(self.priorities[piece] for piece in fresh)
+        order = self._orders[highest]
+        return min((piece for piece in fresh if self.priorities[piece] == highest), key=order.place_of)
 
     def _search(self, peer: Peer) -> int | None:
         has = peer.have.flags.__getitem__
@@ -134,7 +156,7 @@ class Picker:
             elif peer.have.is_full:
                 piece = order.at(0)
             else:
-                piece = next(filter(has, order), None)
+                piece = next(filter(has, order.held()), None)
             if piece is not None and piece not in peer.refused:
                 return piece
             if piece is not None:

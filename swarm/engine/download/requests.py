@@ -86,13 +86,16 @@ class Requests:
             return
         if peer.peer_choking and not peer.allowed_fast_in:
             return
-        depth = min(peer.pipeline.depth, peer.pipeline.depth_max)
+        pipeline = peer.pipeline
+        depth = pipeline.depth if pipeline.depth < pipeline.depth_max else pipeline.depth_max
         room = depth - peer.asked_blocks
-        if room < depth * self._settings.refill_share and peer.asked_blocks:
+        if peer.asked_blocks and room < depth * self._settings.refill_share:
             return
         if peer.is_stalled:
             # One block to see whether it has woken up; the rest is better asked elsewhere.
             room = min(room, 1 - peer.asked_blocks)
+        if room <= 0:
+            return
         messages: list[Message] = []
         while room > 0:
             partial = self._choose(peer, now)
@@ -100,7 +103,7 @@ class Requests:
                 break
             mask = lowest_blocks(partial.missing, self._rounded(peer, partial, room, now))
             room -= self._ask(peer, partial, mask, messages, now)
-        is_idle = room > 0 and not peer.asked_blocks and not peer.is_stalled and not peer.peer_choking
+        is_idle = room > 0 and not (peer.asked_blocks or peer.is_stalled or peer.peer_choking)
         if is_idle and not self._picker.has_startable:
             for partial, mask in self._end_game.owed_by_slower(peer, room, now):
                 self._ask(peer, partial, mask, messages, now)

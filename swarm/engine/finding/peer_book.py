@@ -196,9 +196,12 @@ class PeerBook:
         """
         if not self._candidates:
             return None
-        if connected_count + len(self._dialling) >= self._settings.connections_max:
-            return None
-        if len(self._dialling) >= self._settings.half_open_max:
+        dialling_count = len(self._dialling)
+        settings = self._settings
+        if (
+            connected_count + dialling_count >= settings.connections_max
+            or dialling_count >= settings.half_open_max
+        ):
             return None
         if self._earliest is None or self._earliest[0] != skip_seeds:
             waiting = (
