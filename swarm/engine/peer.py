@@ -158,7 +158,7 @@ class Peer:
         self.suggested_at = float("-inf")
         self.last_served_at = now
         #: Pieces of ours that it is to hear of with the next message, or soon (haves desk).
-        self.untold: list[Message] = []
+        self.untold: tuple[Message, ...] = ()
 
     @property
     def is_seed(self) -> bool:

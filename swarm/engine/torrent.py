@@ -377,8 +377,8 @@ class TorrentEngine:
 
     def _send(self, peer: Peer, messages: Sequence[Message]) -> None:
         if peer.untold:
-            messages = [*peer.untold, *messages]
-            peer.untold.clear()
+            messages = (*peer.untold, *messages) if messages else peer.untold
+            peer.untold = ()
         self._commands.append(SendMessages(peer.number, messages))
         peer.said_at = self._now
 

@@ -38,15 +38,19 @@ class Haves:
 
     def tell(self, pieces: Sequence[int], now: float) -> None:
         """We have these pieces now."""
-        messages = [Have(piece) for piece in pieces]
+        # One tuple for all; whoever has nothing else to hear waits for it as it is.
+        messages = tuple(map(Have, pieces))
+        is_anybody_waiting = False
         for peer in self._peers.values():
-            peer.untold += messages
             for piece in pieces:
                 if not _can_wait(peer, piece):
-                    self._send(peer, ())
+                    self._send(peer, messages)
                     break
             else:
-                self._alarms.haves_at = min(self._alarms.haves_at, now + self._settings.have_delay_s)
+                peer.untold = (*peer.untold, *messages) if peer.untold else messages
+                is_anybody_waiting = True
+        if is_anybody_waiting:
+            self._alarms.haves_at = min(self._alarms.haves_at, now + self._settings.have_delay_s)
 
     def woken(self, now: float) -> None:
         """Tell what has waited for long enough, if anything has."""
@@ -62,7 +66,7 @@ class Haves:
         message = Have(piece)
         if message not in peer.untold:
             return False
-        peer.untold.remove(message)
+        peer.untold = tuple(other for other in peer.untold if other != message)
         return True
 
 
