@@ -77,6 +77,7 @@ class End:
         "is_blocked",
         "is_listed",
         "is_open",
+        "latency_s",
         "number",
         "queue",
         "under_way_bytes",
@@ -84,12 +85,14 @@ class End:
 
     far: End
 
-    def __init__(self, host: Host, endpoint: Endpoint) -> None:
+    def __init__(self, host: Host, endpoint: Endpoint, latency_s: float) -> None:
         self.host = host
+        #: From one end to the other.
+        self.latency_s = latency_s
         #: The other's address as this side sees it.
         self.endpoint = endpoint
         self.number = -1
-        self.queue: deque[Run] = deque()
+        self.queue: list[Run] = []
         self.under_way_bytes = 0
         self.is_open = True
         #: Stands in the uplink's round.
@@ -138,7 +141,7 @@ class Uplink:
             length = min(run.end - begin, self._quantum_blocks * run.block_bytes)
             run.begin += length
             if run.begin == run.end:
-                end.queue.popleft()
+                del end.queue[0]
             self._is_busy = True
             self._world.after(length / self._rate, self._sent, end, run.piece, begin, length)
             return
@@ -202,12 +205,12 @@ class Network:
         if not host.is_online or host.peer_id != dialler_id:
             return
         self._next_port = 20_000 + (self._next_port - 19_999) % 40_000
-        near = End(host, target.endpoint)
-        far = End(target, Endpoint(host.endpoint.host, self._next_port))
+        near = End(host, target.endpoint, span_s)
+        far = End(target, Endpoint(host.endpoint.host, self._next_port), span_s)
         near.far, far.far = far, near
         self._links[near] = None
         # Planned first: what the target says arrives behind its handshake (in the same instant: both hosts
-        # add the same floats in the same way).
+        # add the same floats).
         self._world.after(span_s, self._opened, near)
         target.link_opened(far, is_outgoing=False)
 
@@ -223,8 +226,7 @@ class Network:
         end.queue.clear()
         self._links.pop(end, None)
         self._links.pop(end.far, None)
-        span_s = end.host.line.latency_s + end.far.host.line.latency_s
-        self._world.after(span_s, self._lost, end.far, reason)
+        self._world.after(end.latency_s, self._lost, end.far, reason)
 
     def _lost(self, end: End, reason: str) -> None:
         if not end.is_open:

@@ -6,8 +6,8 @@ import hashlib
 import struct
 
 _ENTRY = "dIHHI"
-#: Entries that are packed at once: one by one it would be the dearest part of a cheap event.
-_FLUSH_COUNT = 4096
+#: Numbers that are packed at once: entry by entry it would be the dearest part of a cheap event.
+_FLUSH_COUNT = 4096 * len(_ENTRY)
 
 
 class Trace:
@@ -24,10 +24,11 @@ class Trace:
 
     def note(self, now: float, client: int, kind: type, peer: int, command_count: int) -> None:
         """One event was handled. `peer`: the link it came by, 0 where it came by none."""
-        number = self._kinds.setdefault(kind, len(self._kinds))
+        kinds = self._kinds
+        number = kinds[kind] if kind in kinds else kinds.setdefault(kind, len(kinds))
         pending = self._pending
         pending += (now, client, number, command_count & 0xFFFF, peer & 0xFFFFFFFF)
-        if len(pending) >= _FLUSH_COUNT * len(_ENTRY):
+        if len(pending) >= _FLUSH_COUNT:
             self._flush()
 
     def _flush(self) -> None:

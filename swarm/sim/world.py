@@ -15,13 +15,11 @@ class World:
         seed: two worlds with the same seed and the same inhabitants do the same.
     """
 
-    __slots__ = ("_heap", "_is_stopped", "_planned_count", "event_count", "now", "seed")
+    __slots__ = ("_heap", "_is_stopped", "_planned_count", "now", "seed")
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.now = 0.0
-        #: How many things have happened.
-        self.event_count = 0
         self._planned_count = 0
         self._is_stopped = False
         self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -38,6 +36,11 @@ class World:
     def after(self, span_s: float, action: Callable[..., None], *arguments: Any) -> None:
         self._planned_count += 1
         heappush(self._heap, (self.now + span_s, self._planned_count, action, arguments))
+
+    @property
+    def event_count(self) -> int:
+        """How many things have happened."""
+        return self._planned_count - len(self._heap)
 
     def stop(self) -> None:
         """Let nothing more happen in this `run`."""
@@ -56,7 +59,6 @@ class World:
                 self.now = max(self.now, until)
                 return True
             self.now, _, action, arguments = heappop(heap)
-            self.event_count += 1
             action(*arguments)
             if self._is_stopped:
                 break
