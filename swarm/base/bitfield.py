@@ -100,6 +100,11 @@ class Bitfield:
         """Those that are not in `other`, all at once; both are of one size."""
         return self._of_number(self.number & ~other.number)
 
+    def first_beyond(self, other: Bitfield) -> int | None:
+        """The lowest that is not in `other`; both are of one size."""
+        number = self.number & ~other.number
+        return (number & -number).bit_length() // 8 if number else None
+
     def union(self, other: Bitfield) -> Bitfield:
         """Those that are in either, all at once; both are of one size."""
         return self._of_number(self.number | other.number)

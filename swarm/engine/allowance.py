@@ -9,7 +9,7 @@ class Allowance:
     __slots__ = ("_at", "_burst", "_left", "_refill_s")
 
     def __init__(self, burst: int, refill_s: float, now: float) -> None:
-        self._burst = float(burst)
+        self._burst = burst
         self._refill_s = refill_s
         self._left = float(burst)
         self._at = now

@@ -100,6 +100,6 @@ class Conduct:
         """
         if peer.extensions:
             self.useless(peer, "extension handshakes", now, cost=HANDSHAKE_COST)
-        peer.extensions.update(extensions)
+        peer.extensions = peer.extensions | extensions if peer.extensions else extensions
         if len(peer.extensions) > EXTENSION_NAMES_MAX:
             raise FloodError(f"it names {len(peer.extensions)} extensions")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.endpoint import Endpoint, packed_host
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, with_piece
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.allowed_fast import allowed_fast_set
 from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS, ExtendedHandshake, encode_extended_handshake
@@ -93,7 +93,7 @@ class Greeting:
             count = self._settings.allowed_fast_count
             for piece in allowed_fast_set(peer.endpoint.host, count, len(have), self._info_hash):
                 if have.flags[piece]:
-                    peer.allowed_fast_out.add(piece)
+                    peer.allowed_fast_out = with_piece(peer.allowed_fast_out, piece)
                     messages.append(AllowedFast(piece))
         return messages
 

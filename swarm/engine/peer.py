@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Set as AbstractSet
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.endpoint import Endpoint
@@ -12,6 +12,17 @@ from swarm.engine.download.pipeline import Pipeline
 from swarm.engine.rates import Rate
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.messages import Message, Request
+
+#: Of what most peers never have any.
+NO_PIECES: frozenset[int] = frozenset()
+
+
+def with_piece(pieces: AbstractSet[int], piece: int) -> AbstractSet[int]:
+    """`pieces` and `piece`: the set as it is, or the first of its own for one who had `NO_PIECES`."""
+    if isinstance(pieces, set):
+        pieces.add(piece)
+        return pieces
+    return {piece}
 
 
 class Peer:
@@ -130,27 +141,27 @@ class Peer:
         #: Blocks that we asked for and took back, by cancel or because it choked: they may still come.
         self.forgiven: dict[int, int] = {}
         self.unasked_blocks = 0
-        self.allowed_fast_in: set[int] = set()
+        self.allowed_fast_in: AbstractSet[int] = NO_PIECES
         #: Since then it has nothing to start (picker): of what was on offer, and of what it refused.
         self.found_nothing: tuple[int, int] | None = None
         #: What it has gained since.
         self.fresh: list[int] = []
         #: Pieces whose requests it rejected while it did not choke us.
-        self.refused: set[int] = set()
+        self.refused: AbstractSet[int] = NO_PIECES
         self.download = Rate(now, settings.rate_window_s)
 
         # What it asked us for (uploads desk, choker).
-        self.queue: deque[Request] = deque()
+        self.queue: list[Request] = []
         self.queued_blocks = 0
         self.sending_bytes = 0
         self.choked_requests = 0
         #: Pieces that we would not give it, for others have or get them (spreading desk).
-        self.declined: set[int] = set()
+        self.declined: AbstractSet[int] = NO_PIECES
         #: It passes nothing on of what only we have (spreading desk).
         self.is_miser = False
         #: It took much of us and gave next to nothing (choker).
         self.is_taker = False
-        self.allowed_fast_out: set[int] = set()
+        self.allowed_fast_out: AbstractSet[int] = NO_PIECES
         self.upload = Rate(now, settings.rate_window_s)
         self.unchoked_at = 0.0
         #: So long it had a slot, in turns that are over, since it last took anything.

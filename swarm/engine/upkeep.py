@@ -7,7 +7,7 @@ from typing import Protocol
 
 from swarm.engine.alarms import Alarms
 from swarm.engine.download.requests import Requests
-from swarm.engine.peer import Peer
+from swarm.engine.peer import NO_PIECES, Peer
 from swarm.engine.rates import Traffic
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.slots import Slots
@@ -97,7 +97,7 @@ class Upkeep:
             is_busy = is_busy or not peer.download.is_idle
             if not peer.asked_blocks:
                 # It has nothing else for us: what it refused it may give by now.
-                peer.refused.clear()
+                peer.refused = NO_PIECES
             self._look_after(peer, now)
         self._uploads.tick(now)
         if self._super_seeding.is_active:
@@ -106,7 +106,7 @@ class Upkeep:
             self._slots.round(now)
             for peer in self._peers.values():
                 # A full queue refuses too (transmission's does): by now it may have room.
-                peer.refused.clear()
+                peer.refused = NO_PIECES
         self._requests.fill_all(now)
         return is_busy
 

@@ -11,7 +11,7 @@ from swarm.engine.download.end_game import EndGame
 from swarm.engine.download.moves import Moves
 from swarm.engine.download.partial_piece import PartialPiece
 from swarm.engine.download.picker import Picker
-from swarm.engine.peer import Peer
+from swarm.engine.peer import NO_PIECES, Peer, with_piece
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.messages import Cancel, Message, Piece, Request
 
@@ -216,7 +216,7 @@ class Requests:
         if peer.peer_choking or self.is_held or peer.is_stalled:
             return
         # What it refused when it was busy it may give now.
-        peer.refused.clear()
+        peer.refused = NO_PIECES
         self.fill(peer, now)
         if not peer.asked_blocks and peer.interesting:
             self._moves.begin(peer, now)
@@ -384,14 +384,14 @@ class Requests:
     def unchoked(self, peer: Peer) -> None:
         """`peer` serves us again, also with what it refused."""
         peer.peer_choking = False
-        peer.refused.clear()
+        peer.refused = NO_PIECES
 
     def allowed(self, peer: Peer, piece: int) -> bool:
         """`peer` gives us `piece` although it chokes us (BEP 6); False where it has named too many."""
         # It may name pieces that it does not have; more names than a set has are ignored.
         if len(peer.allowed_fast_in) >= 4 * self._settings.allowed_fast_count:
             return False
-        peer.allowed_fast_in.add(piece)
+        peer.allowed_fast_in = with_piece(peer.allowed_fast_in, piece)
         return True
 
     def take_back_piece(self, peer: Peer, piece: int) -> None:
@@ -428,9 +428,9 @@ class Requests:
                 return
             if peer.peer_choking:
                 # It is not allowed after all; asking again would only be rejected again.
-                peer.allowed_fast_in.discard(piece)
+                peer.allowed_fast_in -= {piece}
             else:
-                peer.refused.add(piece)
+                peer.refused = with_piece(peer.refused, piece)
             if partial is not None and partial.sole_peer == peer.number and peer.number not in partial.asked:
                 partial.sole_peer = None
 

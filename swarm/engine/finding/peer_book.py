@@ -161,6 +161,9 @@ class PeerBook:
         )
         if room <= 0:
             return []
+        earliest_at = self._earliest_at(skip_seeds)
+        if earliest_at is None or earliest_at > now:
+            return []
         ready = [
             candidate
             for candidate in self._candidates.values()
@@ -203,6 +206,14 @@ class PeerBook:
             or dialling_count >= settings.half_open_max
         ):
             return None
+        earliest_at = self._earliest_at(skip_seeds)
+        if earliest_at is None:
+            return None
+        allowed_at = self._allowance_at + (1 - self._allowance) / self._settings.dials_per_s
+        return max(earliest_at, allowed_at, now)
+
+    def _earliest_at(self, skip_seeds: bool) -> float | None:
+        """The instant at which the first candidate may be dialled; None for no candidate."""
         if self._earliest is None or self._earliest[0] != skip_seeds:
             waiting = (
                 candidate.next_at
@@ -210,11 +221,7 @@ class PeerBook:
                 if not (skip_seeds and candidate.is_seed)
             )
             self._earliest = (skip_seeds, min(waiting, default=None))
-        earliest_at = self._earliest[1]
-        if earliest_at is None:
-            return None
-        allowed_at = self._allowance_at + (1 - self._allowance) / self._settings.dials_per_s
-        return max(earliest_at, allowed_at, now)
+        return self._earliest[1]
 
     def dial_failed(self, endpoint: Endpoint, now: float, *, is_tried: bool = True) -> None:
         """Nobody is there; or it was not tried, for the host had no place for it."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from hashlib import sha1
 
 #: Addresses of one /24 get the same set, so that one network cannot collect them all (BEP 6).
 _NETWORK_MASK = 0xFFFFFF00
+#: Sets that are kept: a peer that comes back gets the same.
+_KEPT_MAX = 2048
 
 
-def allowed_fast_set(host: str, count: int, piece_count: int, info_hash: bytes) -> list[int]:
+@lru_cache(_KEPT_MAX)
+def allowed_fast_set(host: str, count: int, piece_count: int, info_hash: bytes) -> tuple[int, ...]:
     """The canonical set for the peer at `host`, in order; empty for IPv6, which BEP 6 does not define.
 
     Args:
@@ -17,7 +21,7 @@ def allowed_fast_set(host: str, count: int, piece_count: int, info_hash: bytes) 
     """
     address = ipaddress.ip_address(host)
     if address.version != 4 or not piece_count:
-        return []
+        return ()
     count = min(count, piece_count)
     seed = (int(address) & _NETWORK_MASK).to_bytes(4, "big") + info_hash
     chosen: list[int] = []
@@ -27,4 +31,4 @@ def allowed_fast_set(host: str, count: int, piece_count: int, info_hash: bytes) 
             piece = int.from_bytes(seed[at : at + 4], "big") % piece_count
             if piece not in chosen and len(chosen) < count:
                 chosen.append(piece)
-    return chosen
+    return tuple(chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, with_piece
 from swarm.engine.settings import EngineSettings
 
 
@@ -92,7 +92,7 @@ class Spreading:
     def _may_decline(self, peer: Peer, piece: int) -> bool:
         if not peer.has_fast or piece in peer.declined:
             return False
-        peer.declined.add(piece)
+        peer.declined = with_piece(peer.declined, piece)
         return True
 
     def _has_only_misers(self) -> bool:

@@ -47,5 +47,4 @@ class Suggestions:
 
     def _lacking(self, peer: Peer) -> int | None:
         """A piece of ours that `peer` has not got."""
-        theirs = peer.have.flags
-        return next((piece for piece in self._have if not theirs[piece]), None)
+        return self._have.first_beyond(peer.have)

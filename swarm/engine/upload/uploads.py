@@ -152,7 +152,7 @@ class Uploads:
             return
         window = self._window(peer)
         while peer.queue and peer.sending_bytes < window:
-            request = peer.queue.popleft()
+            request = peer.queue.pop(0)
             self._hand_over(peer, request, window - peer.sending_bytes, now)
 
     def _hand_over(self, peer: Peer, request: Request, room: int, now: float) -> None:
@@ -161,8 +161,9 @@ class Uploads:
             blocks = max(1, room // request.block_bytes)
             head = blocks * request.block_bytes
             if head < request.length:
-                peer.queue.appendleft(
-                    Request(request.piece, request.begin + head, request.length - head, request.block_bytes)
+                peer.queue.insert(
+                    0,
+                    Request(request.piece, request.begin + head, request.length - head, request.block_bytes),
                 )
                 request = Request(request.piece, request.begin, head, request.block_bytes)
         peer.queued_blocks -= _block_count(request)
@@ -180,7 +181,7 @@ class Uploads:
             peer = turns.next(now)
             if peer is None:
                 return
-            request = peer.queue.popleft()
+            request = peer.queue.pop(0)
             self._hand_over(peer, request, room, now)
             turns.served(peer, request.piece, now)
 
@@ -240,6 +241,5 @@ def _reject(request: Request) -> Reject:
 
 def _requeue(peer: Peer, kept: list[Request]) -> None:
     """Let `peer` wait for `kept` and nothing else."""
-    peer.queue.clear()
-    peer.queue.extend(kept)
+    peer.queue = kept
     peer.queued_blocks = sum(map(_block_count, kept))

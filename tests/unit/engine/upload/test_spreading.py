@@ -6,7 +6,7 @@ import random
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
-from swarm.engine.peer import Peer
+from swarm.engine.peer import NO_PIECES, Peer
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.spreading import Spreading
 
@@ -162,6 +162,6 @@ def test_each_piece_is_given_once_whatever_the_order_of_requests() -> None:
     givers: dict[int, Peer] = {}
     while len(givers) < 40:
         peer, piece = rng.choice(crowd.peers), rng.randrange(40)
-        peer.declined.clear()
+        peer.declined = NO_PIECES
         if crowd.desk.accepts(peer, piece) and len(givers) < 40:
             assert givers.setdefault(piece, peer) is peer
