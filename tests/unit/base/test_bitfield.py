@@ -71,6 +71,7 @@ class TestSet:
         )
         fresh, both = one.without(other), one.union(other)
         assert list(fresh) == [piece for piece, pair in enumerate(pairs) if pair == (True, False)]
+        assert one.first_beyond(other) == next(iter(fresh), None)
         assert list(both) == [piece for piece, pair in enumerate(pairs) if any(pair)]
         assert (fresh.count, both.count) == (len(list(fresh)), len(list(both)))
         assert len(fresh) == len(both) == len(pairs)

@@ -108,6 +108,25 @@ class TestOrder:
         one.refused = {0, 2}
         assert sorted(picks(picker("1234"), one)) == [1, 3]
 
+    @pytest.mark.parametrize("gained", [(1, 3), (3, 1)])
+    def test_who_had_nothing_gains_the_rarest_of_what_comes(self, gained: tuple[int, int]) -> None:
+        desk, one = picker("12341"), peer("     ")
+        assert desk.pick(one) is None
+        for piece in gained:
+            assert one.have.add(piece) and desk.gained(one, piece)
+        assert picks(desk, one) == [1, 3]
+        one.have.add(0)
+        desk.started(0)
+        assert desk.gained(one, 0) and desk.pick(one) is None
+
+    def test_what_was_refused_is_not_found_among_the_gains(self) -> None:
+        desk, one = picker("111"), peer("   ")
+        assert desk.pick(one) is None
+        one.have.add(1)
+        desk.gained(one, 1)
+        one.refused = {1}
+        assert desk.pick(one) is None
+
     def test_allowed_fast_pieces_are_those_named_had_and_startable(self) -> None:
         one = peer("*** ")
         one.allowed_fast_in = {0, 1, 2, 3}
