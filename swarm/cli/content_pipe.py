@@ -6,8 +6,10 @@ import asyncio
 import os
 import sys
 import threading
+from typing import TYPE_CHECKING
 
-from swarm.session.torrent import Torrent
+if TYPE_CHECKING:
+    from swarm.session.torrent import Torrent
 
 #: What is read and written at a time.
 _STEP_BYTES = 1 << 20

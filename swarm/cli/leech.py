@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import SettingsError, SwarmError
 from swarm.cli import ending
-from swarm.cli.content_pipe import ContentPipe
 from swarm.cli.ending import Ending, Interrupted, first_of
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.keyboard import Keyboard
@@ -32,7 +31,10 @@ from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.magnets.metadata_fetch import MetadataFetch
 from swarm.session.session import Session
-from swarm.session.torrent import Torrent
+
+if TYPE_CHECKING:
+    from swarm.cli.content_pipe import ContentPipe
+    from swarm.session.torrent import Torrent
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +292,7 @@ class _Downloads:
         wish, transfer = self._wish, self._transfer
         metainfo = source.torrent or await self._fetched(source)
         files = chosen_files(metainfo, wish.selections, source.link)
-        pipes = [ContentPipe(_single_file(metainfo, files))] if wish.is_piped else []
+        pipe = _pipe(metainfo, files) if wish.is_piped else None
         torrent = await self._session.add(
             metainfo,
             save_to=wish.folder,
@@ -304,7 +306,7 @@ class _Downloads:
         )
         self._running.append(torrent)
         self._report.add(torrent)
-        works = [pipe.pump(torrent) for pipe in pipes]
+        works = [] if pipe is None else [pipe.pump(torrent)]
         has_trackers = not transfer.no_trackers and bool(transfer.trackers or metainfo.trackers)
         has_dht = self._session.has_dht and not metainfo.is_private
         if not (transfer.peers or has_trackers or has_dht) and source.link is None:
@@ -321,8 +323,10 @@ class _Downloads:
             self._running.remove(fetch)
 
 
-def _single_file(metainfo: Metainfo, chosen: list[int] | None) -> tuple[int, int]:
-    """Offset and length of the only wanted file."""
+def _pipe(metainfo: Metainfo, chosen: list[int] | None) -> ContentPipe:
+    """What writes the only wanted file to stdout."""
+    from swarm.cli.content_pipe import ContentPipe
+
     wanted = [
         file
         for index, file in enumerate(metainfo.files)
@@ -330,7 +334,7 @@ def _single_file(metainfo: Metainfo, chosen: list[int] | None) -> tuple[int, int
     ]
     if len(wanted) != 1:
         raise SettingsError(f"--stdout is for one file, and here are {len(wanted)}: choose with --select")
-    return wanted[0].offset, wanted[0].length
+    return ContentPipe((wanted[0].offset, wanted[0].length))
 
 
 async def _warn_lonely(torrent: Torrent) -> None:

@@ -14,10 +14,10 @@ from swarm.cli.source_report import SourceReport
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.magnets.metadata_fetch import FetchProgress, MetadataFetch
 from swarm.session.progress import Notice, PeerNews, Progress
-from swarm.session.torrent import Torrent
 
 if TYPE_CHECKING:
     from swarm.session.session import Session
+    from swarm.session.torrent import Torrent
 
 #: Between two looks at the torrents; cli.md: "once a second".
 TICK_S = 1.0

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,11 +19,12 @@ from swarm.cli.output import Output
 from swarm.cli.report import Report
 from swarm.engine.settings import EngineSettings
 from swarm.metainfo.magnet import Magnet
-from swarm.session.keeping.inspection import DataMismatchError
 from swarm.session.magnets.metadata_fetch import MetadataFetch
 from swarm.session.session import Session
 from swarm.session.settings import SessionSettings, default_dht_routers
-from swarm.session.torrent import Torrent
+
+if TYPE_CHECKING:
+    from swarm.session.torrent import Torrent
 
 
 def _refuse_require(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
@@ -185,4 +186,6 @@ def _movement(one: Torrent | MetadataFetch) -> tuple[int, ...] | None:
 
 def status_of(error: SwarmError) -> int:
     """As `exit_status`, and content that does not match as well."""
+    from swarm.session.keeping.inspection import DataMismatchError
+
     return EXIT_MISMATCH if isinstance(error, DataMismatchError) else exit_status(error)

@@ -26,10 +26,7 @@ from swarm.session.connections.peer_link import LinkOwner
 from swarm.session.finding.peer_finder import PeerFinder
 from swarm.session.magnets.fetches import Fetches
 from swarm.session.progress import NOTICES_MAX, Notice, PeerNews
-from swarm.session.runner import Runner
-from swarm.session.selection import Selection
 from swarm.session.settings import CLIENT_NAME, SessionSettings
-from swarm.session.torrent import Torrent
 from swarm.session.torrent_source import magnet_of, read_source
 from swarm.storage.disk import Disk
 from swarm.wire.peer.handshake import Handshake
@@ -38,6 +35,9 @@ if TYPE_CHECKING:
     from swarm.session.explaining import HostFacts
     from swarm.session.finding.dht import Dht
     from swarm.session.magnets.metadata_fetch import MetadataFetch
+    from swarm.session.runner import Runner
+    from swarm.session.selection import Selection
+    from swarm.session.torrent import Torrent
 
 
 class Session:
@@ -238,6 +238,9 @@ class Session:
             assert not isinstance(source, Magnet)
             metainfo = Metainfo.parse(await read_source(source, self._bind))
         self._refuse_known(metainfo.info_hash)
+        from swarm.session.selection import Selection
+        from swarm.session.torrent import Torrent
+
         place = Path(content) if content is not None else Path(save_to) / metainfo.name
         selection = Selection(None if files is None else frozenset(files), is_sequential, is_ends_first)
         place = Path(os.path.abspath(place))
@@ -348,6 +351,8 @@ class Session:
     async def _join(
         self, torrent: Torrent, peers: list[Endpoint], trackers: list[str], use_trackers: bool
     ) -> None:
+        from swarm.session.runner import Runner
+
         assert self._disk is not None
         metainfo = torrent.metainfo
         fetch = self._fetches.of(metainfo.info_hash)

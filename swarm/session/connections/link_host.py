@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Protocol, assert_never
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 from swarm.base.blocks import Geometry
 from swarm.base.bucket import Bucket
@@ -30,10 +30,12 @@ from swarm.engine.events import (
 )
 from swarm.session.connections.peer_link import LinkOwner, PeerLink
 from swarm.session.progress import PeerFate, PeerNews
-from swarm.storage.pieces import Chunk
 from swarm.wire.peer.handshake import Handshake
 from swarm.wire.peer.messages import Message
 from swarm.wire.peer.protocol import encode
+
+if TYPE_CHECKING:
+    from swarm.storage.pieces import Chunk
 
 OnPeer = Callable[[PeerNews], None]
 

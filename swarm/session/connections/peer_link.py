@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry
 from swarm.base.bucket import Bucket
@@ -14,11 +14,13 @@ from swarm.base.errors import PeerError
 from swarm.base.ids import client_name
 from swarm.session.connections.throttle import Throttle
 from swarm.session.settings import SessionSettings
-from swarm.storage.pieces import Chunk
 from swarm.wire.peer.extended import LOCAL_IDS
 from swarm.wire.peer.handshake import HANDSHAKE_BYTES, Handshake, decode_handshake, encode_handshake
 from swarm.wire.peer.messages import Message
 from swarm.wire.peer.protocol import BLOCK_HEAD_BYTES, Decoder, EarlyDecoder
+
+if TYPE_CHECKING:
+    from swarm.storage.pieces import Chunk
 
 #: A block and its head, as they lie in a chunk.
 WIRE_BLOCK_BYTES = BLOCK_BYTES + BLOCK_HEAD_BYTES

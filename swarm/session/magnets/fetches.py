@@ -16,11 +16,11 @@ from swarm.net.names import Address, endpoints_of
 from swarm.session.connections.links import Links
 from swarm.session.finding.peer_finder import PeerFinder
 from swarm.session.finding.sources import Totals
-from swarm.session.runner import Runner
 from swarm.session.settings import CLIENT_NAME, SessionSettings
 
 if TYPE_CHECKING:
     from swarm.session.magnets.metadata_fetch import MetadataFetch
+    from swarm.session.runner import Runner
 
 
 class Fetches:

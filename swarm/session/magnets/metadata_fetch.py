@@ -22,11 +22,11 @@ from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.finding.sources import SourceStatus
 from swarm.session.progress import NOTICES_MAX, Notice, PeerNews
-from swarm.storage.pieces import Chunk
 from swarm.wire.peer.handshake import Handshake
 
 if TYPE_CHECKING:
     from swarm.session.explaining import Reason
+    from swarm.storage.pieces import Chunk
 
 FetchState: TypeAlias = Literal["searching", "fetching", "complete", "failed", "stopped"]
 
