@@ -17,6 +17,7 @@ COMPRESSORS = ("bz2", "lzma")
 #: Ours that a download does not need before it knows what to ask.
 LATER = (
     "swarm.base.ip_ranges",
+    "swarm.cli.content_pipe",
     "swarm.cli.explanation",
     "swarm.daemon",
     "swarm.dht",
@@ -25,6 +26,18 @@ LATER = (
     "swarm.net.trackers",
     "swarm.sim",
     "swarm.tracker",
+)
+#: Nor one before it knows the metadata; who only lists what a magnet link stands for never does.
+OF_CONTENT = (
+    "swarm.engine.download.requests",
+    "swarm.engine.torrent",
+    "swarm.engine.upload.uploads",
+    "swarm.session.keeping",
+    "swarm.session.runner",
+    "swarm.session.torrent",
+    "swarm.storage.files",
+    "swarm.storage.pieces",
+    "swarm.storage.resume",
 )
 #: Who reads a help page or makes a .torrent transfers nothing.
 TRANSFER = ("asyncio", "swarm.engine", "swarm.net", "swarm.session", "uvloop")
@@ -39,7 +52,7 @@ MKTORRENT_HELP = "from swarm.cli.mktorrent import command; command.main(['--help
 @pytest.mark.parametrize(
     ("code", "unwanted"),
     [
-        pytest.param(LEECH, (*RARE, *COMPRESSORS, *LATER), id="leech"),
+        pytest.param(LEECH, (*RARE, *COMPRESSORS, *LATER, *OF_CONTENT), id="leech"),
         pytest.param(SWARM_HELP, (*RARE, *LATER, *TRANSFER), id="swarm-help"),
         pytest.param(SWARM_VERSION, (*RARE, "importlib.metadata", *LATER, *TRANSFER), id="swarm-version"),
         pytest.param(TRACKERS, ("importlib.metadata", "tempfile"), id="trackers"),
