@@ -2,7 +2,8 @@
 
 Events: `listening` (port), `ready` (a seeder has checked, a leecher has begun), `metadata` (a magnet link's
 is known), `complete`; and once a second `totals` (uploaded, downloaded: bytes of content). Each carries
-`at`, time.monotonic of this machine, so that the reader's own delay does not count.
+`at`, time.monotonic of this machine, so that the reader's own delay does not count. A leecher fetches further
+magnet links that come on stdin, a line each, of which it says `added` first.
 """
 
 from __future__ import annotations
@@ -79,6 +80,15 @@ def session_settings(is_tuned: bool) -> Any:
     return {name: value for name, value in settings.items() if name in known}
 
 
+def add(session: Any, source: str, folder: str) -> Any:
+    """Begin with a .torrent or a magnet link; its handle."""
+    is_magnet = source.startswith("magnet:")
+    params = (lt.parse_magnet_uri if is_magnet else lt.load_torrent_file)(source)
+    params.save_path = folder
+    params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
+    return session.add_torrent(params)
+
+
 def run(arguments: argparse.Namespace) -> None:
     settings = session_settings(not arguments.defaults)
     if arguments.up:
@@ -93,27 +103,26 @@ def run(arguments: argparse.Namespace) -> None:
         session.set_peer_class_filter(everybody)
     say("listening", port=session.listen_port())
 
-    is_magnet = arguments.torrent.startswith("magnet:")
-    params = (lt.parse_magnet_uri if is_magnet else lt.load_torrent_file)(arguments.torrent)
-    params.save_path = arguments.folder
-    params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
-    handle = session.add_torrent(params)
+    handle = add(session, arguments.torrent, arguments.folder)
+    threading.Thread(target=_add_from_stdin, args=[session, arguments.folder], daemon=True).start()
     if arguments.role == "leech":
         say("ready")
     for peer in arguments.peer:
         host, _, port = peer.rpartition(":")
         handle.connect_peer((host, int(port)))
 
-    said = False
+    finished: set[str] = set()
     told_at = 0.0
     while not stopping.is_set():
         session.wait_for_alert(200)
         for alert in session.pop_alerts():
-            if isinstance(alert, lt.torrent_finished_alert) and not said:
-                said = True
-                say("ready" if arguments.role == "seed" else "complete")
+            if isinstance(alert, lt.torrent_finished_alert):
+                infohash = str(alert.handle.info_hashes().v1)
+                if infohash not in finished:
+                    finished.add(infohash)
+                    say("ready" if arguments.role == "seed" else "complete", infohash=infohash)
             elif isinstance(alert, lt.metadata_received_alert):
-                say("metadata")
+                say("metadata", infohash=str(alert.handle.info_hashes().v1))
             elif isinstance(alert, lt.torrent_error_alert | lt.file_error_alert):
                 say("error", message=alert.message())
         if time.monotonic() - told_at >= 1.0:
@@ -125,9 +134,12 @@ def run(arguments: argparse.Namespace) -> None:
 stopping = threading.Event()
 
 
-def _stop_at_end_of_stdin() -> None:
+def _add_from_stdin(session: Any, folder: str) -> None:
+    for line in sys.stdin:
+        link = line.strip()
+        say("added", link=link)
+        add(session, link, folder)
     # Whoever started us closes stdin, also by dying.
-    sys.stdin.buffer.read()
     stopping.set()
 
 
@@ -141,7 +153,6 @@ def main() -> None:
     parser.add_argument("--up", type=int, default=0, metavar="BYTES", help="a second, all peers together")
     parser.add_argument("--dht", metavar="HOST:PORT", help="take part in the DHT, from this node on")
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
     run(parser.parse_args())
 
 
