@@ -44,8 +44,9 @@ class Row:
         is_warm: the clock began when a running leecher added the link; else when its process was started, so
             that its loading counts.
         listening_s: until it was up: the part of it that is loading. 0 for one that was.
-        metadata_s, complete_s: until it knows the metadata, and until all is there and verified; of one that
-            gave up, its patience.
+        metadata_s, complete_s, written_s: until it knows the metadata, until it says that all is there and
+            verified, and until its files have it all; of one that gave up, its patience. swarm says that it
+            is complete when all is written; libtorrent when all is hashed, and goes on to write.
     """
 
     seeder: str
@@ -55,6 +56,7 @@ class Row:
     listening_s: float
     metadata_s: float
     complete_s: float
+    written_s: float
 
     @classmethod
     def median(cls, rows: Sequence[Row]) -> Row:
@@ -109,24 +111,22 @@ class Run:
             begun_at = process.wait_for(lambda text: json_event(text).get("link") == link, 5.0, "added").at
             listening = 0.0
 
-        def row(metadata_s: float, complete_s: float) -> Row:
-            return Row(
-                seeder, leecher, first is not None, torrent.total_bytes, listening, metadata_s, complete_s
-            )
+        def row(*seconds: float) -> Row:
+            return Row(seeder, leecher, first is not None, torrent.total_bytes, listening, *seconds)
 
         try:
             metadata = _at(process, "metadata", torrent)
         except ClientError:
             if not process.is_running:
                 raise
-            return row(_PATIENCE_S, _PATIENCE_S)
+            return row(_PATIENCE_S, _PATIENCE_S, _PATIENCE_S)
         complete = _at(process, "complete", torrent)
-        # libtorrent writes on after that word.
+        written = _at(process, "written", torrent) if leecher == "libtorrent" else complete
         process.stop()
         difference = first_difference(torrent.content, folder / torrent.content.name)
         if difference is not None:
             raise ClientError(f"{leecher} says it is complete, but {difference}")
-        return row(metadata - begun_at, complete - begun_at)
+        return row(metadata - begun_at, complete - begun_at, written - begun_at)
 
     def _seed(self, client: str, torrent: Torrent) -> None:
         if client == "swarm":

@@ -1,9 +1,10 @@
 """A libtorrent session in a process of its own: one torrent, JSON lines, ends when stdin closes.
 
 Events: `listening` (port), `ready` (a seeder has checked, a leecher has begun), `metadata` (a magnet link's
-is known), `complete`; and once a second `totals` (uploaded, downloaded: bytes of content). Each carries
-`at`, time.monotonic of this machine, so that the reader's own delay does not count. A leecher fetches further
-magnet links that come on stdin, a line each, of which it says `added` first.
+is known), `complete` (it has hashed all), `written` (and its files have it all); and once a second `totals`
+(uploaded, downloaded: bytes of content). Each carries `at`, time.monotonic of this machine, so that the
+reader's own delay does not count. A leecher fetches further magnet links that come on stdin, a line each, of
+which it says `added` first.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ _QUIET = {
     "allow_multiple_connections_per_ip": True,
     "ssrf_mitigation": False,
     "listen_interfaces": f"{LOOPBACK}:0",
-    "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification,
+    "alert_mask": lt.alert.category_t.status_notification
+    | lt.alert.category_t.error_notification
+    | lt.alert.category_t.storage_notification,
 }
 
 #: What makes libtorrent 2.1 fastest on loopback (its tuning guide, then by trial).
@@ -121,6 +124,9 @@ def run(arguments: argparse.Namespace) -> None:
                 if infohash not in finished:
                     finished.add(infohash)
                     say("ready" if arguments.role == "seed" else "complete", infohash=infohash)
+                    alert.handle.flush_cache()
+            elif isinstance(alert, lt.cache_flushed_alert):
+                say("written", infohash=str(alert.handle.info_hashes().v1))
             elif isinstance(alert, lt.metadata_received_alert):
                 say("metadata", infohash=str(alert.handle.info_hashes().v1))
             elif isinstance(alert, lt.torrent_error_alert | lt.file_error_alert):
