@@ -12,6 +12,10 @@ class EngineSettings:
 
     #: Connections of one torrent: enough to find every rare piece, few enough for TCP to be fair.
     connections_max: int = 55
+    #: At first we dial for this share of them and keep the others for those who come to us (Mainline dialled
+    #: up to 40 of 80); by and by, and after so long, for all.
+    dialled_share: float = 0.5
+    dialled_all_s: float = 60.0
     #: New connections a second, and at once at the start.
     dials_per_s: float = 30.0
     dial_burst: int = 30

@@ -46,6 +46,7 @@ class PeerBook:
         "_allowance_at",
         "_banned_hosts",
         "_banned_ids",
+        "_begun_at",
         "_candidates",
         "_connected",
         "_dialling",
@@ -80,7 +81,7 @@ class PeerBook:
         self._banned_ids: dict[bytes, str] = {}
         self._own_endpoints: set[Endpoint] = set()
         self._allowance = float(settings.dial_burst)
-        self._allowance_at = now
+        self._allowance_at = self._begun_at = now
         #: (seeds left out?, earliest instant) of the candidates; None after a change.
         self._earliest: tuple[bool, float | None] | None = None
 
@@ -145,8 +146,14 @@ class PeerBook:
             self._earliest = None
         return candidate
 
-    def take(self, connected_count: int, *, skip_seeds: bool, now: float) -> list[Endpoint]:
-        """The addresses to dial now, within the limits on connections, attempts and their rate."""
+    def take(
+        self, connected_count: int, *, skip_seeds: bool, now: float, keeps_places: bool = True
+    ) -> list[Endpoint]:
+        """The addresses to dial now, within the limits on connections, attempts and their rate.
+
+        Args:
+            keeps_places: some places are for those who come to us, see `_dialled_max`.
+        """
         self._skips_seeds = skip_seeds
         self._allowance = min(
             float(self._settings.dial_burst),
@@ -154,7 +161,9 @@ class PeerBook:
         )
         self._allowance_at = now
         room = min(
-            self._settings.connections_max - connected_count - len(self._dialling),
+            (self._dialled_max(now) if keeps_places else self._settings.connections_max)
+            - connected_count
+            - len(self._dialling),
             self._settings.half_open_max - len(self._dialling),
             # Instants are floats: without the grain a dial due now could be put off to now, for ever.
             int(self._allowance + _GRAIN),
@@ -181,6 +190,25 @@ class PeerBook:
         self._allowance -= len(ready)
         return [candidate.endpoint for candidate in ready]
 
+    def _dialled_max(self, now: float) -> int:
+        """Up to how many connections we dial: at first for a share of the places, by and by for all of them.
+
+        Where everybody dials for all his places at once, a crowd takes them from itself: whoever is late by a
+        moment finds all of them taken, everywhere, and is left with a neighbour or two, or with none.
+        """
+        settings = self._settings
+        share = settings.dialled_share
+        share += (1.0 - share) * min(1.0, (now - self._begun_at) / settings.dialled_all_s)
+        return int(settings.connections_max * share + 0.5 + _GRAIN)
+
+    def _dialled_max_at(self, count: int) -> float:
+        """When `_dialled_max` will be so much, at most `connections_max`."""
+        settings = self._settings
+        more = (count - 0.5) / settings.connections_max - settings.dialled_share
+        if more <= 0.0:
+            return self._begun_at
+        return self._begun_at + more / (1.0 - settings.dialled_share) * settings.dialled_all_s
+
     def _rank(self, candidate: Candidate) -> tuple[int, int]:
         if candidate.priority is None:
             candidate.priority = self._priority(candidate.endpoint) or 0
@@ -199,18 +227,15 @@ class PeerBook:
         """
         if not self._candidates:
             return None
-        dialling_count = len(self._dialling)
+        taken_count = connected_count + len(self._dialling)
         settings = self._settings
-        if (
-            connected_count + dialling_count >= settings.connections_max
-            or dialling_count >= settings.half_open_max
-        ):
+        if taken_count >= settings.connections_max or len(self._dialling) >= settings.half_open_max:
             return None
         earliest_at = self._earliest_at(skip_seeds)
         if earliest_at is None:
             return None
         allowed_at = self._allowance_at + (1 - self._allowance) / self._settings.dials_per_s
-        return max(earliest_at, allowed_at, now)
+        return max(earliest_at, allowed_at, self._dialled_max_at(taken_count + 1), now)
 
     def _earliest_at(self, skip_seeds: bool) -> float | None:
         """The instant at which the first candidate may be dialled; None for no candidate."""

@@ -71,7 +71,7 @@ class Places(Generic[LinkedPeer]):
         """Whom to dial now."""
         found = self._book.take(len(self._peers), skip_seeds=skip_seeds, now=now)
         if not found and self._may_turn_over(now):
-            found = self._book.take(len(self._peers) - 1, skip_seeds=skip_seeds, now=now)
+            found = self._book.take(len(self._peers) - 1, skip_seeds=skip_seeds, now=now, keeps_places=False)
         return found
 
     def _may_turn_over(self, now: float) -> bool:

@@ -26,7 +26,9 @@ class Book(PeerBook):
 
     def __init__(self, *, seed: int = 1, **settings: float) -> None:
         self.now = 100.0
-        settings = {"connections_max": 10, "half_open_max": 10, "dial_burst": 10, **settings}
+        settings = {
+            "connections_max": 10, "half_open_max": 10, "dial_burst": 10, "dialled_share": 1.0, **settings,
+        }  # fmt: skip
         made = EngineSettings(**settings)  # type: ignore[arg-type]
         super().__init__(OWN_ID, made, random.Random(seed), self.now)
 
@@ -140,6 +142,36 @@ class TestDialling:
         book.now += 1000
         book.learn(Endpoint("10.0.0.2", 1))
         assert book.dial() == [Endpoint("10.0.0.2", 1)]
+
+
+class TestPlacesForThoseWhoCome:
+    def test_at_first_half_of_the_places_are_dialled_for_then_one_more_from_time_to_time(self) -> None:
+        book = Book(dialled_share=0.5, dialled_all_s=60.0)
+        book.learn(*addresses(50))
+        assert len(book.dial()) == 5
+        waits = [book.wait_to_dial() for _ in range(6)]
+        assert waits == [*(pytest.approx(wait) for wait in (6, 12, 12, 12, 12)), None]
+        assert book.dialling_count == 10
+
+    def test_who_comes_meanwhile_takes_what_was_to_be_dialled_for(self) -> None:
+        book = Book(dialled_share=0.5, dialled_all_s=60.0)
+        book.learn(*addresses(50))
+        assert len(book.dial(4)) == 1
+        assert book.dial(6) == []
+        book.now += 60.0
+        assert len(book.dial(6)) == 3
+
+    def test_kept_place_is_dialled_for_when_one_of_no_use_is_to_leave(self) -> None:
+        book = Book(dialled_share=0.5)
+        book.learn(ONE)
+        assert book.dial(9) == []
+        assert book.take(9, skip_seeds=False, now=book.now, keeps_places=False) == [ONE]
+
+    @pytest.mark.parametrize(("places", "dialled"), [(1, 1), (2, 1), (3, 2), (55, 28)])
+    def test_of_few_places_not_all_are_kept(self, places: int, dialled: int) -> None:
+        book = Book(dialled_share=0.5, connections_max=places, dial_burst=60, half_open_max=60)
+        book.learn(*addresses(100))
+        assert len(book.dial()) == dialled
 
 
 class TestFailing:

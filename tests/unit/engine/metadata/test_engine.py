@@ -331,7 +331,8 @@ class TestPeers:
         assert world.completed and world.seek_count == 3
 
     def test_useless_peers_give_their_places_to_others(self) -> None:
-        world = MetadataWorld(info_of(KIB16), settings=EngineSettings(connections_max=4))
+        settings = EngineSettings(connections_max=4, dialled_share=1.0)
+        world = MetadataWorld(info_of(KIB16), settings=settings)
         mute = [world.connect(None) for _ in range(4)]
         others = [Endpoint(f"20.1.{number}.1", 1) for number in range(4)]
         world.tell(CandidatesFound(others, "dht"))
