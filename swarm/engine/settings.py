@@ -84,6 +84,9 @@ class EngineSettings:
     limited_slots_min: int = 4
     slot_bytes_per_s: float = 4 << 20
     limited_slots_max: int = 20
+    #: or, in a crowd, one for each so many who want something, as far as each gets so many bytes a second.
+    crowd_per_slot: int = 6
+    crowd_slot_bytes_per_s: float = 256 << 10
     #: What a peer may take while it gives nothing (at least so many pieces: it must have something to give),
     #: and so many times what it gave; beyond that it comes last.
     taker_bytes: int = 1 << 20

@@ -26,6 +26,7 @@ class Choker:
         "_alarms",
         "_choke",
         "_credit_bytes",
+        "_crowd_slots_max",
         "_has_waiting",
         "_optimistic",
         "_optimistic_at",
@@ -55,6 +56,8 @@ class Choker:
         self._optimistic_at = float("-inf")
         self.next_round_at = float("-inf")
         self.slots = settings.unchoke_slots
+        #: Up to so many in a crowd; 0: not more than usual.
+        self._crowd_slots_max = 0
         #: Does anybody who is choked want something, as far as is known? Else nothing is to be refilled.
         self._has_waiting = False
 
@@ -63,9 +66,19 @@ class Choker:
         settings = self._settings
         if bytes_per_s is None:
             self.slots = settings.unchoke_slots
+            self._crowd_slots_max = 0
         else:
             more = int(bytes_per_s / settings.slot_bytes_per_s)
             self.slots = min(settings.limited_slots_min + more, settings.limited_slots_max)
+            most = int(bytes_per_s / settings.crowd_slot_bytes_per_s)
+            self._crowd_slots_max = min(most, settings.limited_slots_max)
+
+    def _slots_for(self, wanting_count: int) -> int:
+        """How many slots there are where so many want something.
+
+        In a crowd most of those in slots have all that we have; the more may ask, the sooner somebody does.
+        """
+        return max(self.slots, min(wanting_count // self._settings.crowd_per_slot, self._crowd_slots_max))
 
     def interested(self, peer: Peer, peers: Iterable[Peer], now: float, *, is_dry: bool = False) -> None:
         """`peer` wants something: a free slot is given soon, not at the next round.
@@ -76,10 +89,13 @@ class Choker:
         if not peer.am_choking:
             return
         self._has_waiting = True
-        taken = sum(not other.am_choking for other in peers)
+        taken = wanting = 0
+        for other in peers:
+            taken += not other.am_choking
+            wanting += other.peer_interested
         if taken < self._settings.slots_at_once:
             self._give_slot(peer, now)
-        elif taken < self.slots or is_dry:
+        elif taken < self._slots_for(wanting) or is_dry:
             self._refill_soon(now)
 
     def ran_dry(self, now: float) -> None:
@@ -114,7 +130,7 @@ class Choker:
                 most of those who have one have got all that we have, and wait for what others are sending.
         """
         self._alarms.refill_at = float("inf")
-        free = self.slots
+        taken = wanting = 0
         waiting: list[Peer] = []
         unused: list[Peer] = []
         takers: list[Peer] = []
@@ -122,13 +138,14 @@ class Choker:
         used_at = now - self._settings.unused_slot_s
         next_at = float("inf")
         for peer in peers:
+            wanting += peer.peer_interested
             if peer.am_choking:
                 if peer.peer_interested:
                     has_waiting = True
                     if is_seeding or not peer.is_snubbed:
                         waiting.append(peer)
                 continue
-            free -= 1
+            taken += 1
             if is_dry and not peer.queue and not peer.sending_bytes:
                 at = max(peer.unchoked_at, peer.last_served_at)
                 if at <= used_at:
@@ -140,6 +157,7 @@ class Choker:
         self._has_waiting = has_waiting
         if not waiting:
             return
+        free = self._slots_for(wanting) - taken
         if free <= 0 and next_at < float("inf"):
             # Not before a moment from now: the sum of two floats may be now itself.
             used_up_at = next_at + self._settings.unused_slot_s
@@ -172,7 +190,7 @@ class Choker:
         ranked = sorted(
             wanting, key=self._seed_rank(now) if is_seeding else self._leech_rank(now), reverse=True
         )
-        slots = self.slots
+        slots = self._slots_for(len(wanting))
         if len(ranked) <= slots:
             # Room for all, snubbers and free riders too: what is left over costs nobody anything.
             chosen = ranked

@@ -96,16 +96,17 @@ class Turns:
     def next(self, now: float) -> Peer | None:
         """Whose turn it is: his whose piece is not sent yet, else his who wants the rarest.
 
-        What few have is passed on by whoever gets it; those whose last blocks still leave come later, and
-        those who pass nothing on come last. Among these it makes no difference what they want, and nobody's
-        wish may keep him waiting for ever: then the turn is his who has waited for longest.
+        What few have is passed on by whoever gets it, and is best with him who has least to pass on besides;
+        those whose last blocks still leave come later, and those who pass nothing on come last. Among these
+        it makes no difference what they want, and nobody's wish may keep him waiting for ever: then the turn
+        is his who has waited for longest.
         """
         if self._midway is not None:
             peer, self._midway = self._midway, None
             if peer.queue:
                 return peer
         best: Peer | None = None
-        best_rank = (True, True, True, 0)
+        best_rank = (True, True, True, 0, 0)
         overdue_at = now - self._settings.turn_patience_s
         for number, (peer, since) in list(self._waiting.items()):
             if not peer.queue:
@@ -113,8 +114,10 @@ class Turns:
                 continue
             is_early = since > overdue_at
             is_sending = peer.sending_bytes > 0
-            rarity = 0 if peer.comes_last or not is_early else self._availability.of(peer.queue[0].piece)
-            rank = (peer.comes_last, is_early, is_sending, rarity)
+            rarity = count = 0
+            if is_early and not peer.comes_last:
+                rarity, count = self._availability.of(peer.queue[0].piece), peer.have.count
+            rank = (peer.comes_last, is_early, is_sending, rarity, count)
             if best is None or rank < best_rank:
                 best, best_rank = peer, rank
         if best is not None:

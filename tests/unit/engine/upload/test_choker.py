@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+import pytest
+
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
 from swarm.engine.alarms import Alarms
@@ -136,6 +138,19 @@ class TestLeeching:
         room.desk.refill(room.peers, is_seeding=False, now=room.now)
         assert sum(not peer.am_choking for peer in room.peers) == SLOTS
         assert room.alarms.refill_at == float("inf")
+
+    @pytest.mark.parametrize(
+        ("bytes_per_s", "wanting", "slots"),
+        [(4 << 20, 10, 5), (4 << 20, 54, 9), (4 << 20, 500, 16), (100 << 10, 54, 4), (None, 54, SLOTS)],
+    )
+    def test_crowd_gets_more_slots_as_far_as_the_line_goes(
+        self, bytes_per_s: int | None, wanting: int, slots: int
+    ) -> None:
+        room = Room(wanting)
+        room.desk.limit(bytes_per_s)
+        room.desk.refill(room.peers, is_seeding=False, now=room.now)
+        assert sum(not peer.am_choking for peer in room.peers) == slots
+        assert len(room.round()) == slots
 
     def test_refill_takes_no_slot_from_anybody(self) -> None:
         room = Room(SLOTS + 3)

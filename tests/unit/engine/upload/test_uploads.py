@@ -301,6 +301,21 @@ class TestUnderALimit:
             rare.says(blocks(Request, 1, 0, 2))
         assert 1.0 <= waited_s <= 1.5
 
+    def test_of_two_who_want_what_is_equally_rare_the_one_that_has_less_comes_first(self) -> None:
+        world = self.limited_world()
+        busy = self.reading_nothing(world)
+        rich, poor = world.connect("*  *"), world.connect("*   ")
+        for peer in (rich, poor):
+            peer.is_reading = False
+            peer.says(Interested())
+        world.pass_time(0.1)
+        rich.says(blocks(Request, 1, 0, 2))
+        poor.says(blocks(Request, 2, 0, 2))
+        while busy.unread_bytes:
+            length, busy.unread_bytes = busy.unread_bytes, 0
+            world.tell(BlocksSent(busy.number, length))
+        assert (rich.unread_bytes, poor.unread_bytes) == (0, 2 * BLOCK_BYTES)
+
 
 @pytest.mark.parametrize(
     ("bytes_per_s", "is_declined"), [(float(BLOCK_BYTES), True), (1e9, False), (None, False)]
