@@ -99,3 +99,17 @@ def test_a_numeric_tracker_needs_no_codec_for_names() -> None:
         "except http.HttpError: pass"
     )
     assert "encodings.idna" not in modules(program)
+
+
+@pytest.mark.parametrize("entry", ["main", "mktorrent_main"])
+def test_ctrl_c_while_a_command_loads_ends_it_without_a_word(entry: str) -> None:
+    code = (
+        "import importlib.abc, os, signal, sys\n"
+        "class Interrupting(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'click': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        f"from swarm.cli.main import {entry}; {entry}()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
