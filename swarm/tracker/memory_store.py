@@ -73,8 +73,12 @@ class Row:
             at = self.addresses.find(peer, at + 1)
         return at // width
 
-    def add(self, peer: bytes, peer_id: bytes, is_seed: bool, now: int) -> int:
-        """Append a peer that is not there yet; returns its index."""
+    def add(self, peer: bytes, peer_id: bytes, is_seed: bool, now: int, rng: Randomness) -> int:
+        """Take in a peer that is not there yet; returns its index.
+
+        Anywhere among its kind, so that a run of neighbours is a sample of the swarm: those who came at the
+        same time know the same others, and have no place left for one to whom only they are named.
+        """
         at = len(self.seen_at)
         # Restored peers come in any order.
         if not at or now < self.oldest_at:
@@ -87,7 +91,13 @@ class Row:
             self.places[peer] = at
         elif at >= INDEX_ABOVE:
             self.places = {self._peer(index): index for index in range(at + 1)}
-        return self.turn(at, is_seed) if is_seed else at
+        if is_seed:
+            at = self.turn(at, is_seed)
+            place = int(rng.random() * self.seed_count)
+        else:
+            place = self.seed_count + int(rng.random() * (len(self.seen_at) - self.seed_count))
+        self._swap(at, place)
+        return place
 
     def turn(self, at: int, is_seed: bool) -> int:
         """Make the peer at `at`, which is the other, a seed or a leecher; returns its new index."""
@@ -316,7 +326,7 @@ class MemoryStore:
         self.peer_count += 1
         if self._empty:
             self._empty.pop(info_hash, None)
-        return row.add(peer, peer_id, is_seed, now)
+        return row.add(peer, peer_id, is_seed, now, self._rng)
 
     def _mixed(self, row: Row, want: int, seeds_wanted: int, asker: int) -> bytes:
         """So many seeds and leechers for the rest, in one family."""

@@ -64,7 +64,8 @@ class TestSizes:
         monkeypatch.setattr(memory_store_module, "COPIED_MAX", copied_max)
         row = Row(6)
         for number in range(7):
-            row.add(peer(number), b"i" * 20, False, 0)
+            # Each at the end of those before it.
+            row.add(peer(number), b"i" * 20, False, 0, Drawn(1 - 2**-53))
         for asker in (-1, *range(7)):
             others = {peer(number) for number in range(start, end) if number != asker}
             for count in range(1, len(others)):
@@ -75,6 +76,18 @@ class TestSizes:
                     assert len(found) == len(set(found)) == count
                     tally.update(found)
                 assert tally == dict.fromkeys(others, draws * count // len(others))
+
+    @pytest.mark.parametrize("is_seed", [False, True], ids=["leechers", "seeds"])
+    @pytest.mark.parametrize("count", [200, 2000])
+    def test_those_who_came_together_are_not_named_together(self, count: int, is_seed: bool) -> None:
+        store = memory_store()
+        for number in range(count):
+            put(store, 0, number, is_seed=is_seed)
+        for _ in range(50):
+            near = store.join(bytes(20), peer(count), b"i" * 20, False, 0, 80)[3]
+            early = sum(one < peer(count // 2) for one in split(near))
+            # Of 80 drawn one by one 40, and 4.5 more or less.
+            assert 16 <= early <= 64
 
     def test_a_pick_knows_who_came_turned_and_left_since_the_last(self) -> None:
         store = memory_store()
