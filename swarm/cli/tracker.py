@@ -44,7 +44,7 @@ _FILE: Any = click.Path(dir_okay=False, path_type=Path)
 @option("--proxy", "proxies", multiple=True, metavar="NETWORK",
         help="Believe this proxy's X-Forwarded-For. May be repeated.")  # fmt: skip
 @option("--store", default="memory", show_default=True, metavar="memory|redis://HOST:PORT/N",
-        help="Where swarms are kept; trackers with one Redis share them.")  # fmt: skip
+        help="Where swarms are kept; trackers with one Redis (7 or newer) share them.")  # fmt: skip
 @option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
         help="Processes that share the ports, one a core. More than one need a Redis: with a store in memory "
         "each would know its part of the peers only.")  # fmt: skip
