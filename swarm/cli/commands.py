@@ -19,7 +19,7 @@ from swarm.cli.exits import (
     EXIT_USAGE,
     ExitWith,
     exit_status,
-    is_of_stdout,
+    is_unwritten,
 )
 from swarm.cli.loading import loading
 from swarm.cli.output import Output, printable
@@ -110,19 +110,24 @@ def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
     except UnicodeEncodeError as error:
-        reason = f"the locale ({error.encoding}) has no letters for this name; LC_ALL=C.UTF-8 has"
-        Output(is_json=_is_json(arguments)).error(f"{error.object}: {reason}")
+        from swarm.storage.faults import name_error
+
+        Output(is_json=_is_json(arguments)).error(str(name_error(error, error.object)))
         return EXIT_DISK
     except BrokenPipeError:
         # Whoever read our stdout has gone; there is nobody left to tell.
         sys.stderr.close()
         return EXIT_FAILED
     except OSError as error:
-        if error.filename is None and not is_of_stdout(error):
+        if error.filename is None and not is_unwritten(error):
             raise
-        # Not on stdout, even with --json: that may be what has no room.
-        from swarm.storage.faults import storage_error
-
-        Output().error(str(storage_error(error, error.filename or "standard output")))
-        return EXIT_DISK
+        return say_disk_error(error)
     return EXIT_DONE
+
+
+def say_disk_error(error: OSError) -> int:
+    """Say what the disk refused; the exit status. Never on stdout: that may be what has no room."""
+    from swarm.storage.faults import storage_error
+
+    Output().error(str(storage_error(error, error.filename or "standard output")))
+    return EXIT_DISK

@@ -21,9 +21,9 @@ EXIT_INTERRUPTED = 130
 _UNWRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
-def is_of_stdout(error: OSError) -> bool:
-    """Whether what was said could not be written: of our files each error is translated where it happens."""
-    return error.errno in _UNWRITTEN and error.filename is None
+def is_unwritten(error: OSError) -> bool:
+    """Whether a disk takes no more; that behind stdout, where the error names no file."""
+    return error.errno in _UNWRITTEN
 
 
 class ExitWith(Exception):

@@ -33,12 +33,9 @@ def _unsaid(error: OSError, status: int) -> int:
     """The exit status where not all could be written, which is said unless there is an error already."""
     if isinstance(error, BrokenPipeError) or status:
         return status
-    from swarm.cli.exits import EXIT_DISK
-    from swarm.cli.output import Output
-    from swarm.storage.faults import storage_error
+    from swarm.cli.commands import say_disk_error
 
-    Output().error(str(storage_error(error, "standard output")))
-    return EXIT_DISK
+    return say_disk_error(error)
 
 
 def _occupy_standard_descriptors() -> None:

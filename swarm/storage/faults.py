@@ -21,6 +21,13 @@ def is_shortage(error: StorageError) -> bool:
     return error.error_number in _SHORTAGES
 
 
+def name_error(error: UnicodeEncodeError, path: Path | str) -> StorageError:
+    """A file's name that the locale cannot write, as one line that says what to do about it."""
+    return StorageError(
+        f"the locale ({error.encoding}) has no letters for this name; LC_ALL=C.UTF-8 has", path=str(path)
+    )
+
+
 def storage_error(error: OSError, path: Path | str) -> StorageError:
     """An OSError as one line that says what to do about it."""
     advice = {

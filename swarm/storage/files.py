@@ -18,7 +18,7 @@ from pathlib import Path
 from swarm.base.errors import StorageError
 from swarm.metainfo.files import FileRange, Layout
 from swarm.storage.descriptors import Descriptors, open_below
-from swarm.storage.faults import ContentChangedError, storage_error
+from swarm.storage.faults import ContentChangedError, name_error, storage_error
 from swarm.storage.sealed import sync_folder
 from swarm.storage.vectors import Cursor, data_regions, read_all, write_all
 from swarm.storage.watch import Watch
@@ -448,8 +448,7 @@ def _check_names(root: Path, layout: Layout) -> None:
         try:
             os.fsencode(path)
         except UnicodeEncodeError as error:
-            reason = f"the locale ({error.encoding}) has no letters for this name; LC_ALL=C.UTF-8 has"
-            raise StorageError(reason, path=str(path)) from None
+            raise name_error(error, path) from None
 
 
 def _status(path: Path) -> os.stat_result | None:
