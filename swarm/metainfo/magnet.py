@@ -17,8 +17,6 @@ MAX_LINK_CHARS = 64 * 1024
 MAX_ENTRIES = 500
 #: Highest file index in a selection (BEP 53), so that `0-999999999` builds no list.
 MAX_SELECTED_INDEX = 500_000
-#: What an address or a name of a peer or node is made of.
-HOST = r"[0-9A-Za-z.:_-]{1,255}"
 
 _SCHEME = "magnet:?"
 _BTIH = "urn:btih:"
@@ -26,6 +24,8 @@ _BTMH = "urn:btmh:"
 # Patterns are compiled at their first use: writing a link needs none.
 _BAD_ESCAPE = "%(?![0-9a-fA-F]{2})"
 _TRACKER_KEY = r"tr(\.[0-9]{1,9})?"
+# What an address or a name of a peer or node is made of.
+_HOST = r"[0-9A-Za-z.:_-]{1,255}"
 _TRACKER_SCHEMES = ("http", "https", "udp")
 _SELECTION = r"([0-9]{1,9})(?:-([0-9]{1,9}))?"
 
@@ -133,14 +133,18 @@ def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
 
 def _endpoints(texts: Iterable[str]) -> tuple[tuple[str, int], ...]:
     """Addresses and host names with a port; what is neither is passed over."""
-    found: dict[tuple[str, int], None] = {}
+    pairs: list[tuple[str, int]] = []
     for text in texts:
         try:
-            host, port = parse_host_port(text)
+            pairs.append(parse_host_port(text))
         except ValueError:
             continue
-        if port and re.fullmatch(HOST, host):
-            found[host, port] = None
+    return valid_endpoints(pairs)
+
+
+def valid_endpoints(pairs: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """Those that can be an address or a host name and its port, each once, up to `MAX_ENTRIES`."""
+    found = {(host, port): None for host, port in pairs if 0 < port < 65536 and re.fullmatch(_HOST, host)}
     return tuple(found)[:MAX_ENTRIES]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -286,14 +285,12 @@ def _web_seeds(top: dict[bytes, Value]) -> tuple[str, ...]:
 def _dht_nodes(top: dict[bytes, Value]) -> tuple[tuple[str, int], ...]:
     """BEP 5: a list of [host, port]. A way in among others: what is neither is passed over, as in a link."""
     listed = top.get(b"nodes")
-    found: dict[tuple[str, int], None] = {}
+    pairs: list[tuple[str, int]] = []
     for entry in listed if isinstance(listed, list) else ():
         match entry:
-            case [bytes(raw), int(port)] if 0 < port < 65536:
-                host = raw.decode("latin-1")
-                if re.fullmatch(magnets.HOST, host):
-                    found[host, port] = None
-    return tuple(found)[: magnets.MAX_ENTRIES]
+            case [bytes(host), int(port)]:
+                pairs.append((host.decode("latin-1"), port))
+    return magnets.valid_endpoints(pairs)
 
 
 def _urls(listed: list[Value], owner: str, limit: int) -> tuple[str, ...]:
