@@ -85,9 +85,9 @@ class Places(Generic[LinkedPeer]):
             return False
         return True
 
-    def next_dial_at(self, now: float, *, skip_seeds: bool = False) -> float | None:
+    def next_dial_at(self, now: float) -> float | None:
         """When `to_dial` may have something to say again; None where nothing waits."""
-        return self._book.next_dial_at(len(self._peers), skip_seeds=skip_seeds, now=now)
+        return self._book.next_dial_at(len(self._peers), skip_seeds=False, now=now)
 
     def crossed(self, event: PeerConnected, now: float) -> list[LinkedPeer]:
         """The peers whose links give way to this one, for both are the same peer."""

@@ -148,8 +148,7 @@ class Dht:
                 # There is nobody to ask: only peers that tell of their nodes can change that.
                 wait_s = None
             if not self.node_count:
-                for home in self._homes:
-                    home.wait_for_company()
+                self._wait_for_company()
             if wait_s is not None:
                 # Sessions that lost their network together must not come back together.
                 wait_s *= self._rng.uniform(0.9, 1.1)
@@ -289,9 +288,13 @@ class Dht:
             if self._problem:
                 raise SwarmError(self._problem)
             # Of a few nodes all can have been silent for so long that they are to be asked again.
-            for home in self._homes:
-                home.wait_for_company()
+            self._wait_for_company()
             await self._news.wait()
+
+    def _wait_for_company(self) -> None:
+        """Nobody answers any more: who does next, in whatever family, is news."""
+        for home in self._homes:
+            home.wait_for_company()
 
     async def settled(self) -> None:
         """Wait until our own neighbourhood is known, as far as it can be: later lookups are complete then.
