@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import NodeId
 from swarm.dht.commands import (
+    Command,
     IdentityChanged,
     ImmutableItem,
     ItemFound,
@@ -184,33 +186,28 @@ def test_answers_under_another_id_from_elsewhere_or_twice_are_not_believed() -> 
     assert node.contacts() == []
 
 
-def test_strangers_names_for_our_own_network_are_not_followed() -> None:
+def named_by_a_stranger(asker: str, stranger: str, **names: Any) -> list[Command]:
+    """What comes of looking for peers where the only node that is known names these."""
     network = Network()
-    one, two = network.add("5.1.1.1"), network.add("6.2.2.2")
+    one, two = network.add(asker), network.add(stranger)
     node = network.nodes[one]
     network.do(one, node.ping(1, two, network.now))
     (asked, *_) = node.get_peers(2, bytes(20), network.now)
     assert isinstance(asked, SendDatagram)
     query = krpc.decode(asked.payload)
+    response = krpc.Response(query.transaction, network.nodes[two].own_id, **names)
+    return node.received(krpc.encode_response(response), two, network.now)
+
+
+def test_strangers_names_for_our_own_network_are_not_followed() -> None:
     local = krpc.encode_contact(krpc.Contact(b"z" * 20, Endpoint("192.168.1.1", 80)))
-    response = krpc.Response(
-        query.transaction, network.nodes[two].own_id, nodes=local, values=[bytes((127, 0, 0, 1, 0, 80))]
-    )
-    (ended,) = node.received(krpc.encode_response(response), two, network.now)
+    (ended,) = named_by_a_stranger("5.1.1.1", "6.2.2.2", nodes=local, values=[bytes((127, 0, 0, 1, 0, 80))])
     assert isinstance(ended, OperationEnded)
 
 
 def test_our_own_network_is_known_in_the_spelling_of_ipv6_too() -> None:
-    network = Network()
-    one, two = network.add("2001:db8:1::1"), network.add("2001:db8:2::2")
-    node = network.nodes[one]
-    network.do(one, node.ping(1, two, network.now))
-    (asked, *_) = node.get_peers(2, bytes(20), network.now)
-    assert isinstance(asked, SendDatagram)
-    query = krpc.decode(asked.payload)
     values = [packed_address(f"::ffff:{host}") + b"\0\x50" for host in ("192.168.1.1", "5.1.1.1")]
-    response = krpc.Response(query.transaction, network.nodes[two].own_id, values=values)
-    found, ended = node.received(krpc.encode_response(response), two, network.now)
+    found, ended = named_by_a_stranger("2001:db8:1::1", "2001:db8:2::2", values=values)
     assert isinstance(found, PeersFound) and found.endpoints == [Endpoint("5.1.1.1", 80)]
     assert isinstance(ended, OperationEnded)
 
