@@ -20,7 +20,7 @@ _PLACES = {
     "InfoHash": "swarm.base.ids",
     "Metainfo": "swarm.metainfo.torrent",
     "MetainfoError": "swarm.base.errors",
-    "Notice": "swarm.session.progress",
+    "Notice": "swarm.session.notices",
     "PeerError": "swarm.base.errors",
     "Progress": "swarm.session.progress",
     "Session": "swarm.session.session",
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from swarm.engine.settings import EngineSettings as EngineSettings
     from swarm.metainfo.torrent import Metainfo as Metainfo
     from swarm.session.keeping.inspection import DataMismatchError as DataMismatchError
-    from swarm.session.progress import Notice as Notice
+    from swarm.session.notices import Notice as Notice
     from swarm.session.progress import Progress as Progress
     from swarm.session.session import Session as Session
     from swarm.session.settings import SessionSettings as SessionSettings

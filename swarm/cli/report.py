@@ -13,7 +13,8 @@ from swarm.cli.progress import Row, TransferBars, are_bars_shown
 from swarm.cli.source_report import SourceReport
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.magnets.metadata_fetch import FetchProgress, MetadataFetch
-from swarm.session.progress import Notice, PeerNews, Progress
+from swarm.session.notices import Notice, PeerNews
+from swarm.session.progress import Progress
 
 if TYPE_CHECKING:
     from swarm.session.session import Session

@@ -6,9 +6,6 @@ from typing import Literal, TypeAlias
 
 from swarm.base.dataclass import dataclass
 
-#: Notices kept until somebody reads them; older ones give way.
-NOTICES_MAX = 1000
-
 State: TypeAlias = Literal["checking", "downloading", "paused", "seeding", "stopped", "failed"]
 
 
@@ -53,43 +50,3 @@ class Progress:
         if left <= 0:
             return 0.0
         return left / self.down_bytes_per_s if self.down_bytes_per_s >= 1 else None
-
-
-PeerFate: TypeAlias = Literal["dropped", "banned", "lost", "not reached", "refused"]
-
-
-@dataclass(slots=True, frozen=True)
-class PeerNews:
-    """What became of a peer, and why.
-
-    Args:
-        what: we "dropped" it, or "banned" its address; it was "lost" (it left, or the way to it), it was
-            "not reached" when dialled, or "refused" when it came.
-        client: what it calls itself; "" where it has not said.
-        is_fault: it did what it should not, or not what it should.
-    """
-
-    what: PeerFate
-    address: str
-    client: str
-    reason: str
-    is_fault: bool
-
-    def __str__(self) -> str:
-        return f"peer {self.address} {self.what}: {self.reason}{f' ({self.client})' if self.client else ''}"
-
-
-@dataclass(slots=True, frozen=True)
-class Notice:
-    """Something a torrent has to say; `level` is "info", "warning" or "detail" (shown with -v).
-
-    `peer`: where it is about a peer, the same in parts.
-    """
-
-    level: str
-    text: str
-    peer: PeerNews | None = None
-
-    @classmethod
-    def about(cls, news: PeerNews) -> Notice:
-        return cls("warning" if news.what == "banned" else "detail", str(news), news)

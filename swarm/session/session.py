@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import random
-from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from swarm.session.connections.links import Links
 from swarm.session.connections.peer_link import LinkOwner
 from swarm.session.finding.peer_finder import PeerFinder
 from swarm.session.magnets.fetches import Fetches
-from swarm.session.progress import NOTICES_MAX, Notice, PeerNews
+from swarm.session.notices import Notice, Notices
 from swarm.session.settings import CLIENT_NAME, SessionSettings
 from swarm.session.torrent_source import magnet_of, read_source
 from swarm.storage.disk import Disk
@@ -64,14 +63,22 @@ class Session:
         self._peer_id = PeerId.generate(self._rng)
         self._bind = bind
         self._disk: Disk | None = None
-        self._links = Links(self.settings, self._owner_of, self._notice, self._refused, port=port, bind=bind)
+        self._notices = Notices()
+        self._links = Links(
+            self.settings,
+            self._owner_of,
+            self._notices.note,
+            self._notices.peer_news,
+            port=port,
+            bind=bind,
+        )
         self._finder = PeerFinder(
             self.settings,
             self._links,
             self._peer_id,
             self._rng,
             bind=bind,
-            on_notice=self._notice,
+            on_notice=self._notices.note,
             on_own_address=self._own_address_seen_by_all,
         )
         self._fetches = Fetches(
@@ -82,7 +89,6 @@ class Session:
             self._rng,
             on_own_address=self._own_address_seen,
         )
-        self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
         self._torrents: dict[InfoHash, Torrent] = {}
         self._starting: dict[InfoHash, asyncio.Task[None]] = {}
         #: Of the torrents that have joined their swarms.
@@ -118,9 +124,7 @@ class Session:
 
         What all share is said here, once: the DHT and local discovery, the blocklist, peers refused.
         """
-        taken = list(self._notices)
-        self._notices.clear()
-        return taken
+        return self._notices.take()
 
     async def __aenter__(self) -> Self:
         await self._links.open()
@@ -423,12 +427,6 @@ class Session:
             up_limit=min(ups, default=None),
             hashing_share=runner.store.hashing_share,
         )
-
-    def _notice(self, level: str, text: str) -> None:
-        self._notices.append(Notice(level, text))
-
-    def _refused(self, news: PeerNews) -> None:
-        self._notices.append(Notice.about(news))
 
     def _owner_of(self, info_hash: InfoHash) -> tuple[LinkOwner, Handshake] | None:
         """Who takes a link for that torrent, and what it says first; None where nobody does."""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +26,8 @@ from swarm.session.keeping.inspection import Inspection
 from swarm.session.keeping.lock import ProcessLock
 from swarm.session.keeping.partial_blocks import PartialBlocks
 from swarm.session.keeping.state import ResumeKeeper, resume_path
-from swarm.session.progress import NOTICES_MAX, Notice, PeerNews, Progress, State
+from swarm.session.notices import Notice, Notices, PeerNews
+from swarm.session.progress import Progress, State
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
 from swarm.session.settings import SessionSettings
@@ -79,7 +79,7 @@ class Torrent:
         self._finishing: asyncio.Task[None] | None = None
         self._course = Course(metainfo.name)
         self._inspection = Inspection(metainfo, self._layout, self.files, disk)
-        self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
+        self._notices = Notices()
         self.runner: Runner | None = None
         #: How it stands with the trackers and the other sources of peers; none before it has joined.
         self.sources: Callable[[], list[SourceStatus]] = list
@@ -248,19 +248,17 @@ class Torrent:
 
     def notices(self) -> list[Notice]:
         """Take what it had to say since the last call."""
-        taken = list(self._notices)
-        self._notices.clear()
-        return taken
+        return self._notices.take()
 
     # -- life -----------------------------------------------------------------------------------
 
     def notice(self, level: str, text: str) -> None:
         """Note something for the user."""
-        self._notices.append(Notice(level, text))
+        self._notices.note(level, text)
 
     def peer_news(self, news: PeerNews) -> None:
         """Note what became of a peer."""
-        self._notices.append(Notice.about(news))
+        self._notices.peer_news(news)
 
     async def prepare(self, *, skip_verify: bool) -> Bitfield:
         """Find out which pieces are there already, hashing as little as possible.

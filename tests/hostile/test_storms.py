@@ -14,7 +14,7 @@ import pytest
 
 from swarm.base.endpoint import Endpoint
 from swarm.engine.settings import EngineSettings
-from swarm.session.progress import NOTICES_MAX
+from swarm.session.notices import NOTICES_MAX
 from tests.e2e.scripted_peer import PROTOCOL, Line, dialled, scripted_peer
 from tests.e2e.transfers import offer_file, open_session, until
 from tests.hostile.test_floods import Told, completes, started, strict

@@ -29,7 +29,7 @@ from swarm.engine.events import (
     WokenUp,
 )
 from swarm.session.connections.peer_link import LinkOwner, PeerLink
-from swarm.session.progress import PeerFate, PeerNews
+from swarm.session.notices import PeerFate, PeerNews
 from swarm.wire.peer.handshake import Handshake
 from swarm.wire.peer.messages import Message
 from swarm.wire.peer.protocol import encode

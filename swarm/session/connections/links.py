@@ -13,7 +13,7 @@ from swarm.session.connections.door import BLOCKED, Door
 from swarm.session.connections.listener import listen
 from swarm.session.connections.peer_link import LinkOwner, PeerLink
 from swarm.session.connections.throttle import Throttle
-from swarm.session.progress import PeerNews
+from swarm.session.notices import PeerNews
 from swarm.session.settings import SessionSettings
 from swarm.wire.peer.handshake import Handshake
 

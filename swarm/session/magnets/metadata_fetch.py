@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -21,7 +20,7 @@ from swarm.metainfo.torrent import Metainfo
 from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.finding.sources import SourceStatus
-from swarm.session.progress import NOTICES_MAX, Notice, PeerNews
+from swarm.session.notices import Notice, Notices
 from swarm.wire.peer.handshake import Handshake
 
 if TYPE_CHECKING:
@@ -100,11 +99,12 @@ class MetadataFetch(LinkHost):
         save: Callable[[bytes], Awaitable[None]],
         on_close: Callable[[MetadataFetch], Awaitable[None]],
     ) -> None:
+        self._notices = Notices()
         # Of its limits none is ever set: no blocks travel before the torrent has begun.
         super().__init__(
             Handshake(magnet.info_hash, peer_id, has_dht=dht_port is not None),
             dialler,
-            on_peer=self.peer_news,
+            on_peer=self._notices.peer_news,
             seek_peers=seek_peers,
             on_node=on_node,
         )
@@ -129,7 +129,6 @@ class MetadataFetch(LinkHost):
         self._result: asyncio.Future[Metainfo] = self._loop.create_future()
         # Where nobody waits for it, a failure is no news to the loop.
         self._result.add_done_callback(lambda result: result.cancelled() or result.exception())
-        self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
 
     # -- what users see -------------------------------------------------------------------------
 
@@ -188,9 +187,7 @@ class MetadataFetch(LinkHost):
 
     def notices(self) -> list[Notice]:
         """Take what it had to say since the last call."""
-        taken = list(self._notices)
-        self._notices.clear()
-        return taken
+        return self._notices.take()
 
     async def close(self) -> None:
         """Give up; where it is complete, let its links go."""
@@ -200,11 +197,7 @@ class MetadataFetch(LinkHost):
 
     def notice(self, level: str, text: str) -> None:
         """Note something for the user."""
-        self._notices.append(Notice(level, text))
-
-    def peer_news(self, news: PeerNews) -> None:
-        """Note what became of a peer."""
-        self._notices.append(Notice.about(news))
+        self._notices.note(level, text)
 
     def start(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work`, which finds peers; a failure of it fails the fetch."""

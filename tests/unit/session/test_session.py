@@ -15,7 +15,7 @@ from swarm.net import udp
 from swarm.net.trackers import TrackerClient
 from swarm.net.udp import UdpSocket, open_sockets
 from swarm.session.finding.dht import Dht
-from swarm.session.progress import Notice
+from swarm.session.notices import Notice
 from swarm.session.runner import Runner
 from swarm.session.torrent import Torrent
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse

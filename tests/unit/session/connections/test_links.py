@@ -15,7 +15,7 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash, PeerId
 from swarm.session.connections.links import Links
 from swarm.session.connections.peer_link import PeerLink
-from swarm.session.progress import PeerNews
+from swarm.session.notices import PeerNews
 from swarm.storage.pieces import Chunk
 from swarm.wire.peer.handshake import Handshake
 from swarm.wire.peer.messages import Message
