@@ -30,6 +30,8 @@ EXPIRE_WORK = 1_500
 _FORGETTING = 2
 #: Peers of one row looked at in one go: with all of them overdue they make a call that much longer.
 _LOOK_AT = 250
+#: Picked as they come, an answer has a seed all but certainly (99 %) where so many are to be expected in it.
+_SURE_SEEDS = 5
 #: Swarms are kept in so many dictionaries: one of a million would stop everybody while it grows.
 _SHARDS = 256
 
@@ -303,11 +305,15 @@ class MemoryStore:
                 at = row.turn(at, is_seed)
         seeds = row.seed_count
         total = len(row.seen_at)
-        if seeds_wanted < 0 and (is_seed or not seeds or seeds * LEECHERS_A_SEED >= total):
+        if seeds_wanted < 0 and (
+            is_seed or not seeds or (seeds * LEECHERS_A_SEED >= total and seeds * want >= total * _SURE_SEEDS)
+        ):
             near = row.pick(seeds if is_seed else 0, total, want, at, self._rng)
+        elif seeds_wanted < 0:
+            part = max(-(-want // LEECHERS_A_SEED), round(want * seeds / total))
+            near = self._mixed(row, want, part, at)
         else:
-            least = -(-want // LEECHERS_A_SEED)
-            near = self._mixed(row, want, seeds_wanted if seeds_wanted >= 0 else least, at)
+            near = self._mixed(row, want, seeds_wanted, at)
         far = b""
         if other is not None:
             if not is_near_only and (more := want - len(near) // row.width) > 0:

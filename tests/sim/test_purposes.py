@@ -161,14 +161,23 @@ def leavers(seed: int) -> list[float]:
     return [(client.finished_at or 0.0) - (client.arrived_at or 0.0) for client in simulation.leeches]
 
 
+def test_a_tracker_that_names_a_seed_to_everybody_leaves_nobody_behind() -> None:
+    # Who knows nobody any more waits for a minute until the tracker may be asked again. A seed that had no
+    # place is dialled again after 15 s, and now and then (2 worlds of 40) after 30 more.
+    worlds = [leavers(seed) for seed in range(8)]
+    assert max(map(max, worlds)) < 60.0
+    assert median(map(max, worlds)) <= 20.0
+    assert max(map(median, worlds)) <= 6.0
+
+
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_tracker_that_names_a_seed_to_everybody_leaves_nobody_behind(
+def test_where_the_tracker_names_peers_as_they_come_some_are_left_behind(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = leavers(seed)
     monkeypatch.setattr(memory_store, "LEECHERS_A_SEED", 1 << 30)
+    monkeypatch.setattr(memory_store, "_SURE_SEEDS", 0)
     untold = leavers(seed)
-    assert median(told) <= 6.0 and max(told) <= 20.0
     # Then 1 to 10 of the 60 know nobody but leechers that leave, and may ask again after a minute: without
     # that (decision 020) they were there for ever.
     assert 60.0 <= max(untold) <= 75.0

@@ -161,6 +161,21 @@ class StoreCases:
             tally.update(found)
         assert len(tally) == 80, "the others come in turn"
 
+    @pytest.mark.parametrize(
+        ("seeds", "others", "want", "count"), [(1, 9, 5, 1), (1, 5, 2, 1), (5, 15, 4, 1), (5, 5, 4, 2)]
+    )
+    def test_a_leecher_that_is_told_of_few_is_told_of_a_seed(
+        self, store: Store, seeds: int, others: int, want: int, count: int
+    ) -> None:
+        """As they come every other one in a swarm of ten would be told of leechers only."""
+        for number in range(seeds + others):
+            self.join(store, 100 + number, is_seed=number < seeds, want=0)
+        first_leecher = int.from_bytes(peer(100 + seeds), "big")
+        for _ in range(200):
+            found = split(self.join(store, 1, want=want).near)
+            assert len(set(found)) == want
+            assert sum(int.from_bytes(one, "big") < first_leecher for one in found) == count
+
     def test_peer_ids_are_those_last_told(self, store: Store) -> None:
         self.join(store, 1)
         self.join(store, 2, width=18)
