@@ -50,6 +50,9 @@ class Course:
         self._advanced = asyncio.Event()
 
     def complete(self) -> None:
+        """Everything wanted is here; what has ended stays so."""
+        if self.is_over:
+            return
         self.state = "seeding"
         self._completed_at = time.monotonic()
         self._complete.set()

@@ -24,6 +24,7 @@ from swarm.engine.events import (
     BlocksSent,
     Event,
     HashResult,
+    MessagesReceived,
     PieceNotWritten,
     PiecesHashed,
     PieceUnreadable,
@@ -32,6 +33,7 @@ from swarm.engine.events import (
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
+from swarm.session.bugs import failure
 from swarm.session.connections.link_host import Dialler, LinkHost, OnPeer
 from swarm.session.connections.peer_link import PeerLink
 from swarm.storage.disk import Disk
@@ -113,7 +115,9 @@ class Runner(LinkHost):
         self._on_lost = on_lost
         #: Pieces that may have been changed on disk -> what peers wait for meanwhile.
         self._doubted: dict[int, list[SendBlocks]] = {}
-        self.store = PieceStore(files, geometry, piece_hashes, disk, self._pieces_hashed, on_short)
+        self.store = PieceStore(
+            files, geometry, piece_hashes, disk, self._pieces_hashed, self._broke, on_short
+        )
         self._chunks = ChunkReader(files, geometry, disk, BLOCK_HEAD_BYTES, encode_block_head)
         self._sent_bytes: dict[int, int] = {}
         self._is_in_engine = False
@@ -179,9 +183,17 @@ class Runner(LinkHost):
                 else:
                     event = self._waiting.pop(0)
                 self._carry_out(engine.handle(event, now))
+            wakeup_at = engine.next_wakeup(now)
+        except Exception as error:
+            if isinstance(event, MessagesReceived):
+                # What one peer's messages have broken costs it its link (the transport sees to that), and no
+                # stranger may end a download.
+                raise
+            self._broke(error)
+            return
         finally:
             self._is_in_engine = False
-        self._wake_up_at(engine.next_wakeup(now))
+        self._wake_up_at(wakeup_at)
 
     def _carry_out(self, commands: Sequence[Command]) -> None:
         complete: list[tuple[int, bool]] = []
@@ -320,7 +332,7 @@ class Runner(LinkHost):
 
     def _unreadable(self, lost: PieceUnreadable, error: BaseException | None) -> None:
         if error is not None and not isinstance(error, StorageError):
-            self._bug(error)
+            self._broke(error)
             return
         piece = lost.piece
         self._chunks.forget(piece)
@@ -351,9 +363,9 @@ class Runner(LinkHost):
                 self._on_failed(result.error)
                 return
 
-    def _bug(self, error: BaseException) -> None:
-        """Something of ours broke: the torrent fails with a line, rather than to hang without one."""
-        self._on_failed(SwarmError(f"internal error, please report it: {error!r}"))
+    def _broke(self, error: BaseException) -> None:
+        """Something of ours did: the torrent fails with a line, rather than to hang without one."""
+        self._on_failed(failure(error, f"the exchange of {self.info_hash}"))
 
     # -- the end --------------------------------------------------------------------------------
 

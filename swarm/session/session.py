@@ -20,6 +20,7 @@ from swarm.engine.events import OwnAddressSeen
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
 from swarm.net.names import Address, endpoints_of
+from swarm.session.bugs import failure
 from swarm.session.connections.links import Links
 from swarm.session.connections.peer_link import LinkOwner
 from swarm.session.finding.peer_finder import PeerFinder
@@ -259,6 +260,7 @@ class Session:
                 self._disk,
                 is_seeding_only=is_seeding_only,
                 is_allocating=allocate == "full",
+                on_failed=self._failed,
             )
         except SwarmError:
             if link is not None:
@@ -344,13 +346,9 @@ class Session:
             await self._join(torrent, found, trackers, use_trackers)
             if not torrent.metainfo.is_private:
                 await self._finder.nodes_named([*torrent.metainfo.dht_nodes, *nodes])
-        except SwarmError as error:
-            torrent.failed(error)
-            await self._fetches.let_go(torrent.info_hash)
         except Exception as error:
-            # A bug of ours must not leave the user waiting for ever.
-            torrent.failed(SwarmError(f"internal error, please report it: {error!r}"))
-            raise
+            self._failed(torrent, failure(error, f"starting {torrent.name}"))
+            await self._fetches.let_go(torrent.info_hash)
 
     async def _join(
         self, torrent: Torrent, peers: list[Endpoint], trackers: list[str], use_trackers: bool
@@ -373,7 +371,7 @@ class Session:
             rng=random.Random(self._rng.getrandbits(64)),
             on_verified=torrent.pieces_verified,
             on_complete=lambda: self._completed(torrent),
-            on_failed=lambda error: self._failed(torrent, error),
+            on_failed=partial(self._failed, torrent),
             on_lost=torrent.piece_lost,
             on_short=torrent.short_of_room if self.settings.is_waiting_for_room else None,
             on_notice=torrent.notice,
@@ -453,7 +451,7 @@ class Session:
         self._finder.completed(torrent.info_hash)
 
     def _failed(self, torrent: Torrent, error: SwarmError) -> None:
-        """The disk failed: nothing more is fetched that could not be kept; what is known stays."""
+        """The disk did, or we: nothing more is fetched that could not be kept; what is known stays."""
         torrent.failed(error)
         runner = self._runners.get(torrent.info_hash)
         if runner is not None:

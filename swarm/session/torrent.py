@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from swarm.engine.events import DownloadHeld
 from swarm.engine.stats import PeerStats
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
+from swarm.session.bugs import failure, watch
 from swarm.session.course import Course
 from swarm.session.finding.sources import SourceStatus, Totals
 from swarm.session.keeping.doubts import Doubts
@@ -46,6 +48,7 @@ class Torrent:
 
     Args:
         is_seeding_only: the content is the user's own: it is never written to, and must be complete.
+        on_failed: it cannot go on; whoever hears of it stops what others do for it, and calls `failed`.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Torrent:
         *,
         is_seeding_only: bool,
         is_allocating: bool,
+        on_failed: Callable[[Torrent, SwarmError], None],
     ) -> None:
         self.metainfo = metainfo
         self.content = content
@@ -65,6 +69,7 @@ class Torrent:
         self._settings = settings
         self._selection = selection
         self._disk = disk
+        self._on_failed = partial(on_failed, self)
         self._layout = Layout(metainfo.files)
         self.files = ContentFiles(
             content,
@@ -92,6 +97,7 @@ class Torrent:
             lambda: self._have,
             self._pieces_of,
             self.notice,
+            on_failed=self._on_failed,
             save_s=settings.resume_save_s,
             sync_s=settings.sync_s,
         )
@@ -104,6 +110,7 @@ class Torrent:
             on_lost=self._keeper.lost,
             on_done=self._keeper.touch,
             on_notice=self.notice,
+            on_failed=self._on_failed,
             retry_s=settings.room_probe_s,
         )
         self._hold = Hold(
@@ -111,6 +118,7 @@ class Torrent:
             self._missing_bytes,
             self._held,
             self.notice,
+            on_failed=self._on_failed,
             probe_s=settings.room_probe_s,
             # What was allocated is room that the system does not count as free.
             room_bytes=0 if is_allocating else settings.room_to_go_on_bytes,
@@ -319,7 +327,13 @@ class Torrent:
             self._partials.keep(runner.engine.partial_blocks(), runner.store, self.notice)
 
     def begin(self, runner: Runner, *, client: str, listen_port: int | None) -> None:
-        """The content is known: join the swarm."""
+        """The content is known: join the swarm.
+
+        Raises:
+            SwarmError: it has failed meanwhile.
+        """
+        if self.error is not None:
+            raise self.error
         self.runner = runner
         priorities = (
             bytes((UNWANTED,)) * len(self._have)
@@ -349,7 +363,8 @@ class Torrent:
     def became_complete(self) -> None:
         """Every piece was verified; now look whether the files are still where they were written."""
         if self._finishing is None or self._finishing.done():
-            self._finishing = self._loop.create_task(self._finish())
+            self._finishing = self._loop.create_task(self._finish(), name=f"completing {self.name}")
+            watch(self._finishing, self._on_failed)
 
     async def _finish(self) -> None:
         for index in await self._disk.run(self.files.gone):
@@ -369,7 +384,7 @@ class Torrent:
         if isinstance(error, StorageError):
             self.notice("warning", str(error))
         elif error is not None:
-            raise error
+            self._on_failed(failure(error, f"completing {self.name}"))
 
     @property
     def seconds_to_complete(self) -> float | None:
@@ -455,6 +470,17 @@ class Torrent:
 
     async def shut(self) -> None:
         """Stop exchanging and save what is known; the disk must have no jobs of ours any more."""
+        try:
+            await self._save_all()
+        except Exception as error:
+            # Whoever closes the session has other torrents to close.
+            self.failed(failure(error, f"saving the state of {self.name}"))
+        finally:
+            self.files.close()
+            self._lock.release()
+            self._course.stop()
+
+    async def _save_all(self) -> None:
         await self._hold.stop()
         await self._doubts.stop()
         if self._finishing is not None:
@@ -466,6 +492,3 @@ class Torrent:
             await self._disk.run(lambda: self._keep_partials(runner))
             if self._have.count or self._partials.masks or os.path.exists(self._keeper.path):
                 await self._keeper.save(is_clean=True)
-        self.files.close()
-        self._lock.release()
-        self._course.stop()

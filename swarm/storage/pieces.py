@@ -50,7 +50,7 @@ class PieceStore:
         on_hashed: called on the loop with all pieces of one batch.
         on_short: called where a good piece found no room on the disk. It stays in memory, and is reported
             when `write_kept` has written it; None: it is reported with its error.
-
+        on_bug: called with what is no `StorageError`: of the batch nothing will be reported any more.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class PieceStore:
         piece_hashes: bytes,
         disk: Disk,
         on_hashed: Callable[[list[PieceHashed]], None],
+        on_bug: Callable[[BaseException], None],
         on_short: Callable[[StorageError], None] | None = None,
     ) -> None:
         self._files = files
@@ -67,6 +68,7 @@ class PieceStore:
         self._piece_hashes = piece_hashes
         self._disk = disk
         self._on_hashed = on_hashed
+        self._on_bug = on_bug
         self._on_short = on_short
         self._hash_s = self._write_s = 0.0
         #: Good pieces that the disk had no room for.
@@ -106,10 +108,14 @@ class PieceStore:
 
         def done(results: list[PieceHashed] | None, error: BaseException | None) -> None:
             if error is not None:
-                raise error
+                self._on_bug(error)
+                return
             assert results is not None
             buffers = [buffer for _, _, buffer in work]
-            self._answer(results, buffers)
+            try:
+                self._answer(results, buffers)
+            except Exception as bug:
+                self._on_bug(bug)
 
         self._disk.submit(job, done)
 

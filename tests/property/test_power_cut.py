@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
+from swarm.base.errors import SwarmError
 from swarm.session.keeping.state import ResumeKeeper
 from swarm.storage import resume
 from swarm.storage.check import check_pieces, pieces_with_data
@@ -41,6 +42,7 @@ class Download:
         self.have = Bitfield(GEOMETRY.piece_count)
         self.files = files_of(top, LAYOUT, unwanted=UNWANTED)
         self.notices: list[str] = []
+        self.failures: list[SwarmError] = []
         self.keeper = ResumeKeeper(
             top / "state" / "x.resume",
             self.files,
@@ -48,6 +50,7 @@ class Download:
             lambda: self.have,
             lambda index: LAYOUT.pieces_of(index, GEOMETRY),
             lambda level, text: self.notices.append(text),
+            on_failed=self.failures.append,
             save_s=0.0,
             sync_s=0.0,
         )

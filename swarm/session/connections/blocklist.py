@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TypeAlias
 
 from swarm.base.errors import SettingsError, SwarmError
 from swarm.base.ip_ranges import IpRanges, parse_ranges
+from swarm.session.bugs import watch
 from swarm.storage.faults import storage_error
 
 #: The largest file that is read; the largest lists of the field have 30 MB.
@@ -54,14 +54,14 @@ class Blocklist:
 
     def watch(self) -> None:
         """Look at it from now on."""
-        self._task = asyncio.get_running_loop().create_task(self._watch())
+        self._task = asyncio.get_running_loop().create_task(self._watch(), name="watching the blocklist")
+        watch(self._task, lambda error: self._on_notice("warning", f"{error}; the blocklist stays as it is"))
 
     async def close(self) -> None:
         """Watch it no longer."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _watch(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash
 from swarm.net.outlet import Outlet, bind_addresses
+from swarm.session.bugs import failure
 from swarm.session.connections.door import BLOCKED, Door
 from swarm.session.connections.listener import listen
 from swarm.session.connections.peer_link import LinkOwner, PeerLink
@@ -200,9 +201,13 @@ class Links:
         except asyncio.CancelledError:
             self._links.discard(link)
             raise
-        except OSError as error:
+        except Exception as error:
             self._links.discard(link)
-            reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+            if isinstance(error, OSError):
+                reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+            else:
+                # The address must not stay one that is being dialled.
+                reason = str(failure(error, f"dialling {endpoint}"))
             assert link.owner is not None
             link.owner.dial_failed(endpoint, reason)
         if link.owner is not None and link.owner.is_stopped:

@@ -21,6 +21,7 @@ from swarm.dht.node import DhtNode
 from swarm.dht.settings import DhtSettings
 from swarm.net.names import endpoints_of
 from swarm.net.udp import UdpSocket
+from swarm.session.bugs import watch
 from swarm.session.finding import dht_memory
 from swarm.session.finding.dht_home import Begin, DhtHome, Inquiry
 from swarm.session.finding.dht_memory import DhtMemory, HomeMemory
@@ -100,7 +101,7 @@ class Dht:
         """Begin, once; from within the running loop."""
         assert self._task is None
         self._task = self._loop.create_task(self._run(), name="dht")
-        self._task.add_done_callback(_report)
+        watch(self._task, self._failed)
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -155,6 +156,11 @@ class Dht:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
+
+    def _failed(self, error: SwarmError) -> None:
+        self._problem = str(error)
+        self._on_notice("warning", f"dht: {error}")
+        self._tell()
 
     def _home(self, socket: UdpSocket, memory: HomeMemory) -> DhtHome:
         own_id = memory.own_id if self._lock is not None else b""
@@ -379,14 +385,6 @@ class Dht:
 
 def _bootstrap(routers: Sequence[Endpoint], node: DhtNode, operation: int, now: float) -> list[Command]:
     return node.bootstrap(operation, routers, now)
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    """What ends it but `close` is a bug of ours; it must not end in silence."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        task.get_loop().call_exception_handler(
-            {"message": "the DHT failed", "exception": error, "task": task}
-        )
 
 
 def _voice(host: str) -> str:

@@ -13,13 +13,9 @@ from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.finding.announcer import TrackerState
 from swarm.engine.finding.rounds import Rounds
+from swarm.session.bugs import watch
 from swarm.session.finding.sources import Membership, OnNotice, OnPeers, PeerSource, SourceStatus, Totals
-from swarm.session.finding.tracker_announces import (
-    AnnounceClient,
-    TrackerAnnounces,
-    report_bug,
-    wait_for_news,
-)
+from swarm.session.finding.tracker_announces import AnnounceClient, TrackerAnnounces, wait_for_news
 
 #: Longest that leaving may take, all trackers together.
 STOP_TIMEOUT_S = 2.0
@@ -200,7 +196,7 @@ class _Sourced:
         self._source.join(self._membership)
         name = f"{self._source.kind} of {self._membership.info_hash}"
         self._task = asyncio.create_task(self._run(), name=name)
-        self._task.add_done_callback(report_bug)
+        watch(self._task, lambda error: self._on_notice("warning", f"{self._source.kind}: {error}"))
 
     async def stop(self) -> None:
         if self._task is None:

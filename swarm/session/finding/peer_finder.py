@@ -12,6 +12,7 @@ from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.net.names import Address, endpoints_of
 from swarm.net.outlet import bind_addresses
+from swarm.session.bugs import watch
 from swarm.session.connections.links import Links
 from swarm.session.settings import SessionSettings
 
@@ -154,6 +155,7 @@ class PeerFinder:
         discovery = self._discoveries.get(info_hash)
         if discovery is not None:
             leaving = asyncio.get_running_loop().create_task(discovery.stop(self._settings.stop_timeout_s))
+            watch(leaving)
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
 

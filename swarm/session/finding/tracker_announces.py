@@ -14,6 +14,7 @@ from swarm.base.ids import InfoHash, PeerId
 from swarm.base.units import format_span
 from swarm.engine.finding.announcer import Announcer, Due, TrackerStatus
 from swarm.net.names import endpoints_of
+from swarm.session.bugs import watch
 from swarm.session.finding.sources import OnNotice, OnPeers, SourceStatus, Totals
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, tracker_name
 
@@ -83,7 +84,7 @@ class TrackerAnnounces:
             # Before the first announce: we join as a seed, and nobody is told of a completed download.
             self._announcer.completed(self._clock())
         self._task = asyncio.create_task(self._run(), name=f"trackers of {self._info_hash}")
-        self._task.add_done_callback(report_bug)
+        watch(self._task, lambda error: self._on_notice("warning", f"trackers: {error}"))
 
     def completed(self) -> None:
         """Everything is here: trackers are told so."""
@@ -126,7 +127,7 @@ class TrackerAnnounces:
                 task = asyncio.create_task(self._announce(due), name=f"announce to {tracker_name(due.url)}")
                 self._asking.add(task)
                 task.add_done_callback(self._asking.discard)
-                task.add_done_callback(report_bug)
+                watch(task)
             await wait_for_news(self._news, self._announcer.next_wakeup(), self._clock)
 
     async def _announce(self, due: Due) -> None:
@@ -144,7 +145,7 @@ class TrackerAnnounces:
             self._say("warning", due.url, error.reason, is_failure=True)
             return
         except Exception as error:
-            # A bug of ours (`report_bug` tells of it): this tracker is not waited for, others are asked.
+            # A bug of ours (`watch` tells of it): this tracker is not waited for, others are asked.
             self._announcer.failed(due.url, TrackerError(f"internal error: {error!r}"), self._clock())
             raise
         self._announcer.answered(due.url, response, self._clock())
@@ -211,11 +212,3 @@ async def wait_for_news(news: asyncio.Event, wakeup_at: float | None, clock: Cal
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             await news.wait()
-
-
-def report_bug(task: asyncio.Task[None]) -> None:
-    """For tasks that nobody waits for: one that ends with an error must not end in silence."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        task.get_loop().call_exception_handler(
-            {"message": f"{task.get_name()} failed", "exception": error, "task": task}
-        )

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from swarm.base.bitfield import Bitfield
-from swarm.base.errors import StorageError
+from swarm.base.errors import StorageError, SwarmError
+from swarm.session.bugs import watch
 from swarm.storage.files import ContentFiles
 
 #: Pieces verified at a time: those that peers wait for are never far behind.
@@ -30,6 +31,7 @@ class Doubts:
         check: which of these pieces match (see `storage.check`).
         on_lost: told of each piece that does not, before its peers are.
         on_done: what was found out is worth saving.
+        on_failed: nothing can be found out.
         retry_s: after so long it is looked again where that was not possible.
     """
 
@@ -44,6 +46,7 @@ class Doubts:
         on_lost: Callable[[int], None],
         on_done: Callable[[], None],
         on_notice: Callable[[str, str], None],
+        on_failed: Callable[[SwarmError], None],
         retry_s: float,
     ) -> None:
         self._files = files
@@ -54,6 +57,7 @@ class Doubts:
         self._on_lost = on_lost
         self._on_done = on_done
         self._on_notice = on_notice
+        self._on_failed = on_failed
         self._retry_s = retry_s
         self._suspects: dict[int, None] = {}
         self._task: asyncio.Task[None] | None = None
@@ -63,7 +67,9 @@ class Doubts:
         self._suspects[index] = None
         self._doubt(index)
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._settle_all())
+            settling = self._settle_all()
+            self._task = asyncio.get_running_loop().create_task(settling, name="verifying what was changed")
+            watch(self._task, self._on_failed)
 
     def _doubt(self, index: int) -> list[int]:
         have = self._have()

@@ -7,8 +7,9 @@ import errno
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from swarm.base.errors import StorageError
+from swarm.base.errors import StorageError, SwarmError
 from swarm.base.units import format_size
+from swarm.session.bugs import watch
 from swarm.storage.faults import is_shortage
 
 T = TypeVar("T")
@@ -25,6 +26,7 @@ class Hold:
         missing_bytes: what the download still needs.
         changed: called with the reason, or "" when the download goes on.
         on_notice: (level, text) for the user.
+        on_failed: it cannot wait any longer.
         probe_s: between two looks at the disk.
         room_bytes: so much room, or all that is missing, before it goes on.
     """
@@ -36,6 +38,7 @@ class Hold:
         changed: Callable[[str], None],
         on_notice: Callable[[str, str], None],
         *,
+        on_failed: Callable[[SwarmError], None],
         probe_s: float,
         room_bytes: int,
     ) -> None:
@@ -43,6 +46,7 @@ class Hold:
         self._missing_bytes = missing_bytes
         self._changed = changed
         self._on_notice = on_notice
+        self._on_failed = on_failed
         self._probe_s = probe_s
         self._room_bytes = room_bytes
         self._task: asyncio.Task[None] | None = None
@@ -53,7 +57,9 @@ class Hold:
         if self._task is None or self._task.done():
             self.reason = str(error)
             self._changed(self.reason)
-            self._task = asyncio.get_running_loop().create_task(self._wait(error, try_again))
+            waiting = self._wait(error, try_again)
+            self._task = asyncio.get_running_loop().create_task(waiting, name="waiting for room on the disk")
+            watch(self._task, self._on_failed)
 
     async def _wait(self, error: StorageError, try_again: Callable[[], Awaitable[bool]]) -> None:
         await self._pause(error)

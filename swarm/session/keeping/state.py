@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
-from swarm.base.errors import StorageError
+from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash
+from swarm.session.bugs import watch
 from swarm.storage import resume
 from swarm.storage.files import ABSENT, ContentFiles
 
@@ -28,6 +29,7 @@ class ResumeKeeper:
         snapshot: makes the record to save; called on the loop.
         pieces_of: file -> its pieces.
         on_notice: (level, text) for the user.
+        on_failed: nothing is kept any more.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class ResumeKeeper:
         pieces_of: Callable[[int], Iterable[int]],
         on_notice: Callable[[str, str], None],
         *,
+        on_failed: Callable[[SwarmError], None],
         save_s: float,
         sync_s: float,
     ) -> None:
@@ -48,6 +51,7 @@ class ResumeKeeper:
         self._have = have
         self._pieces_of = pieces_of
         self._on_notice = on_notice
+        self._on_failed = on_failed
         self._save_s = save_s
         self._sync_s = sync_s
         self._task: asyncio.Task[None] | None = None
@@ -78,7 +82,9 @@ class ResumeKeeper:
         """Something worth saving has happened; nothing runs while nothing does."""
         self._is_dirty = True
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._keep())
+            loop = asyncio.get_running_loop()
+            self._task = loop.create_task(self._keep(), name=f"keeping {self.path.name}")
+            watch(self._task, self._on_failed)
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()

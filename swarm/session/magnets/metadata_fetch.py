@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import MetainfoError, StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
+from swarm.engine.events import MessagesReceived
 from swarm.engine.metadata.engine import MetadataCompleted, MetadataEngine, MetadataEvent
 from swarm.engine.settings import EngineSettings
 from swarm.metainfo.builder import TorrentOptions, build_metainfo
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
+from swarm.session.bugs import failure, watch
 from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.finding.sources import SourceStatus
@@ -199,23 +201,13 @@ class MetadataFetch(LinkHost):
         """Note something for the user."""
         self._notices.note(level, text)
 
-    def start(self, work: Callable[[], Awaitable[None]]) -> None:
+    def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do `work`, which finds peers; a failure of it fails the fetch."""
+        self._keep(work())
 
-        async def run() -> None:
-            try:
-                await work()
-            except SwarmError as error:
-                self.failed(error)
-            except Exception as error:
-                # A bug of ours must not leave the user waiting for ever.
-                self.failed(SwarmError(f"internal error, please report it: {error!r}"))
-                raise
-
-        self._keep(run())
-
-    def _keep(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work, name=f"fetching the metadata of {self.info_hash}")
+        watch(task, self.failed)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -265,12 +257,19 @@ class MetadataFetch(LinkHost):
         if self.is_stopped:
             return
         now = self._loop.time()
-        for command in self.engine.handle(event, now):
-            if isinstance(command, MetadataCompleted):
-                self.completed(command.info, is_new=True)
-            else:
-                self._carry_out_on_links(command)
-        self._wake_up_at(self.engine.next_wakeup(now))
+        try:
+            for command in self.engine.handle(event, now):
+                if isinstance(command, MetadataCompleted):
+                    self.completed(command.info, is_new=True)
+                else:
+                    self._carry_out_on_links(command)
+            wakeup_at = self.engine.next_wakeup(now)
+        except Exception as error:
+            if isinstance(event, MessagesReceived):
+                raise  # As in `Runner.tell`.
+            self.failed(failure(error, f"fetching the metadata of {self.info_hash}"))
+            return
+        self._wake_up_at(wakeup_at)
 
     def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None:
         """No blocks are sent."""

@@ -53,8 +53,14 @@ class Store:
 
     def __init__(self, files: ContentFiles, disk: Disk) -> None:
         self.results: list[PieceHashed] = []
+        self.bugs: list[BaseException] = []
         self.pieces = PieceStore(
-            files, GEOMETRY, hashes_of(CONTENT, GEOMETRY), disk, lambda results: self.results.extend(results)
+            files,
+            GEOMETRY,
+            hashes_of(CONTENT, GEOMETRY),
+            disk,
+            lambda results: self.results.extend(results),
+            self.bugs.append,
         )
 
     def fill(self, piece: int, content: bytes = CONTENT) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
-from swarm.base.errors import StorageError
+from swarm.base.errors import StorageError, SwarmError
 from swarm.session.keeping.doubts import Doubts
 from tests.unit.storage.layouts import files_of, layout_of
 
@@ -35,6 +35,7 @@ async def test_pieces_that_cannot_be_looked_at_for_want_of_descriptors_are_looke
     tmp_path: Path,
 ) -> None:
     files, server, said = files_of(tmp_path, layout_of(("a", 10))), Server(), list[str]()
+    failed: list[SwarmError] = []
     failures = [StorageError("too many open files", error_number=errno.EMFILE)] * 2
 
     async def check(pieces: Sequence[int]) -> Bitfield:
@@ -53,6 +54,7 @@ async def test_pieces_that_cannot_be_looked_at_for_want_of_descriptors_are_looke
         on_lost=lambda piece: None,
         on_done=lambda: None,
         on_notice=lambda level, text: said.append(level),
+        on_failed=failed.append,
         retry_s=0.0,
     )
     doubts.suspect(0)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from swarm.base.bitfield import Bitfield
+from swarm.base.errors import SwarmError
 from swarm.session.keeping.state import ResumeKeeper
 from swarm.storage import resume
 from tests.unit.storage.layouts import content_of, files_of, layout_of
@@ -25,6 +26,7 @@ class World:
         self.files = files_of(folder, LAYOUT)
         self.have = Bitfield(4)
         self.notices: list[str] = []
+        self.failures: list[SwarmError] = []
         self.snapshots = 0
         self.keeper = ResumeKeeper(
             folder / "state/x.resume",
@@ -33,6 +35,7 @@ class World:
             lambda: self.have,
             lambda index: range(4),
             lambda level, text: self.notices.append(f"{level}: {text}"),
+            on_failed=self.failures.append,
             save_s=save_s,
             sync_s=sync_s,
         )

@@ -1,0 +1,189 @@
+"""Code of ours that breaks where nobody looks: that torrent fails with a line, the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swarm import Session, SwarmError, Torrent
+from swarm.base.errors import StorageError
+from swarm.engine.events import Event, WokenUp
+from swarm.engine.torrent import TorrentEngine
+from swarm.session.keeping.partial_blocks import PartialBlocks
+from swarm.session.runner import Runner
+from swarm.storage.files import ContentFiles
+from swarm.storage.pieces import PieceStore
+from tests.e2e.transfers import Offer, assert_same, offer_file, open_session, seed, settings_of, until, within
+
+PIECE = 16384
+LENGTH = 20 * PIECE
+
+
+class Bug(ValueError):
+    """What no code of ours raises on purpose."""
+
+
+class World:
+    """A seeder and a leecher of two torrents, in one of which something of ours breaks."""
+
+    def __init__(self, folder: Path, seeder: Session, leecher: Session) -> None:
+        self.folder = folder
+        self.seeder = seeder
+        self.leecher = leecher
+        self.broken = offer_file(folder / "offers", LENGTH, PIECE, seed=1, name="broken")
+        self.other = offer_file(folder / "offers", LENGTH, PIECE, seed=2, name="other")
+        self.reported: list[BaseException] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: self.reported.append(context["exception"]))
+
+    async def leech(self, offer: Offer) -> Torrent:
+        return await self.leecher.add(
+            offer.raw, save_to=self.folder / "here", peers=[("127.0.0.1", self.seeder.port)]
+        )
+
+    async def check(self, torrent: Torrent) -> None:
+        """It ended with the line for bugs, with a traceback for us; the other torrent is as good as ever."""
+        with pytest.raises(SwarmError, match="internal error, please report it: Bug\\('unthought of'\\)"):
+            await within(torrent.completed())
+        await until(lambda: torrent.state == "failed")
+        assert any(isinstance(error, Bug) and error.__traceback__ for error in self.reported)
+        fine = await self.leech(self.other)
+        await within(fine.completed())
+        assert_same(self.folder / "here/other", self.other.path)
+
+
+@asynccontextmanager
+async def world_in(folder: Path) -> AsyncIterator[World]:
+    settings = replace(
+        settings_of(folder / "state", resume_save_s=0.0, sync_s=0.0),
+        room_probe_s=0.01,
+        state_dir=folder / "leech",
+    )
+    async with open_session(settings_of(folder / "seed")) as seeder, open_session(settings) as leecher:
+        world = World(folder, seeder, leecher)
+        await seed(seeder, world.broken)
+        await seed(seeder, world.other)
+        yield world
+
+
+def breaks(monkeypatch: pytest.MonkeyPatch, owner: type[Any], name: str, is_hit: Callable[..., bool]) -> None:
+    """Have the method `name` of `owner` raise a bug where `is_hit` says so."""
+    whole = getattr(owner, name)
+
+    def method(*args: Any, **kwargs: Any) -> Any:
+        if is_hit(*args, **kwargs):
+            raise Bug("unthought of")
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, method)
+
+
+def is_broken(files: ContentFiles, *_: object) -> bool:
+    return files.root.parts[-2:] == ("here", "broken")
+
+
+async def test_bug_in_a_hashing_thread_fails_the_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaks(
+        monkeypatch, PieceStore, "_hash_one", lambda store, piece, *_: is_broken(store._files) and piece == 7
+    )
+    async with world_in(tmp_path) as world:
+        await world.check(await world.leech(world.broken))
+
+
+async def test_bug_in_what_becomes_of_a_hashed_piece_fails_the_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaks(monkeypatch, PieceStore, "_answer", lambda store, *_: is_broken(store._files))
+    async with world_in(tmp_path) as world:
+        await world.check(await world.leech(world.broken))
+
+
+async def test_bug_when_the_engine_is_woken_fails_the_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world_in(tmp_path) as world:
+        await world.seeder.remove(world.seeder.torrents[0])
+        torrent = await world.leech(world.broken)
+        await until(lambda: torrent.runner and torrent.runner.engine)
+        assert torrent.runner is not None
+        engine = torrent.runner.engine
+
+        def is_its_waking(one: TorrentEngine, event: Event, now: float) -> bool:
+            return one is engine and isinstance(event, WokenUp)
+
+        breaks(monkeypatch, TorrentEngine, "handle", is_its_waking)
+        # Whoever refuses the connection is dialled again after a while.
+        await world.check(torrent)
+
+
+async def test_bug_while_the_disk_syncs_fails_the_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaks(monkeypatch, ContentFiles, "sync", is_broken)
+    async with world_in(tmp_path) as world:
+        torrent = await world.leech(world.broken)
+        # It may have completed before.
+        await until(lambda: torrent.state == "failed")
+        assert "unthought of" in str(torrent.error)
+
+
+async def test_bug_in_the_last_look_at_the_files_fails_the_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaks(monkeypatch, ContentFiles, "gone", is_broken)
+    async with world_in(tmp_path) as world:
+        await world.check(await world.leech(world.broken))
+
+
+async def test_bug_while_the_disk_is_full_fails_the_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = PieceStore._write
+
+    def find_no_room(store: PieceStore, piece: int, buffer: memoryview) -> StorageError | None:
+        if is_broken(store._files):
+            return StorageError("the disk is full", error_number=errno.ENOSPC)
+        return write(store, piece, buffer)
+
+    monkeypatch.setattr(PieceStore, "_write", find_no_room)
+    breaks(monkeypatch, PieceStore, "write_kept", lambda store: is_broken(store._files))
+    async with world_in(tmp_path) as world:
+        await world.check(await world.leech(world.broken))
+
+
+async def test_bug_in_the_look_at_a_changed_file_fails_the_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world_in(tmp_path) as world:
+        first, other = world.seeder.torrents
+        breaks(monkeypatch, ContentFiles, "settle", lambda files, *_: files is first.files)
+        world.broken.path.write_bytes(bytes(LENGTH))
+        await world.leech(world.broken)
+        await until(lambda: first.state == "failed")
+        assert "unthought of" in str(first.error)
+        fine = await world.leech(world.other)
+        await within(fine.completed())
+        assert other.state == "seeding"
+
+
+async def test_bug_in_the_saving_of_one_torrent_keeps_no_other_from_being_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaks(monkeypatch, PartialBlocks, "keep", lambda *_: True)
+    async with world_in(tmp_path) as world:
+        monkeypatch.setattr(Runner, "candidates_found", lambda *_: None)
+        torrents = [await world.leech(offer) for offer in (world.broken, world.other)]
+        await until(lambda: all(torrent.runner for torrent in torrents))
+        await world.leecher.close()
+        assert [torrent.state for torrent in torrents] == ["failed", "failed"]
+        assert not world.leecher.torrents
+        assert list((tmp_path / "leech").glob("*.lock")) == []
