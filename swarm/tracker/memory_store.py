@@ -75,6 +75,16 @@ class Row:
             at = self.addresses.find(peer, at + 1)
         return at // width
 
+    def find_twin(self, peer_id: bytes, port: bytes) -> int:
+        """The index of the peer of that id and port, or -1: one with an address of either family (BEP 7)."""
+        at = self.peer_ids.find(peer_id)
+        while at >= 0:
+            place, rest = divmod(at, PEER_ID_BYTES)
+            if not rest and self._peer(place).endswith(port):
+                return place
+            at = self.peer_ids.find(peer_id, at + 1)
+        return -1
+
     def add(self, peer: bytes, peer_id: bytes, is_seed: bool, now: int, rng: Randomness) -> int:
         """Take in a peer that is not there yet; returns its index.
 
@@ -317,11 +327,13 @@ class MemoryStore:
         far = b""
         if other is not None:
             if not is_near_only and (more := want - len(near) // row.width) > 0:
+                # In a crowd it hardly ever comes out, and a search costs more.
+                own = other.find_twin(peer_id, peer[-2:]) if other.places is None else -1
                 if seeds_wanted >= 0:
-                    far = self._mixed(other, more, seeds_wanted, -1)
+                    far = self._mixed(other, more, seeds_wanted, own)
                 else:
                     start = other.seed_count if is_seed else 0
-                    far = other.pick(start, len(other), more, -1, self._rng)
+                    far = other.pick(start, len(other), more, own, self._rng)
             seeds += other.seed_count
             total += len(other.seen_at)
         return was_seed, seeds, total - seeds, near, far

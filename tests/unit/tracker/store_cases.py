@@ -54,7 +54,7 @@ class StoreCases:
         is_near_only: bool = False,
         torrent: bytes = TORRENT,
     ) -> Told:
-        peer_id = bytes([number % 256]) * 20
+        peer_id = bytes([number % 256]) * 20 if width == 6 else bytes([width, number % 256]) * 10
         return Told(
             *store.join(torrent, peer(number, width), peer_id, is_seed, now, want, seeds_wanted, is_near_only)
         )
@@ -73,6 +73,22 @@ class StoreCases:
         joined = self.join(store, 2)
         assert (joined.seeds, joined.leechers) == (1, 2)
         assert store.counts(TORRENT) == ScrapeEntry(1, 2, 0)
+
+    @pytest.mark.parametrize("seeds_wanted", [AS_THEY_COME, 0])
+    def test_who_has_addresses_of_both_families_does_not_meet_itself(
+        self, store: Store, seeds_wanted: int
+    ) -> None:
+        port = b"\x1a\xe1"
+        four, six, neighbour = bytes(4) + port, bytes(16) + port, b"\1\2\3\4" + port
+        store.join(TORRENT, neighbour, b"n" * 20, False, 0, 50)
+        for _ in range(2):
+            assert store.join(TORRENT, four, b"i" * 20, False, 0, 50, seeds_wanted)[4] == b""
+            assert store.join(TORRENT, six, b"i" * 20, False, 0, 50, seeds_wanted)[4] == neighbour
+        # One of that name elsewhere is another one.
+        assert store.join(TORRENT, bytes(17) + b"\2", b"i" * 20, False, 0, 50, seeds_wanted)[4] in (
+            neighbour + four,
+            four + neighbour,
+        )
 
     def test_a_swarm_that_is_not_known_has_no_counts(self, store: Store) -> None:
         assert store.counts(TORRENT) is None
@@ -180,7 +196,7 @@ class StoreCases:
         self.join(store, 1)
         self.join(store, 2, width=18)
         asked = [peer(2, 18), peer(7), peer(1)]
-        assert store.peer_ids(TORRENT, asked) == [b"\2" * 20, None, b"\1" * 20]
+        assert store.peer_ids(TORRENT, asked) == [b"\x12\2" * 10, None, b"\1" * 20]
         assert store.peer_ids(b"u" * 20, [peer(1)]) == [None]
 
     def test_the_overdue_go_and_the_others_stay(self, store: Store) -> None:

@@ -51,9 +51,11 @@ class World:
         num_want: int | None = None,
         now: float = 0.0,
         torrent: bytes = TORRENT,
+        peer_id: bytes = b"",
     ) -> Answer:
         self.rules.expire(now)
-        return self.rules.announce(Announce(torrent, peer, b"p" * 20, left, event, num_want), now)
+        peer_id = peer_id or peer.rjust(20, b"p")
+        return self.rules.announce(Announce(torrent, peer, peer_id, left, event, num_want), now)
 
     def counts(self, now: float = 0.0) -> ScrapeEntry | None:
         self.rules.expire(now)
@@ -71,6 +73,26 @@ class TestWhoGetsWhom:
         world = World()
         assert peers(world.announce(v4(1))) == []
         assert peers(world.announce(v4(1))) == []
+
+    @pytest.mark.parametrize("event", [None, "started"])
+    def test_nobody_gets_himself_under_his_address_of_the_other_family(self, event: Event | None) -> None:
+        world = World()
+        world.announce(v4(1))
+        assert peers(world.announce(v4(2), peer_id=b"2" * 20, event=event)) == [v4(1)]
+        assert peers(world.announce(v6(2), peer_id=b"2" * 20, event=event)) == [v4(1)]
+        assert peers(world.announce(v4(2), peer_id=b"2" * 20, event=event)) == [v4(1)]
+        # Another one, on the same port.
+        assert sorted(peers(world.announce(v6(3), event=event))) == [v4(1), v4(2), v6(2)]
+
+    def test_a_download_by_a_peer_of_both_families_counts_once(self) -> None:
+        world = World()
+        for left, event in ((100, "started"), (0, "completed")):
+            for peer in (v4(1), v6(1)):
+                world.announce(peer, peer_id=b"1" * 20, left=left, event=event)  # type: ignore[arg-type]
+        assert world.counts() == ScrapeEntry(seeds=2, leechers=0, downloads=1)
+        for number in (2, 3):
+            world.announce(v4(number), left=0, event="completed", peer_id=b"1" * 20)
+        assert world.counts() == ScrapeEntry(seeds=4, leechers=0, downloads=3)
 
     def test_a_leecher_gets_seeds_and_leechers(self) -> None:
         world = World()

@@ -223,7 +223,7 @@ class StoreMachine(RuleBasedStateMachine):
         key = (torrent, peer(number, width))
         before = self.model.get(key)
         was_seed, _, _, near, far = self.store.join(
-            torrent, key[1], b"i" * 20, is_seed, self.now, want, seeds_wanted
+            torrent, key[1], bytes([width]) * 20, is_seed, self.now, want, seeds_wanted
         )
         assert was_seed == (before[0] if before is not None else None)
         self.model[key] = (is_seed, self.now)
