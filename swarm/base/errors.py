@@ -36,13 +36,17 @@ class FloodError(PeerError):
 class TrackerError(SwarmError):
     """A tracker failed or refused; `retry_in_s` is its own wish (BEP 31), None if it had none.
 
-    `is_final` means that the tracker asked never to be tried again (BEP 31: "never").
+    `is_final` means that the tracker asked never to be tried again (BEP 31: "never"). `lacks` says what was
+    missing to ask it over a family of addresses: "address", of the tracker; "route", from here; "", nothing.
     """
 
-    def __init__(self, reason: str, *, retry_in_s: float | None = None, is_final: bool = False) -> None:
+    def __init__(
+        self, reason: str, *, retry_in_s: float | None = None, is_final: bool = False, lacks: str = ""
+    ) -> None:
         self.reason = reason
         self.retry_in_s = retry_in_s
         self.is_final = is_final
+        self.lacks = lacks
         super().__init__(reason)
 
 

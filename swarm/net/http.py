@@ -17,7 +17,7 @@ import errno
 import ipaddress
 import ssl
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -44,15 +44,23 @@ _HEAD_BYTES_MAX = 32 * 1024
 _CONNECT_S = 3.0
 
 _USER_AGENT = f"swarm/{VERSION}"
+_NO_ROUTE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
 _REDIRECTS = (301, 302, 303, 307, 308)
+
+#: A name -> its numeric addresses, as `net.names.look_up`.
+Resolve = Callable[[str], Awaitable[list[str]]]
 
 
 class HttpError(SwarmError):
-    """A request that got no usable answer; `status` is None where there was no answer at all."""
+    """A request that got no usable answer; `status` is None where there was no answer at all.
 
-    def __init__(self, reason: str, *, status: int | None = None) -> None:
+    `lacks` says what was missing to ask at all, in the words of `TrackerError`.
+    """
+
+    def __init__(self, reason: str, *, status: int | None = None, lacks: str = "") -> None:
         self.reason = reason
         self.status = status
+        self.lacks = lacks
         super().__init__(reason)
 
 
@@ -71,10 +79,14 @@ class _Reach:
 
     Args:
         outlet: where all hops leave.
+        resolve: the addresses of a name.
+        is_v6: the family that all hops go over; None for any.
         may_be_loopback: may the first hop go to this machine itself?
     """
 
     outlet: Outlet
+    resolve: Resolve = look_up
+    is_v6: bool | None = None
     may_be_loopback: bool = True
     is_first: bool = True
     #: Only if every address of the first hop was: one public address makes it a stranger.
@@ -107,6 +119,8 @@ async def get(
     timeout_s: float,
     may_be_loopback: bool = True,
     outlet: Outlet | None = None,
+    is_v6: bool | None = None,
+    resolve: Resolve | None = None,
 ) -> HttpAnswer:
     """GET `url`, following redirects within the rules above.
 
@@ -115,13 +129,16 @@ async def get(
         timeout_s: for everything together.
         may_be_loopback: may `url` point to this machine itself?
         outlet: where each hop must leave; None for no restriction.
+        is_v6: the family of addresses that each hop goes over; None for any.
+        resolve: who knows the addresses of names; None for the system.
 
     Raises:
         HttpError: no answer, or one that breaks a rule; fit for a user.
     """
+    reach = _Reach(outlet or Outlet(), resolve or look_up, is_v6, may_be_loopback)
     try:
         async with asyncio.timeout(timeout_s):
-            return await _follow(url, max_bytes, _Reach(outlet or Outlet(), may_be_loopback))
+            return await _follow(url, max_bytes, reach)
     except TimeoutError:
         raise HttpError(f"no answer in {timeout_s:g} s") from None
 
@@ -144,7 +161,8 @@ async def _follow(url: str, max_bytes: int, reach: _Reach) -> HttpAnswer:
         try:
             answer, location = await _hop(url, max_bytes, reach)
         except OSError as error:
-            raise HttpError(reach.refusal or _os_reason(error)) from None
+            lacks = "route" if error.errno in _NO_ROUTE else ""
+            raise HttpError(reach.refusal or _os_reason(error), lacks=lacks) from None
         except (ValueError, UnicodeError):
             raise HttpError("not a usable URL") from None
         if location is None:
@@ -206,10 +224,13 @@ async def _connected(
     host = parts.hostname or ""
     name = host.partition("%")[0]
     # A numeric address in a spelling that ipaddress does not know (127.1) goes to the resolver like a name.
-    found = [host] if numeric_host(name) is not None else await _addresses(host)
-    addresses = [address for address in found if reach.admits(address)]
-    if not addresses:
+    found = [host] if numeric_host(name) is not None else await _addresses(host, reach.resolve)
+    admitted = [address for address in found if reach.admits(address)]
+    if not admitted:
         raise HttpError(reach.refusal or "no such host")
+    addresses = [address for address in admitted if reach.is_v6 in (None, ":" in address)]
+    if not addresses:
+        raise HttpError(f"the server has no {'IPv6' if reach.is_v6 else 'IPv4'} address", lacks="address")
     port = parts.port or (443 if parts.scheme == "https" else 80)
     tls = _tls() if parts.scheme == "https" else None
     for number, address in enumerate(addresses, 1):
@@ -233,9 +254,9 @@ async def _connected(
         writer.transport.abort()
 
 
-async def _addresses(host: str) -> list[str]:
+async def _addresses(host: str, resolve: Resolve) -> list[str]:
     try:
-        return await look_up(_dns_name(host))
+        return await resolve(_dns_name(host))
     except OSError:
         raise HttpError("no such host") from None
 
@@ -352,7 +373,7 @@ def _os_reason(error: OSError) -> str:
             return "connection refused"
         case errno.ECONNRESET | errno.EPIPE:
             return "connection reset"
-        case errno.EHOSTUNREACH | errno.ENETUNREACH | errno.EADDRNOTAVAIL:
+        case number if number in _NO_ROUTE:
             return "no route to the server"
         case errno.ETIMEDOUT:
             return "the server cannot be reached"

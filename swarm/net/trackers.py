@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash
 from swarm.net.host_turns import HostTurns
+from swarm.net.names import NameCache
 from swarm.net.outlet import Outlet
 from swarm.net.tracker_preferences import TrackerPreferences
 from swarm.net.udp_trackers import UdpTrackerClient, UdpTrackerSettings
@@ -65,16 +66,26 @@ class TrackerClient:
         self._host_turns = HostTurns(host_concurrent_max)
         self._outlet = outlet or Outlet()
         self._preferences = preferences or TrackerPreferences(outlet=self._outlet)
-        self._udp = UdpTrackerClient(outlet=self._outlet, settings=udp_settings, host_turns=self._host_turns)
+        self._names = NameCache()
+        self._udp = UdpTrackerClient(
+            outlet=self._outlet, settings=udp_settings, names=self._names, host_turns=self._host_turns
+        )
         self._is_closed = False
 
     async def announce(
-        self, url: str, request: AnnounceRequest, timeout_s: float | None = None
+        self,
+        url: str,
+        request: AnnounceRequest,
+        timeout_s: float | None = None,
+        *,
+        is_v6: bool | None = None,
     ) -> AnnounceResponse:
         """Tell the tracker about us; it answers with peers.
 
         Args:
             timeout_s: for an answer, once it is our turn; None for what is usual for its kind.
+            is_v6: the family of addresses to ask over, which is that under which it will list us (BEP 7);
+                None for whichever answers.
 
         Raises:
             TrackerError: no answer, no usable one, or a refusal; fit for a user.
@@ -82,8 +93,8 @@ class TrackerClient:
 
         async def ask(url: str) -> AnnounceResponse:
             if _scheme(url) == "udp":
-                return await self._udp.announce(url, request, timeout_s or UDP_TIMEOUT_S)
-            answer = await self._get(announce_url(url, request), timeout_s or TIMEOUT_S)
+                return await self._udp.announce(url, request, timeout_s or UDP_TIMEOUT_S, is_v6)
+            answer = await self._get(announce_url(url, request), timeout_s or TIMEOUT_S, is_v6)
             try:
                 return decode_announce(answer.body)
             except TrackerError as error:
@@ -122,6 +133,7 @@ class TrackerClient:
         """No request is made any more; each one under way ends with its caller."""
         self._is_closed = True
         await self._udp.close()
+        await self._names.close()
         await self._preferences.close()
 
     async def _ask(self, url: str, ask: Callable[[str], Awaitable[_Answer]]) -> _Answer:
@@ -133,12 +145,13 @@ class TrackerClient:
         urls = preferred_urls(url, await self._preferences.services(host))
         if not urls:
             raise TrackerError("the host says that it runs no tracker", retry_in_s=_DENIED_RETRY_S)
-        failure = None
+        failure: TrackerError | None = None
         for preferred in urls:
             try:
                 return await ask(preferred)
             except TrackerError as error:
-                failure = failure or error
+                # What a tracker says counts more than that another one has no address of that family.
+                failure = error if failure is None or (failure.lacks and not error.lacks) else failure
         assert failure is not None
         raise failure
 
@@ -154,7 +167,7 @@ class TrackerClient:
         except TrackerError as error:
             raise _with_status(error, answer.status) from None
 
-    async def _get(self, url: str, timeout_s: float) -> http.HttpAnswer:
+    async def _get(self, url: str, timeout_s: float, is_v6: bool | None = None) -> http.HttpAnswer:
         # Loaded when first needed: a magnet link without trackers is up the sooner.
         from swarm.net import http
 
@@ -168,9 +181,11 @@ class TrackerClient:
                     timeout_s=timeout_s,
                     may_be_loopback=_may_be_loopback(url),
                     outlet=self._outlet,
+                    is_v6=is_v6,
+                    resolve=self._names.addresses,
                 )
             except http.HttpError as error:
-                raise TrackerError(error.reason) from None
+                raise TrackerError(error.reason, lacks=error.lacks) from None
 
 
 def _scheme(url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import random
 import socket
@@ -20,6 +21,7 @@ _BATCH_MAX = 64
 #: Linux hands back the datagrams that a host refused (ICMP), with their address, if asked to.
 _RECVERR = {False: (socket.IPPROTO_IP, 11), True: (socket.IPPROTO_IPV6, 25)}
 _MSG_ERRQUEUE = 0x2000
+_NO_ROUTE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
 #: Where the transaction id stands in a request.
 _TRANSACTION_AT = 12
 
@@ -100,7 +102,7 @@ class QuestionSocket:
                 self._read_refusals()
                 self._send_now(datagram, tracker)
         except OSError as error:
-            raise TrackerError(error.strerror or str(error)) from None
+            raise _no_way(error.errno, error.strerror or str(error)) from None
 
     def _send_now(self, datagram: bytes, tracker: Endpoint) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -141,7 +143,11 @@ class QuestionSocket:
             if question is not None and control:
                 # struct sock_extended_err begins with the errno.
                 error_number = int.from_bytes(control[0][2][:4], sys.byteorder)
-                _settle(question, TrackerError(os.strerror(error_number).lower()))
+                _settle(question, _no_way(error_number, os.strerror(error_number).lower()))
+
+
+def _no_way(error_number: int | None, reason: str) -> TrackerError:
+    return TrackerError(reason, lacks="route" if error_number in _NO_ROUTE else "")
 
 
 def _settle(question: Question, error: TrackerError) -> None:

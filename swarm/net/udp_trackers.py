@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -78,8 +77,13 @@ class UdpTrackerClient:
         self._connecting: dict[Endpoint, asyncio.Task[int]] = {}
         self._is_closed = False
 
-    async def announce(self, url: str, request: AnnounceRequest, timeout_s: float) -> AnnounceResponse:
-        """Tell the tracker about us, over each family that its name has; it answers with peers.
+    async def announce(
+        self, url: str, request: AnnounceRequest, timeout_s: float, is_v6: bool | None = None
+    ) -> AnnounceResponse:
+        """Tell the tracker about us; it answers with peers.
+
+        Args:
+            is_v6: the family to ask over; None for each that its name has, and the first answer.
 
         Raises:
             TrackerError: no answer, no usable one, or a refusal; fit for a user.
@@ -94,7 +98,7 @@ class UdpTrackerClient:
                 lambda raw: udp.decode_announced(raw, is_v6=trackers[0].is_v6),
             )
 
-        return _merged(await self._each_family(url, timeout_s, ask))
+        return (await self._each_family(url, timeout_s, ask, is_v6))[0]
 
     async def scrape(
         self, url: str, info_hashes: Sequence[InfoHash], timeout_s: float
@@ -130,12 +134,16 @@ class UdpTrackerClient:
     # The way of a question: URL -> addresses -> each family -> connection id -> answer.
 
     async def _each_family(
-        self, url: str, timeout_s: float, ask: Callable[[list[Endpoint]], Awaitable[_Answer]]
+        self,
+        url: str,
+        timeout_s: float,
+        ask: Callable[[list[Endpoint]], Awaitable[_Answer]],
+        is_v6: bool | None = None,
     ) -> list[_Answer]:
-        """What each family of addresses answers, one at least."""
+        """What each family of addresses answers, one at least; or that one family alone."""
         try:
             async with asyncio.timeout(timeout_s):
-                families = await self._addresses(url)
+                families = await self._addresses(url, is_v6)
                 if len(families) == 1:
                     return [await ask(families[0])]
                 return await self._race([asyncio.ensure_future(ask(trackers)) for trackers in families])
@@ -159,7 +167,7 @@ class UdpTrackerClient:
             raise next(result for result in results if isinstance(result, BaseException))
         return answers
 
-    async def _addresses(self, url: str) -> list[list[Endpoint]]:
+    async def _addresses(self, url: str, is_v6: bool | None) -> list[list[Endpoint]]:
         """The tracker's addresses by family, that which the system prefers first."""
         host, port = _host_port(url)
         try:
@@ -172,6 +180,9 @@ class UdpTrackerClient:
         usable = [endpoint for endpoint in usable if self._outlet.has(is_v6=endpoint.is_v6)]
         if not usable:
             raise TrackerError("the bound interface has no address of that family")
+        usable = [endpoint for endpoint in usable if is_v6 in (None, endpoint.is_v6)]
+        if not usable:
+            raise TrackerError(f"the tracker has no {'IPv6' if is_v6 else 'IPv4'} address", lacks="address")
         families: dict[bool, list[Endpoint]] = {}
         for endpoint in usable:
             families.setdefault(endpoint.is_v6, []).append(endpoint)
@@ -294,19 +305,6 @@ def _host_port(url: str) -> tuple[str, int]:
 
 def _has_answered(future: asyncio.Future[_Answer]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
-
-
-def _merged(answers: list[AnnounceResponse]) -> AnnounceResponse:
-    """One answer of those over IPv4 and IPv6; they may count the same peers, so nothing is added up."""
-    if len(answers) == 1:
-        return answers[0]
-    return replace(
-        answers[0],
-        interval_s=max(answer.interval_s for answer in answers),
-        peers=tuple(dict.fromkeys(peer for answer in answers for peer in answer.peers)),
-        seeds=max(answer.seeds or 0 for answer in answers),
-        leechers=max(answer.leechers or 0 for answer in answers),
-    )
 
 
 def _size(entry: ScrapeEntry) -> int:

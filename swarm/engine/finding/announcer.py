@@ -2,17 +2,21 @@
 
 BEP 12: trackers come in tiers, shuffled once within each. We announce to the first that works; one
 that answers moves to the front of its tier; later ones are asked only when those before it fail.
+
+BEP 7: where peers reach us over both families of addresses, a tracker is told of us over each of them that
+it has itself, with the same key and peer id. Each family has its own intervals, failures and events; a
+tracker counts as failed when all of them fail.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import TrackerError
 from swarm.engine.finding.pace import Pace
+from swarm.engine.finding.tracker_ways import Tracker, TrackerState, TrackerStatus, Way
 from swarm.wire.tracker.announce import NUM_WANT, AnnounceResponse, Event
 
 
@@ -25,23 +29,14 @@ class AnnounceSettings(Pace):
     #: A tracker that lets us wait so long does not hold up the next one: UDP trackers that are gone
     #: take 45 s to fail, and magnet links list a dozen of them.
     patience_s: float = 3.0
-    #: Announces of a torrent that are on their way at a time.
+    #: Trackers of a torrent that are asked at a time.
     asking_max: int = 4
-
-
-class TrackerState(StrEnum):
-    """How it stands between us and a tracker."""
-
-    WAITING = "not asked yet"
-    ASKING = "asking"
-    WORKING = "working"
-    FAILED = "failed"
-    #: It asked never to be tried again, or we do not speak its protocol.
-    OFF = "off"
 
 
 #: Those to whom there is nothing to be said now.
 _SILENT = (TrackerState.OFF, TrackerState.ASKING)
+#: Those after whom the next tracker is not asked. BEP 12: later ones only while all before them fail.
+_ENOUGH = (TrackerState.WORKING, TrackerState.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,91 +44,21 @@ class Due:
     """An announce to be made now; the rest of the request is the host's to fill in."""
 
     url: str
+    is_v6: bool
     event: Event | None
     num_want: int
     key: int
     tracker_id: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class TrackerStatus:
-    """A tracker as it is shown.
-
-    Args:
-        tier: from 0.
-        error: why it failed last, escaped; "" while it works.
-        warning: what it had to say besides, escaped; "" for nothing.
-        next_at: monotonic seconds of the next announce, None if none is planned.
-        peers: how many its last answer named; None before the first.
-        seeds, leechers: None where unknown.
-    """
-
-    url: str
-    tier: int
-    state: TrackerState
-    error: str
-    warning: str
-    next_at: float | None
-    peers: int | None
-    seeds: int | None
-    leechers: int | None
-
-
-class _Tracker:
-    """What we know of one tracker."""
-
-    __slots__ = (
-        "asked_at",
-        "error",
-        "event_asked",
-        "failure_count",
-        "is_known",
-        "leechers",
-        "lonely_count",
-        "next_at",
-        "not_before",
-        "owes_completed",
-        "peers",
-        "seeds",
-        "state",
-        "tier",
-        "tracker_id",
-        "url",
-        "warning",
-    )
-
-    def __init__(self, url: str, tier: int) -> None:
-        self.url = url
-        self.tier = tier
-        self.state = TrackerState.WAITING
-        self.error = ""
-        self.warning = ""
-        self.peers: int | None = None
-        self.seeds: int | None = None
-        self.leechers: int | None = None
-        self.tracker_id: bytes | None = None
-        self.failure_count = 0
-        #: Answers in a row without any peer.
-        self.lonely_count = 0
-        #: It has answered an announce, so it lists us, and expects `stopped`.
-        self.is_known = False
-        #: We completed while it listed us as a leecher; it has not answered the `completed` yet.
-        self.owes_completed = False
-        #: The event of the announce on its way, and since when it is.
-        self.event_asked: Event | None = None
-        self.asked_at = 0.0
-        #: The next regular announce; the next try while it fails.
-        self.next_at = 0.0
-        #: However great the need, not before this (its min interval).
-        self.not_before = 0.0
-
-
 class Announcer:
-    """One torrent's trackers. Mostly one announce is on its way at a time, and never two to a tracker.
+    """One torrent's trackers. Mostly one is asked at a time, and never twice over one family.
 
     Args:
         tiers: URLs of announce-list, first tier first; a URL that comes twice counts once.
         key: 32 random bits that show trackers that we are the same when our address changes.
+        families: is IPv6? for each family over which peers reach us; those for which the tracker has no
+            address fail, which nobody is told of while another one works.
         is_seed: complete from the start: no `completed` is ever sent, no peers are searched.
     """
 
@@ -143,6 +68,7 @@ class Announcer:
         rng: random.Random,
         *,
         key: int,
+        families: Sequence[bool] = (False,),
         is_seed: bool = False,
         settings: AnnounceSettings | None = None,
     ) -> None:
@@ -151,13 +77,13 @@ class Announcer:
         self._key = key
         self._is_seed = is_seed
         self._is_stopping = False
-        self._asking: list[_Tracker] = []
-        self._tiers: list[list[_Tracker]] = []
-        self._by_url: dict[str, _Tracker] = {}
+        self._asking: list[Way] = []
+        self._tiers: list[list[Tracker]] = []
+        self._by_url: dict[str, Tracker] = {}
         for urls in tiers:
             fresh = [url for url in dict.fromkeys(urls) if url not in self._by_url]
             rng.shuffle(fresh)
-            tier = [_Tracker(url, len(self._tiers)) for url in fresh]
+            tier = [Tracker(url, len(self._tiers), families) for url in fresh]
             self._by_url |= {tracker.url: tracker for tracker in tier}
             if tier:
                 self._tiers.append(tier)
@@ -166,13 +92,13 @@ class Announcer:
 
     def due(self, now: float) -> list[Due]:
         """Announces to be made now, at most one; the host reports each by `answered` or `failed`."""
-        for tracker, event, at in self._plan():
+        for way, event, at in self._plan():
             if at <= now:
-                self._asking.append(tracker)
-                tracker.state = TrackerState.ASKING
-                tracker.event_asked = event
-                tracker.asked_at = now
-                return [self._due(tracker, event)]
+                self._asking.append(way)
+                way.state = TrackerState.ASKING
+                way.event_asked = event
+                way.asked_at = now
+                return [self._due(way, event)]
         return []
 
     def next_wakeup(self) -> float | None:
@@ -181,142 +107,146 @@ class Announcer:
 
     def status(self) -> tuple[TrackerStatus, ...]:
         """All trackers in the order in which they are tried."""
-        planned = {tracker.url: at for tracker, _, at in reversed(list(self._plan()))}
-        return tuple(
-            TrackerStatus(
-                url=tracker.url,
-                tier=tracker.tier,
-                state=tracker.state,
-                error=tracker.error,
-                warning=tracker.warning,
-                next_at=planned.get(tracker.url),
-                peers=tracker.peers,
-                seeds=tracker.seeds,
-                leechers=tracker.leechers,
-            )
-            for tracker in self._ordered()
-        )
+        planned: dict[Tracker, float] = {}
+        for way, _, at in self._plan():
+            tracker = way.tracker
+            # When a family that fails is tried again is no matter while another one works.
+            if way.state is tracker.state:
+                planned[tracker] = min(at, planned.get(tracker, at))
+        return tuple(tracker.status(planned.get(tracker)) for tracker in self._ordered())
 
     # What the host tells.
 
-    def answered(self, url: str, response: AnnounceResponse, now: float) -> None:
-        """The announce that was due to `url` was answered."""
-        tracker = self._returned(url)
-        if tracker is None:
+    def answered(self, url: str, response: AnnounceResponse, now: float, *, is_v6: bool = False) -> None:
+        """The announce that was due to `url` over that family was answered."""
+        way = self._returned(url, is_v6=is_v6)
+        if way is None:
             return
-        tracker.state = TrackerState.WORKING
-        tracker.error = ""
-        tracker.warning = response.warning or ""
-        tracker.failure_count = 0
-        tracker.is_known = True
-        tracker.peers = len(response.peers) + len(response.named_peers)
-        tracker.seeds, tracker.leechers = response.seeds, response.leechers
+        tracker = way.tracker
+        way.answered(response)
         # An answer without a tracker id does not take back the one that we have.
         tracker.tracker_id = response.tracker_id or tracker.tracker_id
-        if tracker.event_asked == "completed":
-            tracker.owes_completed = False
-        self._plan_next(tracker, response, now)
+        self._plan_next(way, response, now)
         tier = self._tiers[tracker.tier]
         tier.remove(tracker)
         tier.insert(0, tracker)
 
-    def failed(self, url: str, error: TrackerError, now: float) -> None:
-        """The announce that was due to `url` got no usable answer."""
-        tracker = self._returned(url)
-        if tracker is None:
+    def failed(self, url: str, error: TrackerError, now: float, *, is_v6: bool = False) -> None:
+        """The announce that was due to `url` over that family got no usable answer."""
+        way = self._returned(url, is_v6=is_v6)
+        if way is None:
             return
-        tracker.error = error.reason
-        tracker.failure_count += 1
-        if error.is_final:
-            tracker.state = TrackerState.OFF
-            return
-        tracker.state = TrackerState.FAILED
+        way.failed(error)
+        tracker = way.tracker
+        if not any(other.state in (TrackerState.WORKING, TrackerState.ASKING) for other in tracker.ways):
+            tracker.give_up_if_told()
         if error.retry_in_s is not None:
             # BEP 31. Its own word, within our bounds.
             wait_s = self._settings.bounded(error.retry_in_s)
         else:
-            wait_s = self._settings.after_failure_s(tracker.failure_count, self._rng)
-        tracker.next_at = now + wait_s
+            wait_s = self._settings.after_failure_s(way.failure_count, self._rng)
+        way.next_at = now + wait_s
 
     def completed(self, now: float) -> None:
         """The download has completed here: those that list us as a leecher are told at once."""
         if self._is_seed:
             return
         self._is_seed = True
-        for tracker in self._ordered():
+        for way in self._ways():
             # One that is being asked right now hears of a leecher; it is told after its answer.
-            if tracker.is_known or tracker in self._asking:
-                tracker.owes_completed = True
+            if way.is_known or way in self._asking:
+                way.owes_completed = True
 
     def need_peers(self, now: float) -> None:
         """We have too few: the next announce comes as early as the tracker's min interval allows."""
         for tracker in self._ordered():
             if tracker.state is TrackerState.WORKING:
-                tracker.next_at = min(tracker.next_at, max(now, tracker.not_before))
+                for way in tracker.ways:
+                    if way.state is TrackerState.WORKING:
+                        way.next_at = min(way.next_at, max(now, way.not_before))
                 return
 
     def stopping(self) -> list[Due]:
         """We leave: the `stopped` announces for all that list us; nothing is due any more."""
         self._is_stopping = True
-        leaving = [tracker for tracker in self._ordered() if tracker.is_known or tracker in self._asking]
+        leaving = [way for way in self._ways() if way.is_known or way in self._asking]
         self._asking = []
-        return [self._due(tracker, "stopped") for tracker in leaving]
+        return [self._due(way, "stopped") for way in leaving]
 
     # The desk itself.
 
-    def _ordered(self) -> Iterator[_Tracker]:
+    def _ordered(self) -> Iterator[Tracker]:
         for tier in self._tiers:
             yield from tier
 
-    def _plan(self) -> Iterator[tuple[_Tracker, Event | None, float]]:
-        """Yield (tracker, event, when) of what comes next, the most wanted first."""
-        if self._is_stopping or len(self._asking) >= self._settings.asking_max:
-            return
+    def _ways(self) -> Iterator[Way]:
         for tracker in self._ordered():
-            if tracker.owes_completed and tracker.is_known and tracker.state not in _SILENT:
-                has_failed = tracker.state is TrackerState.FAILED
-                yield tracker, "completed", tracker.next_at if has_failed else 0.0
+            yield from tracker.ways
+
+    def _plan(self) -> Iterator[tuple[Way, Event | None, float]]:
+        """Yield (way, event, when) of what comes next, the most wanted first."""
+        if self._is_stopping:
+            return
+        asked = {way.tracker for way in self._asking}
+        is_full = len(asked) >= self._settings.asking_max
+        for way in self._ways():
+            if is_full and way.tracker not in asked:
+                continue
+            if way.owes_completed and way.is_known and way.state not in _SILENT:
+                has_failed = way.state is TrackerState.FAILED
+                yield way, "completed", way.next_at if has_failed else 0.0
         not_before = 0.0
         for tracker in self._ordered():
-            if tracker.state is TrackerState.OFF:
-                continue
-            if tracker.state is TrackerState.ASKING:
-                if tracker.is_known:
-                    # It lists us already: there is time to wait for it.
-                    return
-                not_before = max(not_before, tracker.asked_at + self._settings.patience_s)
-                continue
-            yield tracker, None if tracker.is_known else "started", max(tracker.next_at, not_before)
-            if tracker.state is not TrackerState.FAILED:
-                # BEP 12: later ones only while all before them fail.
+            asked_before = not_before
+            for way in tracker.ways:
+                if way.state is TrackerState.ASKING:
+                    not_before = max(not_before, way.asked_at + self._settings.patience_s)
+                elif way.state is not TrackerState.OFF and (tracker in asked or not is_full):
+                    yield way, None if way.is_known else "started", max(way.next_at, asked_before)
+            if tracker.state in _ENOUGH or any(
+                # It lists us already: there is time to wait for it.
+                way.is_known and way.state is TrackerState.ASKING
+                for way in tracker.ways
+            ):
                 return
 
-    def _due(self, tracker: _Tracker, event: Event | None) -> Due:
+    def _due(self, way: Way, event: Event | None) -> Due:
         num_want = 0 if event == "stopped" else self._settings.num_want
-        return Due(tracker.url, event, num_want, self._key, tracker.tracker_id)
+        tracker = way.tracker
+        return Due(tracker.url, way.is_v6, event, num_want, self._key, tracker.tracker_id)
 
-    def _returned(self, url: str) -> _Tracker | None:
-        """The tracker whose announce is back; None for one that nobody waits for any more."""
-        tracker = self._by_url.get(url)
-        if tracker is None or tracker not in self._asking:
-            return None
-        self._asking.remove(tracker)
-        return tracker
+    def _returned(self, url: str, *, is_v6: bool) -> Way | None:
+        """The way whose announce is back; None for one that nobody waits for any more."""
+        for way in self._asking:
+            if way.tracker.url == url and way.is_v6 is is_v6:
+                self._asking.remove(way)
+                return way
+        return None
 
-    def _plan_next(self, tracker: _Tracker, response: AnnounceResponse, now: float) -> None:
+    def _plan_next(self, way: Way, response: AnnounceResponse, now: float) -> None:
         least_s = self._settings.least_s(response.interval_s, response.min_interval_s or 0)
-        is_lonely = not self._is_seed and _is_alone(response)
-        tracker.lonely_count = tracker.lonely_count + 1 if is_lonely else 0
-        tracker.not_before = now + least_s
-        tracker.next_at = now + self._settings.after_answer_s(
-            response.interval_s, least_s, tracker.lonely_count, self._rng
-        )
+        is_lonely = not self._is_seed and _is_alone(response, way.tracker.known_count)
+        way.lonely_count = way.lonely_count + 1 if is_lonely else 0
+        way.not_before = now + least_s
+        wait_s = self._settings.after_answer_s(response.interval_s, least_s, way.lonely_count, self._rng)
+        way.next_at = now + wait_s
+        for other in way.tracker.ways:
+            # Families keep in step, so that a user sees one plan: the earlier one waits for the later.
+            is_near = abs(other.next_at - way.next_at) <= wait_s * self._settings.interval_jitter
+            if is_near and other.state is TrackerState.WORKING:
+                way.next_at = other.next_at = max(way.next_at, other.next_at)
 
 
-def _is_alone(response: AnnounceResponse) -> bool:
-    """Does the tracker know nobody but us? Many, opentracker for one, name a peer to itself."""
+def _is_alone(response: AnnounceResponse, own_count: int) -> bool:
+    """Does the tracker know nobody but us? Many, opentracker for one, name a peer to itself.
+
+    Args:
+        own_count: under how many addresses it lists us.
+    """
     named_count = len(response.peers) + len(response.named_peers)
     if not named_count:
         return True
     is_counted = response.seeds is not None and response.leechers is not None
-    return named_count == 1 and is_counted and (response.seeds or 0) + (response.leechers or 0) == 1
+    if not is_counted or named_count > own_count:
+        return False
+    return (response.seeds or 0) + (response.leechers or 0) <= own_count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ class Links:
 
     Attributes:
         port: where peers reach us, once it is open.
+        families: is IPv6? for each family over which they do.
         outlet: where everything must leave, once it is open.
     """
 
@@ -53,6 +55,7 @@ class Links:
         self.settings = settings
         self.receive_buffer = memoryview(bytearray(settings.receive_buffer_bytes))
         self.port = 0
+        self.families: list[bool] = []
         self.outlet = Outlet()
         self._find_owner = find_owner
         self._on_notice = on_notice
@@ -89,6 +92,7 @@ class Links:
         first, tried = self.settings.first_port, self.settings.ports_tried
         ports = range(first, first + tried) if self._wanted_port is None else (self._wanted_port,)
         sockets, self.port = listen(bind_addresses(self._bind), ports, self.outlet)
+        self.families = list(dict.fromkeys(listener.family == socket.AF_INET6 for listener in sockets))
         for listener in sockets:
             self._servers.append(await loop.create_server(self._accept, sock=listener))
         if self._blocklist is not None:

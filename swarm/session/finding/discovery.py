@@ -11,8 +11,8 @@ from functools import partial
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash, PeerId
-from swarm.engine.finding.announcer import TrackerState
 from swarm.engine.finding.rounds import Rounds
+from swarm.engine.finding.tracker_ways import TrackerState
 from swarm.session.bugs import watch
 from swarm.session.finding.sources import Membership, OnNotice, OnPeers, PeerSource, SourceStatus, Totals
 from swarm.session.finding.tracker_announces import AnnounceClient, TrackerAnnounces, wait_for_news
@@ -34,6 +34,7 @@ class Discovery:
     Args:
         tiers: URLs of trackers, first tier first.
         tracker_client: None where there are no tiers.
+        families: is IPv6? for each family over which peers reach us.
         port: where we listen; asked for each announce.
         on_peers: gets peers, and where they come from ("tracker HOST", "dht", "lsd").
         on_notice: gets ("info" | "warning", one line fit for a user) when a source's state changes.
@@ -58,6 +59,7 @@ class Discovery:
         on_notice: OnNotice,
         tracker_client: AnnounceClient | None,
         rng: random.Random,
+        families: Sequence[bool] = (False,),
         sources: Sequence[PeerSource] = (),
         is_private: bool | None = False,
         clock: Callable[[], float] = time.monotonic,
@@ -81,6 +83,7 @@ class Discovery:
             on_peers=partial(self._found, is_tracker=True),
             on_notice=lambda level, text: self._on_notice(level, text),
             client=tracker_client,
+            families=families,
             rng=rng,
             clock=clock,
             on_own_address=on_own_address,

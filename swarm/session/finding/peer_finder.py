@@ -119,6 +119,7 @@ class PeerFinder:
             on_peers=on_peers,
             on_notice=on_notice,
             tracker_client=self._tracker_client,
+            families=self._links.families,
             rng=random.Random(self._rng.getrandbits(64)),
             sources=sources,
             is_private=is_private,

@@ -12,7 +12,8 @@ from typing import Protocol
 from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.base.units import format_span
-from swarm.engine.finding.announcer import Announcer, Due, TrackerStatus
+from swarm.engine.finding.announcer import Announcer, Due
+from swarm.engine.finding.tracker_ways import TrackerState, TrackerStatus
 from swarm.net.names import endpoints_of
 from swarm.session.bugs import watch
 from swarm.session.finding.sources import OnNotice, OnPeers, SourceStatus, Totals
@@ -27,7 +28,12 @@ class AnnounceClient(Protocol):
     """The part of `net.trackers.TrackerClient` that is used here."""
 
     async def announce(
-        self, url: str, request: AnnounceRequest, timeout_s: float | None = ...
+        self,
+        url: str,
+        request: AnnounceRequest,
+        timeout_s: float | None = ...,
+        *,
+        is_v6: bool | None = ...,
     ) -> AnnounceResponse: ...
 
 
@@ -37,6 +43,7 @@ class TrackerAnnounces:
     Args:
         port: where we listen; asked for each announce.
         client: None where there are no trackers.
+        families: is IPv6? for each family over which peers reach us.
         on_peers: gets the peers of an answer, and where they come from ("tracker HOST").
         on_notice: gets ("info" | "warning", one line fit for a user) when a tracker's state changes.
         clock: monotonic seconds.
@@ -54,6 +61,7 @@ class TrackerAnnounces:
         on_peers: OnPeers,
         on_notice: OnNotice,
         client: AnnounceClient | None,
+        families: Sequence[bool],
         rng: random.Random,
         clock: Callable[[], float] = time.monotonic,
         on_own_address: Callable[[str, str], None] | None = None,
@@ -67,7 +75,7 @@ class TrackerAnnounces:
         self._on_notice = on_notice
         self._client = client
         self._clock = clock
-        self._announcer = Announcer(tiers, rng, key=rng.getrandbits(32))
+        self._announcer = Announcer(tiers, rng, key=rng.getrandbits(32), families=families)
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         #: The announces on their way.
@@ -114,7 +122,10 @@ class TrackerAnnounces:
         leaving = self._announcer.stopping()
         if leaving:
             assert self._client is not None
-            farewells = (self._client.announce(due.url, self._request(due), timeout_s) for due in leaving)
+            farewells = (
+                self._client.announce(due.url, self._request(due), timeout_s, is_v6=due.is_v6)
+                for due in leaving
+            )
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     # What a tracker says to that changes nothing any more.
@@ -139,16 +150,17 @@ class TrackerAnnounces:
     async def _ask(self, due: Due) -> None:
         assert self._client is not None
         try:
-            response = await self._client.announce(due.url, self._request(due))
+            response = await self._client.announce(due.url, self._request(due), is_v6=due.is_v6)
         except TrackerError as error:
-            self._announcer.failed(due.url, error, self._clock())
-            self._say("warning", due.url, error.reason, is_failure=True)
+            self._failed(due, error)
             return
         except Exception as error:
             # A bug of ours (`watch` tells of it): this tracker is not waited for, others are asked.
-            self._announcer.failed(due.url, TrackerError(f"internal error: {error!r}"), self._clock())
+            self._announcer.failed(
+                due.url, TrackerError(f"internal error: {error!r}"), self._clock(), is_v6=due.is_v6
+            )
             raise
-        self._announcer.answered(due.url, response, self._clock())
+        self._announcer.answered(due.url, response, self._clock(), is_v6=due.is_v6)
         if response.warning:
             self._say("warning", due.url, response.warning)
         else:
@@ -162,6 +174,17 @@ class TrackerAnnounces:
             found = await endpoints_of(response.named_peers[:NAMES_MAX], _NAMES_TIMEOUT_S)
             if found:
                 self._on_peers(found, source)
+
+    def _failed(self, due: Due, error: TrackerError) -> None:
+        self._announcer.failed(due.url, error, self._clock(), is_v6=due.is_v6)
+        shown = next(one for one in self._announcer.status() if one.url == due.url)
+        # One family that fails while another one works, or may yet, is nothing to tell.
+        if shown.state in (TrackerState.FAILED, TrackerState.OFF):
+            next_at = shown.next_at
+            more = (
+                "" if next_at is None else f"; next try in {format_span(max(0.0, next_at - self._clock()))}"
+            )
+            self._say("warning", due.url, shown.error, more)
 
     def _request(self, due: Due) -> AnnounceRequest:
         totals = self._totals()
@@ -178,19 +201,14 @@ class TrackerAnnounces:
             tracker_id=due.tracker_id,
         )
 
-    def _say(self, level: str, url: str, text: str, *, is_failure: bool = False) -> None:
+    def _say(self, level: str, url: str, text: str, more: str = "") -> None:
         """Pass on what changed; a tracker that works from the start is no news."""
         if self._said.get(url, "working") == text:
             return
         self._said[url] = text
         if level == "info":
             text = "works again"
-        elif is_failure and (next_at := self._next_at(url)) is not None:
-            text = f"{text}; next try in {format_span(max(0.0, next_at - self._clock()))}"
-        self._on_notice(level, f"tracker {tracker_name(url)}: {text}")
-
-    def _next_at(self, url: str) -> float | None:
-        return next((one.next_at for one in self._announcer.status() if one.url == url), None)
+        self._on_notice(level, f"tracker {tracker_name(url)}: {text}{more}")
 
 
 def _source_status(tracker: TrackerStatus, now: float) -> SourceStatus:

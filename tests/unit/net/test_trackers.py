@@ -10,9 +10,10 @@ import pytest
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash, PeerId
-from swarm.net import http
+from swarm.net import http, names
 from swarm.net.http import HttpAnswer, HttpError
 from swarm.net.outlet import Outlet
+from swarm.net.tracker_preferences import TrackerPreferences
 from swarm.net.trackers import TrackerClient
 from swarm.tracker.server import TrackerServer
 from swarm.wire.tracker.announce import PEERS_MAX, AnnounceRequest, ScrapeEntry
@@ -21,6 +22,13 @@ from tests.unit.net.udp_tracker import udp_tracker
 
 TORRENT = InfoHash(b"t" * 20)
 REQUEST = AnnounceRequest(TORRENT, PeerId(b"-SW0100-abcdefghijkl"), 6881, 0, 0, 9)
+
+
+async def _no_records(_name: str, _timeout_s: float) -> list[str]:
+    return []
+
+
+NO_PREFERENCES = TrackerPreferences(_no_records)
 
 
 class FakeHttp:
@@ -35,7 +43,15 @@ class FakeHttp:
         monkeypatch.setattr(http, "get", self.get)
 
     async def get(
-        self, url: str, *, max_bytes: int, timeout_s: float, may_be_loopback: bool, outlet: Outlet
+        self,
+        url: str,
+        *,
+        max_bytes: int,
+        timeout_s: float,
+        may_be_loopback: bool,
+        outlet: Outlet,
+        is_v6: bool | None,
+        resolve: http.Resolve,
     ) -> HttpAnswer:
         assert max_bytes == ANSWER_MAX_BYTES and timeout_s > 0
         self.asked.append((url, may_be_loopback))
@@ -56,6 +72,31 @@ class TestOnOurTracker:
             found = await client.scrape(url, [*others, TORRENT])
         assert response.peers == (Endpoint("127.0.0.1", 7000),)
         assert found == {TORRENT: ScrapeEntry(seeds=1, leechers=1, downloads=0)}
+        await client.close()
+
+    async def test_is_told_of_us_over_each_family_for_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        hosts = ["127.0.0.1", "::1"]
+
+        async def look_up(name: str) -> list[str]:
+            assert name == "tracker.test"
+            return hosts
+
+        monkeypatch.setattr(names, "look_up", look_up)
+        client = TrackerClient(preferences=NO_PREFERENCES)
+        async with TrackerServer("0.0.0.0", 0) as server:
+            url = f"http://tracker.test:{server.port}/announce"
+            over_v4 = await client.announce(url, REQUEST, is_v6=False)
+            over_v6 = await client.announce(url, REQUEST, is_v6=True)
+            assert (over_v4.external_ip, over_v6.external_ip) == ("127.0.0.1", "::1")
+            # The tracker does not name us to ourselves.
+            assert (over_v4.peers, over_v6.peers) == ((), ())
+            assert server.store.peer_count == 2
+        await client.close()
+        hosts.remove("::1")
+        client = TrackerClient(preferences=NO_PREFERENCES)
+        with pytest.raises(TrackerError, match=r"^the server has no IPv6 address$") as raised:
+            await client.announce(url, REQUEST, is_v6=True)
+        assert raised.value.lacks == "address"
         await client.close()
 
     async def test_a_tracker_on_this_machine_must_look_like_one(self) -> None:

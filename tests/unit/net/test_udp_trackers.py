@@ -243,14 +243,25 @@ class TestLies:
 
 
 class TestNames:
-    async def test_both_families_are_one_tracker(self) -> None:
+    async def test_each_family_is_asked_for_itself(self) -> None:
         client = UdpTrackerClient(names=FakeNames("::1", "127.0.0.1"))
         async with udp_tracker(peers=[PEER, PEER]) as v4:
             port = v4.endpoint.port
             async with udp_tracker(peers=[PEER_V6], host="::1", port=port) as v6:
-                response = await client.announce(f"udp://tracker.test:{port}", REQUEST, PATIENCE_S)
+                url = f"udp://tracker.test:{port}"
+                over_v4 = await client.announce(url, REQUEST, PATIENCE_S, is_v6=False)
+                assert (v4.kinds, v6.kinds) == ("ca", "")
+                over_v6 = await client.announce(url, REQUEST, PATIENCE_S, is_v6=True)
                 assert (v4.kinds, v6.kinds) == ("ca", "ca")
-        assert response.peers == (PEER_V6, PEER)
+        assert (over_v4.peers, over_v6.peers) == ((PEER, PEER), (PEER_V6,))
+        await client.close()
+
+    async def test_without_an_address_of_the_family_it_says_so(self) -> None:
+        client = UdpTrackerClient(names=FakeNames("127.0.0.1"))
+        with pytest.raises(TrackerError, match=r"^the tracker has no IPv6 address$") as raised:
+            await client.announce("udp://tracker.test:1", REQUEST, PATIENCE_S, is_v6=True)
+        assert raised.value.lacks == "address"
+        assert client._sockets == {}
         await client.close()
 
     async def test_one_family_that_is_dead_does_not_hold_up_the_other(self) -> None:

@@ -28,7 +28,7 @@ async def test_tracker_hears_at_the_end_that_a_seed_leaves(
     heard: list[AnnounceRequest] = []
 
     async def announce(
-        self: TrackerClient, url: str, request: AnnounceRequest, timeout_s: float | None = None
+        self: TrackerClient, url: str, request: AnnounceRequest, timeout_s: float | None = None, **_: object
     ) -> AnnounceResponse:
         heard.append(request)
         return AnnounceResponse(interval_s=1800)

@@ -9,7 +9,8 @@ import pytest
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import TrackerError
-from swarm.engine.finding.announcer import Announcer, AnnounceSettings, Due, TrackerState
+from swarm.engine.finding.announcer import Announcer, AnnounceSettings, Due
+from swarm.engine.finding.tracker_ways import TrackerState
 from swarm.wire.tracker.announce import AnnounceResponse
 
 PEERS = (Endpoint("10.0.0.1", 1),)
@@ -296,6 +297,141 @@ class TestIntervals:
             desk.answered("a", response(), now)
             wakeup_at = desk.next_wakeup()
             assert wakeup_at is not None and now + 1800 <= wakeup_at <= now + 1890
+
+
+def dual(*tiers: list[str], settings: AnnounceSettings = EXACT) -> Announcer:
+    """For a host that peers reach over both families."""
+    return Announcer(tiers, random.Random(1), key=7, families=(False, True), settings=settings)
+
+
+def asked(desk: Announcer, now: float) -> list[tuple[str, bool, str | None]]:
+    """All that is due now."""
+    found: list[tuple[str, bool, str | None]] = []
+    while dues := desk.due(now):
+        found += [(due.url, due.is_v6, due.event) for due in dues]
+    return found
+
+
+class TestFamilies:
+    def test_a_tracker_is_told_over_both_at_once_with_one_key(self) -> None:
+        desk = dual(["http://t/"], ["http://later/"])
+        first, second = desk.due(0) + desk.due(0)
+        assert (first.url, first.is_v6, first.event) == ("http://t/", False, "started")
+        assert (second.url, second.is_v6, second.event) == ("http://t/", True, "started")
+        assert first.key == second.key
+        assert desk.due(0) == []
+
+    @pytest.mark.parametrize(("url", "is_v6"), [("http://[::1]:1/a", True), ("udp://127.0.0.1:1", False)])
+    def test_an_address_instead_of_a_name_has_but_one(self, url: str, is_v6: bool) -> None:
+        assert asked(dual([url]), 0) == [(url, is_v6, "started")]
+
+    def test_each_has_its_events(self) -> None:
+        desk = dual(["t"])
+        asked(desk, 0)
+        desk.answered("t", response(), 0)
+        desk.failed("t", TrackerError("down"), 0, is_v6=True)
+        desk.completed(1)
+        # The one that lists us hears of the end of the download, the other of a seed that joins.
+        assert asked(desk, 1) == [("t", False, "completed")]
+        desk.answered("t", response(), 1)
+        assert asked(desk, 10) == [("t", True, "started")]
+        desk.answered("t", response(), 10, is_v6=True)
+        assert asked(desk, 1801) == [("t", False, None)]
+        assert [(due.is_v6, due.event) for due in desk.stopping()] == [(False, "stopped"), (True, "stopped")]
+
+    def test_who_does_not_list_us_is_not_told_that_we_stop(self) -> None:
+        desk = dual(["t"])
+        asked(desk, 0)
+        desk.answered("t", response(), 0)
+        desk.failed("t", TrackerError("the tracker has no IPv6 address", lacks="address"), 0, is_v6=True)
+        assert [(due.is_v6, due.event) for due in desk.stopping()] == [(False, "stopped")]
+
+    def test_one_that_fails_alone_is_not_shown_and_others_are_not_asked(self) -> None:
+        desk = dual(["t"], ["later"])
+        asked(desk, 0)
+        desk.failed("t", TrackerError("connection refused"), 0)
+        assert desk.status()[0].state is TrackerState.ASKING
+        desk.answered("t", response(), 1, is_v6=True)
+        shown = desk.status()[0]
+        # Nor when it is tried again.
+        assert (shown.state, shown.error, shown.next_at) == (TrackerState.WORKING, "", 1801)
+        assert desk.next_wakeup() == 10
+        assert asked(desk, 1000) == [("t", False, "started")]
+
+    def test_where_both_fail_the_tracker_does_and_the_next_is_asked(self) -> None:
+        desk = dual(["t"], ["later"])
+        asked(desk, 0)
+        desk.failed("t", TrackerError("connection refused"), 0)
+        assert asked(desk, 0) == []
+        desk.failed("t", TrackerError("no route to the server", lacks="route"), 1, is_v6=True)
+        shown = desk.status()[0]
+        assert (shown.state, shown.error, shown.next_at) == (TrackerState.FAILED, "connection refused", 10)
+        assert asked(desk, 1) == [("later", False, "started"), ("later", True, "started")]
+
+    @pytest.mark.parametrize("lacking_is_v6", [False, True])
+    def test_a_lack_of_an_address_says_less_than_any_other_error(self, lacking_is_v6: bool) -> None:
+        desk = dual(["t"])
+        asked(desk, 0)
+        desk.failed("t", TrackerError("none", lacks="address"), 0, is_v6=lacking_is_v6)
+        desk.failed("t", TrackerError("no route", lacks="route"), 0, is_v6=not lacking_is_v6)
+        assert desk.status()[0].error == "no route"
+
+    def test_one_that_hangs_holds_up_the_next_tracker_for_three_seconds_only(self) -> None:
+        desk = dual(["t"], ["later"])
+        asked(desk, 0)
+        desk.failed("t", TrackerError("down"), 0)
+        assert asked(desk, 2.9) == []
+        assert asked(desk, 3) == [("later", False, "started"), ("later", True, "started")]
+
+    def test_four_trackers_are_asked_at_a_time_over_both(self) -> None:
+        desk = dual(*([name] for name in "abcdef"))
+        urls = [url for now in (0, 3, 6, 9, 12) for url, _, _ in asked(desk, now)]
+        assert urls == ["a", "a", "b", "b", "c", "c", "d", "d"]
+
+    def test_what_the_tracker_forbids_holds_for_both(self) -> None:
+        desk = dual(["t"])
+        asked(desk, 0)
+        desk.failed("t", TrackerError("go away", is_final=True), 0)
+        desk.failed("t", TrackerError("no address", lacks="address"), 0, is_v6=True)
+        assert (desk.status()[0].state, desk.status()[0].error) == (TrackerState.OFF, "go away")
+        assert desk.next_wakeup() is None
+
+    def test_they_keep_in_step(self) -> None:
+        desk = dual(["t"], settings=AnnounceSettings())
+        now = 0.0
+        for _ in range(20):
+            assert len(asked(desk, now)) == 2
+            desk.answered("t", response(), now + 0.1)
+            desk.answered("t", response(), now + 0.3, is_v6=True)
+            wakeup_at = desk.next_wakeup()
+            assert wakeup_at is not None and now + 1800.3 <= wakeup_at <= now + 1890.3
+            assert desk.status()[0].next_at == wakeup_at
+            now = wakeup_at
+
+    def test_need_hurries_both(self) -> None:
+        desk = dual(["t"])
+        asked(desk, 0)
+        desk.answered("t", response(), 0)
+        desk.answered("t", response(), 0, is_v6=True)
+        desk.need_peers(70)
+        assert asked(desk, 70) == [("t", False, None), ("t", True, None)]
+
+    def test_our_other_address_is_no_company(self) -> None:
+        desk = dual(["t"])
+        asked(desk, 0)
+        alone = response(seeds=0, leechers=2)
+        desk.answered("t", alone, 0)
+        desk.answered("t", alone, 0, is_v6=True)
+        # The answer over IPv4 came first, when IPv6 might have been somebody else.
+        assert asked(desk, 60) == [("t", True, None)]
+
+    def test_seeds_and_peers_are_not_added_up(self) -> None:
+        desk = dual(["t"])
+        asked(desk, 0)
+        desk.answered("t", response(seeds=3, leechers=4), 0)
+        desk.answered("t", response(seeds=3, leechers=5, peers=()), 0, is_v6=True)
+        shown = desk.status()[0]
+        assert (shown.peers, shown.seeds, shown.leechers) == (1, 3, 5)
 
 
 class TestFailures:

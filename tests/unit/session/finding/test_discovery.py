@@ -11,7 +11,7 @@ import pytest
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError, TrackerError
 from swarm.base.ids import InfoHash, PeerId
-from swarm.engine.finding.announcer import TrackerState
+from swarm.engine.finding.tracker_ways import TrackerState
 from swarm.net import names
 from swarm.net.trackers import TrackerClient
 from swarm.session.finding.discovery import Discovery
@@ -31,7 +31,12 @@ class FakeClient:
         self.news = asyncio.Event()
 
     async def announce(
-        self, url: str, request: AnnounceRequest, timeout_s: float | None = None
+        self,
+        url: str,
+        request: AnnounceRequest,
+        timeout_s: float | None = None,
+        *,
+        is_v6: bool | None = None,
     ) -> AnnounceResponse:
         self.asked.append((url, request))
         self.news.set()

@@ -14,6 +14,7 @@ import pytest
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash, PeerId
+from swarm.net import names
 from swarm.session.connections.links import Links
 from swarm.session.finding.discovery import Discovery
 from swarm.session.finding.peer_finder import PeerFinder
@@ -21,6 +22,7 @@ from swarm.session.finding.sources import Totals
 from swarm.session.settings import SessionSettings
 from swarm.tracker.server import TrackerServer
 from swarm.wire import krpc
+from swarm.wire.tracker.announce import ScrapeEntry
 from tests.e2e.transfers import settings_of, until
 
 FIRST, SECOND = InfoHash(b"1" * 20), InfoHash(b"2" * 20)
@@ -29,12 +31,12 @@ FIRST, SECOND = InfoHash(b"1" * 20), InfoHash(b"2" * 20)
 class World:
     """A session's peer finder on loopback, and all that it said."""
 
-    def __init__(self, settings: SessionSettings, bind: str) -> None:
+    def __init__(self, settings: SessionSettings, bind: str, listen_on: str | None) -> None:
         self.notices: list[tuple[str, str]] = []
         self.peers: list[tuple[Endpoint, str]] = []
         self.left_bytes = 9
         self.links = Links(
-            settings, lambda info_hash: None, self.noticed, lambda news: None, port=0, bind="127.0.0.1"
+            settings, lambda info_hash: None, self.noticed, lambda news: None, port=0, bind=listen_on
         )
         self.finder = PeerFinder(
             settings,
@@ -71,11 +73,12 @@ async def world_of(
     is_dht_enabled: bool = True,
     routers: tuple[tuple[str, int], ...] = (),
     bind: str = "127.0.0.1",
+    listen_on: str | None = "127.0.0.1",
     stop_s: float = 20.0,
 ) -> AsyncIterator[World]:
     """By default with a DHT that knows no way in."""
     settings = settings_of(folder / "state", is_dht_enabled=is_dht_enabled)
-    world = World(replace(settings, stop_timeout_s=stop_s, dht_routers=routers), bind)
+    world = World(replace(settings, stop_timeout_s=stop_s, dht_routers=routers), bind, listen_on)
     await world.links.open()
     world.finder.open()
     try:
@@ -119,6 +122,62 @@ async def test_two_torrents_of_one_tracker_come_and_go_each_for_itself(
     assert tracker.store.peer_count == 1
     await world.finder.stop(SECOND)
     assert tracker.store.peer_count == 0
+
+
+@pytest.fixture
+def both_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name has an address of each."""
+
+    async def look_up(name: str) -> list[str]:
+        return ["::1", "127.0.0.1"]
+
+    monkeypatch.setattr(names, "look_up", look_up)
+
+
+@pytest.mark.usefixtures("both_families")
+@pytest.mark.parametrize("scheme", ["http", "udp"])
+async def test_a_tracker_knows_us_under_both_our_addresses(tmp_path: Path, scheme: str) -> None:
+    async with TrackerServer("0.0.0.0", 0, udp=("0.0.0.0", 0)) as tracker:
+        port = tracker.port if scheme == "http" else tracker.udp_port
+        async with world_of(tmp_path, listen_on=None) as world:
+            assert sorted(world.links.families) == [False, True]
+            discovery = world.begin(FIRST, f"{scheme}://localhost:{port}/announce")
+            assert discovery is not None
+            await until(lambda: tracker.store.peer_count == 2)
+            world.left_bytes = 0
+            discovery.completed()
+            await until(lambda: tracker.store.counts(FIRST) == ScrapeEntry(seeds=2, leechers=0, downloads=1))
+            await world.finder.stop(FIRST)
+            assert tracker.store.peer_count == 0
+            assert world.peers == [] and world.notices == []
+
+
+@pytest.mark.usefixtures("both_families")
+@pytest.mark.parametrize("scheme", ["http", "udp"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_family_over_which_a_tracker_is_not_reached_does_not_make_it_fail(
+    tmp_path: Path, scheme: str, host: str
+) -> None:
+    async with TrackerServer(host, 0, udp=(host, 0)) as tracker:
+        port = tracker.port if scheme == "http" else tracker.udp_port
+        async with world_of(tmp_path, listen_on=None) as world:
+            discovery = world.begin(FIRST, f"{scheme}://localhost:{port}/announce")
+            assert discovery is not None
+            await until(lambda: [status.state for status in discovery.status()] == ["working"])
+            assert discovery.status()[0].error == ""
+            await world.finder.stop(FIRST)
+            assert tracker.store.peer_count == 0
+            assert world.notices == []
+
+
+@pytest.mark.usefixtures("both_families")
+async def test_who_listens_over_one_family_announces_over_it_alone(tmp_path: Path) -> None:
+    async with TrackerServer("0.0.0.0", 0) as tracker, world_of(tmp_path) as world:
+        discovery = world.begin(FIRST, f"http://localhost:{tracker.port}/announce")
+        assert discovery is not None
+        await until(lambda: [status.state for status in discovery.status()] == ["working"])
+        assert tracker.store.peer_count == 1
+        await world.finder.stop(FIRST)
 
 
 async def test_the_tracker_hears_that_a_torrent_is_complete(world: World, tracker: TrackerServer) -> None:
