@@ -428,7 +428,7 @@ class TorrentEngine:
         self._peers[event.peer] = peer
         self._availability.add(peer.have)
         self._addresses.connected(peer, now)
-        self._verifier.met(event.peer, event.endpoint)
+        self._verifier.met(event.peer, event.endpoint, event.peer_id)
         greeting = self._greeting.messages(
             peer,
             self._super_seeding.pretended,
@@ -512,15 +512,15 @@ class TorrentEngine:
         self._requests.fill(peer, now)
 
     def _ban(self, number: int, reason: str, now: float) -> None:
-        endpoint = self._verifier.origin(number)
+        origin = self._verifier.origin(number)
         peer = self._peers.get(number)
-        if endpoint is None:
+        if origin is None:
             return
-        self._shut_out(endpoint, peer.peer_id if peer is not None else None, reason)
+        self._shut_out(*origin, reason)
         if peer is not None:
             self._drop(peer, reason, now, is_welcome=False)
 
-    def _shut_out(self, endpoint: Endpoint, peer_id: PeerId | None, reason: str) -> None:
+    def _shut_out(self, endpoint: Endpoint, peer_id: PeerId, reason: str) -> None:
         self._book.ban(endpoint, peer_id, reason)
         self._commands.append(BanHost(endpoint, reason))
 

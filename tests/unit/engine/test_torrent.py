@@ -252,6 +252,16 @@ class TestBadData:
         commands = world.hash_next()
         assert BanHost(liar.endpoint, "piece 0 had wrong data from it") in commands
 
+    def test_lost_liar_of_this_machine_is_known_by_its_id_when_it_comes_again(self) -> None:
+        world = World(pieces=1, has_quick_disk=False)
+        liar = world.connect("*", is_unchoking=True, endpoint=Endpoint("127.0.0.1", 7))
+        liar.sends(filler=7)
+        liar.leaves()
+        world.hash_next()
+        again = world.connect(endpoint=Endpoint("127.0.0.1", 8), peer_id=liar.peer_id)
+        assert again.drop_reason == "it is banned"
+        assert world.connect(endpoint=Endpoint("127.0.0.1", 9)).drop_reason is None
+
     def test_result_of_a_piece_that_nobody_hashes_is_passed_over(self) -> None:
         world = World()
         assert world.tell(PiecesHashed([HashResult(2, True)])) == []
