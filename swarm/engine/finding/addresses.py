@@ -9,8 +9,9 @@ from swarm.engine.events import DialFailed
 from swarm.engine.finding.exchange import Exchange
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.finding.places import Places
-from swarm.engine.finding.priority import OwnAddress, who_is_idle, who_yields
+from swarm.engine.finding.priority import OwnAddress
 from swarm.engine.finding.rendezvous import Rendezvous
+from swarm.engine.finding.yielding import Yielding
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.extended import ExtendedHandshake
@@ -29,7 +30,7 @@ class Addresses:
         is_private: only trackers and the user name peers, and nobody is told of any (BEP 27).
     """
 
-    __slots__ = ("_own", "_peers", "_settings", "book", "exchange", "places", "rendezvous")
+    __slots__ = ("_own", "_settings", "book", "exchange", "places", "rendezvous")
 
     def __init__(
         self,
@@ -41,30 +42,17 @@ class Addresses:
         listen_port: int | None,
         is_private: bool,
     ) -> None:
-        self._peers = peers
         self._settings = settings
         self._own = OwnAddress(listen_port)
         self.book = book
         book.rank_by(self._own.priority)
         if is_private:
             book.become_private()
-        self.places = Places(
-            peers, book, settings, who_yields=self._who_yields, who_is_idle=self._who_is_idle
-        )
+        self.places = Places(peers, book, settings, Yielding(peers, self._own, settings))
         is_exchanging = settings.is_exchanging and not is_private
         self.exchange = Exchange(book, settings, send, is_on=is_exchanging)
         self.rendezvous = Rendezvous(
             peers, book, self.exchange, self._own, settings, send, is_on=is_exchanging
-        )
-
-    def _who_yields(self, newcomer: Endpoint, now: float) -> Peer | None:
-        after_s = self._settings.yields_after_s
-        return who_yields(self._peers.values(), newcomer, self._own, now, after_s=after_s)
-
-    def _who_is_idle(self, now: float) -> Peer | None:
-        settings = self._settings
-        return who_is_idle(
-            self._peers.values(), now, after_s=settings.idle_place_s, turn_s=settings.choke_round_s
         )
 
     # -- what happens to them -------------------------------------------------------------------

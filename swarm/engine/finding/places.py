@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Generic
+from collections.abc import Mapping
+from typing import Generic, Protocol, TypeVar
 
 from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
@@ -11,6 +11,18 @@ from swarm.engine.events import PeerConnected
 from swarm.engine.finding.crossing import LinkedPeer, crossed_links
 from swarm.engine.finding.peer_book import FULL, PeerBook
 from swarm.engine.settings import EngineSettings
+
+_Leaving = TypeVar("_Leaving", covariant=True)
+
+
+class WhoYields(Protocol[_Leaving]):
+    """Whose place may go to others."""
+
+    def to_newcomer(self, newcomer: Endpoint, now: float) -> _Leaving | None:
+        """Whose place that one may have, where all are taken."""
+
+    def idle(self, now: float) -> _Leaving | None:
+        """Who came to us, and has been of no use for so long that others may have its place."""
 
 
 @dataclass(slots=True)
@@ -27,14 +39,12 @@ class Places(Generic[LinkedPeer]):
 
     Where all are taken a newcomer is turned away, unless somebody yields to it. That alone would let who
     comes from enough networks take all places, do nothing, and keep all out for ever. So while addresses wait
-    to be dialled, and one who came to us is of no use (`who_is_idle`), one of them is dialled over the limit;
-    the idle one leaves when that one is there. It happens to one at a time, and one in `turnover_s`: where
-    many are idle honestly they come and go no faster.
+    to be dialled, and one who came to us is of no use (`yielding.idle`), one of them is dialled over the
+    limit; the idle one leaves when that one is there. It happens to one at a time, and one in `turnover_s`:
+    where many are idle honestly they come and go no faster.
 
     Args:
         peers: those that are connected, by number; the coordinator's own.
-        who_yields: whose place an endpoint may have where all are taken.
-        who_is_idle: who has come, and has been of no use for so long that others may have its place.
     """
 
     def __init__(
@@ -42,15 +52,12 @@ class Places(Generic[LinkedPeer]):
         peers: Mapping[int, LinkedPeer],
         book: PeerBook,
         settings: EngineSettings,
-        *,
-        who_yields: Callable[[Endpoint, float], LinkedPeer | None],
-        who_is_idle: Callable[[float], LinkedPeer | None],
+        yielding: WhoYields[LinkedPeer],
     ) -> None:
         self._peers = peers
         self._book = book
         self._settings = settings
-        self._who_yields = who_yields
-        self._who_is_idle = who_is_idle
+        self._yielding = yielding
         #: When an idle one may leave for one that we dialled; and when to look for one again.
         self._turnover_at = float("-inf")
         self._look_at = float("-inf")
@@ -80,7 +87,7 @@ class Places(Generic[LinkedPeer]):
             return False
         if self._book.dialling_count or not self._book.candidate_count:
             return False
-        if self._who_is_idle(now) is None:
+        if self._yielding.idle(now) is None:
             self._look_at = now + self._settings.tick_s
             return False
         return True
@@ -123,13 +130,13 @@ class Places(Generic[LinkedPeer]):
 
     def _parting(self, event: PeerConnected, now: float) -> Parting[LinkedPeer] | None:
         """Who leaves for a newcomer that finds all places taken."""
-        yielding = self._who_yields(event.endpoint, now)
+        yielding = self._yielding.to_newcomer(event.endpoint, now)
         if yielding is not None:
             return Parting(yielding, "its place is for a peer of higher priority", is_welcome=True)
         # Dialled for a free place or over the limit: others may have come meanwhile.
         if not event.is_outgoing or now < self._turnover_at:
             return None
-        idle = self._who_is_idle(now)
+        idle = self._yielding.idle(now)
         if idle is None:
             return None
         self._turnover_at = now + self._settings.turnover_s

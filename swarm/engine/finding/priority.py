@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 from swarm.base.endpoint import Endpoint, packed_host
-from swarm.engine.peer import Peer
 
 #: CRC-32C (Castagnoli), reflected.
 _POLYNOMIAL = 0x82F63B78
@@ -108,56 +106,3 @@ class OwnAddress:
             return None if own is None else peer_priority(own, other)
         except ValueError:
             return None
-
-
-def who_yields(
-    peers: Iterable[Peer], newcomer: Endpoint, own: OwnAddress, now: float, *, after_s: float
-) -> Peer | None:
-    """Whose place `newcomer` gets where all are taken: the peer of the lowest priority, below its own.
-
-    BEP 40 is about who may join, not about throwing out partners: a peer keeps its place in the first
-    `after_s`, while blocks are asked for or on their way, and while any have moved lately. Without our own
-    address nobody gives way.
-    """
-    wanted = own.priority(newcomer)
-    if wanted is None:
-        return None
-    lowest: tuple[int, Peer] | None = None
-    for peer in peers:
-        is_busy = peer.asked_blocks or peer.queued_blocks or peer.sending_bytes
-        if (
-            is_busy
-            or now - peer.connected_at < after_s
-            or not (peer.download.is_idle and peer.upload.is_idle)
-        ):
-            continue
-        priority = own.priority(peer.listens_at or peer.endpoint)
-        if priority is not None and priority < wanted and (lowest is None or priority < lowest[0]):
-            lowest = priority, peer
-    return lowest[1] if lowest is not None else None
-
-
-def who_is_idle(peers: Iterable[Peer], now: float, *, after_s: float, turn_s: float) -> Peer | None:
-    """Whose place may go to one whom we dial: who came to us, and for longest has neither given nor taken.
-
-    What counts is blocks: to claim interest, or pieces, costs nothing. But who waits for a slot cannot take
-    anything before the choker has come to it, which takes long where many wait.
-
-    Args:
-        after_s: so long nothing has moved.
-        turn_s: and so long it has had a slot since, all in all, if it wants anything.
-    """
-    longest: tuple[float, Peer] | None = None
-    for peer in peers:
-        # What we do not send fast enough is no fault of its; who does not read is dropped elsewhere (upkeep).
-        if peer.is_outgoing or peer.queued_blocks or peer.sending_bytes:
-            continue
-        moved_at = max(peer.connected_at, peer.last_block_at, peer.last_served_at)
-        if now - moved_at < after_s or (longest is not None and moved_at >= longest[0]):
-            continue
-        unused_s = peer.unused_slot_s
-        if not peer.am_choking:
-            unused_s += now - max(peer.unchoked_at, moved_at)
-        if unused_s >= turn_s or not peer.peer_interested:
-            longest = moved_at, peer
-    return longest[1] if longest is not None else None

@@ -15,7 +15,6 @@ from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import FloodError, PeerError
 from swarm.base.ids import InfoHash, PeerId
-from swarm.engine.allowance import Allowance
 from swarm.engine.commands import BanHost, Dial, DropPeer, LinkCommand, NodeFound, SeekPeers, SendMessages
 from swarm.engine.conduct import Offences
 from swarm.engine.events import (
@@ -33,6 +32,7 @@ from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.finding.places import Places
 from swarm.engine.greeting import Greeting
 from swarm.engine.metadata.drafts import Draft, Drafts
+from swarm.engine.metadata.peer import MetadataPeer, UselessPeers
 from swarm.engine.metadata.uploads import MetadataUploads
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS, decode_extended_handshake
@@ -70,50 +70,6 @@ class MetadataStats:
     candidates: int
     done_bytes: int
     total_bytes: int | None
-
-
-class _Peer:
-    """One link's state."""
-
-    __slots__ = (
-        "asked",
-        "connected_at",
-        "depth",
-        "endpoint",
-        "extended_id",
-        "has_extended",
-        "heard_at",
-        "helped_at",
-        "is_outgoing",
-        "late",
-        "number",
-        "patience",
-        "peer_id",
-        "rests_until",
-        "said_at",
-        "total_bytes",
-        "unasked_count",
-    )
-
-    def __init__(self, event: PeerConnected, settings: EngineSettings, now: float) -> None:
-        self.number = event.peer
-        self.endpoint = event.endpoint
-        self.peer_id = event.peer_id
-        self.is_outgoing = event.is_outgoing
-        self.has_extended = event.has_extended
-        self.connected_at = self.heard_at = self.said_at = self.helped_at = now
-        #: Its number for `ut_metadata`; 0: it does not speak that.
-        self.extended_id = 0
-        #: The size that it claims; None: it has none, or one that cannot be.
-        self.total_bytes: int | None = None
-        #: piece -> since when; and those that we gave up, whose answers may still come.
-        self.asked: dict[int, float] = {}
-        self.late: set[int] = set()
-        self.depth = settings.metadata_depth_start
-        #: What it may send without any use.
-        self.patience = Allowance(settings.useless_burst, settings.useless_refill_s, now)
-        self.rests_until = float("-inf")
-        self.unasked_count = 0
 
 
 class MetadataEngine:
@@ -156,21 +112,16 @@ class MetadataEngine:
         self._uploads = MetadataUploads(b"", settings)
         self._drafts = Drafts(settings)
         self._offences = Offences(settings)
-        self._peers: dict[int, _Peer] = {}
-        self._places: Places[_Peer] = Places(
-            self._peers,
-            self.book,
-            settings,
-            who_yields=lambda newcomer, now: None,
-            who_is_idle=self._who_is_idle,
-        )
+        self._peers: dict[int, MetadataPeer] = {}
+        self._useless = UselessPeers(self._peers, settings)
+        self._places = Places(self._peers, self.book, settings, self._useless)
         self._dearth = Dearth(settings)
         #: Who was ever connected, to be named when a lie is proven later.
         self._met: dict[int, tuple[Endpoint, PeerId]] = {}
         self._commands: list[MetadataCommand] = []
         self._tick_at = now
         self._now = now
-        self._extensions: dict[int, Callable[[_Peer, bytes, float], None]] = {
+        self._extensions: dict[int, Callable[[MetadataPeer, bytes, float], None]] = {
             HANDSHAKE_ID: self._on_handshake,
             LOCAL_IDS["ut_metadata"]: self._on_metadata,
             LOCAL_IDS["ut_pex"]: self._on_peer_exchange,
@@ -220,7 +171,7 @@ class MetadataEngine:
 
     # -- emitting -------------------------------------------------------------------------------
 
-    def _send(self, peer: _Peer, messages: Sequence[Message]) -> None:
+    def _send(self, peer: MetadataPeer, messages: Sequence[Message]) -> None:
         self._commands.append(SendMessages(peer.number, messages))
         peer.said_at = self._now
 
@@ -228,7 +179,7 @@ class MetadataEngine:
         self._commands += map(Dial, self._places.to_dial(now))
 
     def _drop(
-        self, peer: _Peer, reason: str, now: float, *, is_welcome: bool = False, is_fault: bool = True
+        self, peer: MetadataPeer, reason: str, now: float, *, is_welcome: bool = False, is_fault: bool = True
     ) -> None:
         self._commands.append(DropPeer(peer.number, reason, is_fault and not is_welcome))
         self._forget(peer, now, is_welcome=is_welcome)
@@ -246,7 +197,7 @@ class MetadataEngine:
             return
         if not self._peers:
             self._tick_at = now + self._settings.tick_s
-        peer = self._peers[event.peer] = _Peer(event, self._settings, now)
+        peer = self._peers[event.peer] = MetadataPeer(event, self._settings, now)
         self._met[event.peer] = (event.endpoint, event.peer_id)
         self.book.connected(event.endpoint, is_outgoing=event.is_outgoing)
         greeting = self._greeting.before_metadata(
@@ -271,7 +222,7 @@ class MetadataEngine:
         was_short = is_short and peer.helped_at == peer.connected_at
         self._forget(peer, now, is_welcome=not event.is_offence, was_short=was_short)
 
-    def _forget(self, peer: _Peer, now: float, *, is_welcome: bool, was_short: bool = False) -> None:
+    def _forget(self, peer: MetadataPeer, now: float, *, is_welcome: bool, was_short: bool = False) -> None:
         self._give_up(peer)
         del self._peers[peer.number]
         self._drafts.lost(peer.number)
@@ -345,7 +296,7 @@ class MetadataEngine:
             return
         self._fill(peer, now)
 
-    def _on_handshake(self, peer: _Peer, payload: bytes, now: float) -> None:
+    def _on_handshake(self, peer: MetadataPeer, payload: bytes, now: float) -> None:
         handshake = decode_extended_handshake(payload)
         peer.extended_id = handshake.extensions.get("ut_metadata", peer.extended_id)
         claimed = handshake.metadata_bytes
@@ -356,14 +307,14 @@ class MetadataEngine:
             raise PeerError("it changed its word on the size of the metadata")
         peer.total_bytes = claimed
 
-    def _on_peer_exchange(self, peer: _Peer, payload: bytes, now: float) -> None:
+    def _on_peer_exchange(self, peer: MetadataPeer, payload: bytes, now: float) -> None:
         # Whom it names may have the metadata; should the torrent turn out to be private, they are forgotten.
         if self._settings.is_exchanging:
             _, fresh_count = self._hearsay.received(peer.number, peer.endpoint, payload, now)
             if fresh_count:
                 self._dial(now)
 
-    def _on_metadata(self, peer: _Peer, payload: bytes, now: float) -> None:
+    def _on_metadata(self, peer: MetadataPeer, payload: bytes, now: float) -> None:
         message = decode_metadata(payload)
         match message:
             case MetadataData():
@@ -375,7 +326,7 @@ class MetadataEngine:
                 if answer is not None and peer.extended_id:
                     self._send(peer, [Extended(peer.extended_id, answer)])
 
-    def _on_data(self, peer: _Peer, message: MetadataData, now: float) -> None:
+    def _on_data(self, peer: MetadataPeer, message: MetadataData, now: float) -> None:
         if message.piece not in peer.asked and message.piece not in peer.late:
             peer.unasked_count += 1
             if peer.unasked_count > self._settings.metadata_unasked_max:
@@ -395,7 +346,7 @@ class MetadataEngine:
         if draft.is_complete:
             self._judge(draft, now)
 
-    def _on_reject(self, peer: _Peer, piece: int, now: float) -> None:
+    def _on_reject(self, peer: MetadataPeer, piece: int, now: float) -> None:
         if peer.asked.pop(piece, None) is None:
             return
         peer.rests_until = now + self._settings.metadata_rest_s
@@ -431,7 +382,7 @@ class MetadataEngine:
         for peer in list(self._peers.values()):
             self._fill(peer, now)
 
-    def _fill(self, peer: _Peer, now: float) -> None:
+    def _fill(self, peer: MetadataPeer, now: float) -> None:
         """Ask `peer` for as much as it may have to do."""
         if self.info or not peer.extended_id or peer.total_bytes is None or peer.rests_until > now:
             return
@@ -462,7 +413,7 @@ class MetadataEngine:
             if peer.total_bytes is not None and peer.rests_until <= now
         )
 
-    def _give_up(self, peer: _Peer) -> None:
+    def _give_up(self, peer: MetadataPeer) -> None:
         """What `peer` was asked for may be asked of others; its answers are still welcome."""
         draft = None if peer.total_bytes is None else self._drafts.of(peer.number, peer.total_bytes)
         if draft is not None:
@@ -486,7 +437,7 @@ class MetadataEngine:
         is_busy = any(peer.asked for peer in self._peers.values())
         self._tick_at = now + (self._settings.tick_s if is_busy else self._settings.choke_round_s)
 
-    def _look_after(self, peer: _Peer, now: float) -> None:
+    def _look_after(self, peer: MetadataPeer, now: float) -> None:
         if now - peer.heard_at >= self._settings.idle_s:
             self._drop(peer, "nothing was heard from it for too long", now, is_welcome=True)
             return
@@ -503,14 +454,6 @@ class MetadataEngine:
         """Where all places are taken by peers that cannot help, some must go for others to come."""
         if not self.book.candidate_count or len(self._peers) < self._settings.connections_max:
             return
-        useless = [peer for peer in self._peers.values() if self._is_useless(peer, now)]
+        useless = self._useless.all(now)
         for peer in useless[: max(1, len(useless) // 2)]:
             self._drop(peer, "it cannot give the metadata", now, is_welcome=True)
-
-    def _is_useless(self, peer: _Peer, now: float) -> bool:
-        return now - peer.helped_at >= self._settings.metadata_useless_s and not peer.asked
-
-    def _who_is_idle(self, now: float) -> _Peer | None:
-        """Who comes again whenever there is room must not keep out whom we have dialled meanwhile."""
-        useless = (peer for peer in self._peers.values() if not peer.is_outgoing)
-        return next((peer for peer in useless if self._is_useless(peer, now)), None)
