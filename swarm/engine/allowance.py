@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from swarm.base.errors import FloodError
+
 
 class Allowance:
     """Grants `burst` times at once, and one more every `refill_s`."""
@@ -22,3 +24,12 @@ class Allowance:
             return False
         self._left -= count
         return True
+
+    def spend(self, what: str, now: float, count: int = 1) -> None:
+        """The same for what is of no use to us.
+
+        Raises:
+            FloodError: it is more than is left.
+        """
+        if not self.take(now, count):
+            raise FloodError(f"it floods us with {what}")

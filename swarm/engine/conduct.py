@@ -7,18 +7,13 @@ is refilled too slowly to keep us busy.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from swarm.base.blocks import BLOCK_BYTES, Geometry
-from swarm.base.endpoint import Endpoint
 from swarm.base.errors import FloodError
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.extended import EXTENSION_NAMES_MAX
 from swarm.wire.peer.messages import Request
 
-#: Addresses whose offences are remembered; the oldest give way.
-OFFENDERS_MAX = 1000
 #: A whole bitfield again: as much work as so many single messages.
 BITFIELD_COST = 50
 #: A cancel is looked for among all that its sender waits for.
@@ -27,37 +22,14 @@ CANCEL_COST = 4
 HANDSHAKE_COST = 20
 
 
-class Offences:
-    """Counts breaches of the protocol by address: each ends a link, a few from one address end in a ban."""
-
-    __slots__ = ("_counts", "_settings")
-
-    def __init__(self, settings: EngineSettings) -> None:
-        self._settings = settings
-        self._counts: Counter[str] = Counter()
-
-    def is_once_too_often(self, endpoint: Endpoint) -> bool:
-        """A peer from there broke the protocol (again)."""
-        if self._settings.is_loopback_shared and endpoint.is_loopback:
-            return False
-        self._counts[endpoint.host] += 1
-        if len(self._counts) > OFFENDERS_MAX:
-            del self._counts[next(iter(self._counts))]
-        return self._counts[endpoint.host] >= self._settings.offences_max
-
-    def __len__(self) -> int:
-        return len(self._counts)
-
-
 class Conduct:
     """Keeps peers from wasting our time; those that go on are banned by their address."""
 
-    __slots__ = ("_geometry", "_settings", "offences")
+    __slots__ = ("_geometry", "_settings")
 
     def __init__(self, geometry: Geometry, settings: EngineSettings) -> None:
         self._geometry = geometry
         self._settings = settings
-        self.offences = Offences(settings)
 
     def useless(self, peer: Peer, what: str, now: float, *, cost: int = 1) -> None:
         """`peer` sent something that changes nothing.
@@ -65,8 +37,7 @@ class Conduct:
         Raises:
             FloodError: far more of it than an honest peer would.
         """
-        if not peer.patience.take(now, cost):
-            raise FloodError(f"it floods us with {what}")
+        peer.patience.spend(what, now, cost)
 
     def flipped(self, peer: Peer, have_count: int, now: float) -> None:
         """It is interested now, or is not any more; with each piece that we get it has a reason to.

@@ -11,20 +11,16 @@ from typing import TYPE_CHECKING, assert_never
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
-from swarm.base.endpoint import Endpoint
-from swarm.base.errors import FloodError, PeerError
+from swarm.base.errors import PeerError
 from swarm.base.ids import InfoHash, PeerId, client_name
 from swarm.engine.alarms import Alarms
 from swarm.engine.commands import (
     AnnounceCompleted,
-    BanHost,
     Command,
-    Dial,
-    DropPeer,
-    SeekPeers,
     SendBlocks,
     SendMessages,
 )
+from swarm.engine.company import Company
 from swarm.engine.conduct import Conduct
 from swarm.engine.conversation import Conversation
 from swarm.engine.download.availability import Availability
@@ -53,7 +49,6 @@ from swarm.engine.events import (
 )
 from swarm.engine.extensions import Extensions
 from swarm.engine.finding.addresses import Addresses
-from swarm.engine.finding.dearth import Dearth
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.finding.rendezvous import RendezvousCounts
 from swarm.engine.greeting import Greeting
@@ -97,9 +92,9 @@ class TorrentEngine:
         "_book",
         "_collection",
         "_commands",
+        "_company",
         "_conduct",
         "_conversation",
-        "_dearth",
         "_exchange",
         "_geometry",
         "_greeting",
@@ -109,7 +104,6 @@ class TorrentEngine:
         "_now",
         "_peers",
         "_picker",
-        "_places",
         "_requests",
         "_settings",
         "_slots",
@@ -216,9 +210,18 @@ class TorrentEngine:
             is_private=is_private,
         )
         self._book = self._addresses.book
-        self._places = self._addresses.places
         self._exchange = self._addresses.exchange
-        self._dearth = Dearth(settings)
+        self._company = Company(
+            self._peers,
+            self._book,
+            self._addresses.places,
+            settings,
+            self._emit,
+            welcome=self._welcome,
+            forget=self._forget,
+            is_seeking=lambda: not self.is_complete,
+            skips_seeds=lambda: self.is_complete,
+        )
         self._traffic = Traffic(now, settings.rate_window_s)
         self._haves = Haves(self._peers, settings, self._send, self._alarms)
         self._collection = Collection(
@@ -233,7 +236,7 @@ class TorrentEngine:
             self._super_seeding,
             send=self._send,
             emit=self._emit,
-            ban=self._ban,
+            ban=self._company.convict,
             completed=self._completed,
         )
         self._conversation = Conversation(
@@ -252,8 +255,8 @@ class TorrentEngine:
                 self._metadata,
                 self._conduct,
                 self._send,
-                dial=self._dial,
-                dial_one=self._dial_one,
+                dial=self._company.dial,
+                dial_one=self._company.dial_one,
             ),
             self._conduct,
             self._traffic,
@@ -270,7 +273,7 @@ class TorrentEngine:
             self._traffic,
             settings,
             self._send,
-            self._drop,
+            self._company.drop,
             self._alarms,
             now,
         )
@@ -291,15 +294,16 @@ class TorrentEngine:
             case PiecesHashed():
                 self._collection.hashed(event.results, now)
             case PeerConnected():
-                self._peer_connected(event, now)
+                if event.is_outgoing:
+                    self._addresses.reached(event.endpoint, now)
+                self._company.connected(event, now)
             case PeerLost():
-                self._peer_lost(event, now)
+                self._company.lost(event, now)
             case CandidatesFound():
-                if self._book.found(event.endpoints, event.source, now):
-                    self._dial(now)
+                self._company.found(event, now)
             case DialFailed():
                 self._addresses.not_reached(event, now)
-                self._seek_if_short()
+                self._company.seek_if_short()
             case PieceNotWritten():
                 self._collection.not_written(event.piece)
             case PieceUnreadable():
@@ -310,18 +314,18 @@ class TorrentEngine:
             case SelectionChanged():
                 self._collection.select(event, now)
                 self._requests.fill_all(now)
-                self._dial(now)
+                self._company.dial(now)
             case DownloadHeld():
                 self._requests.is_held = event.is_held
                 self._requests.fill_all(now)
             case UploadLimited():
                 self._slots.limit(event.bytes_per_s, now)
             case WokenUp():
-                self._dial(now)
+                self._company.dial(now)
                 self._exchange.tell(now)
                 self._haves.woken(now)
                 self._upkeep.woken(now)
-                self._seek_in_dearth(now)
+                self._company.seek_in_dearth(now, is_dearth=self._is_dearth())
             case _:
                 assert_never(event)
         commands = self._commands
@@ -387,29 +391,9 @@ class TorrentEngine:
             SendBlocks(peer.number, request.piece, request.begin, request.length, request.block_bytes)
         )
 
-    def _dial(self, now: float) -> None:
-        self._commands += map(Dial, self._places.to_dial(now, skip_seeds=self.is_complete))
-
-    def _dial_one(self, endpoint: Endpoint) -> None:
-        self._commands.append(Dial(endpoint))
-
-    def _drop(
-        self, peer: Peer, reason: str, now: float, *, is_welcome: bool = False, is_fault: bool = True
-    ) -> None:
-        self._commands.append(DropPeer(peer.number, reason, is_fault and not is_welcome))
-        self._forget(peer, now, is_welcome=is_welcome)
-
     # -- peers come and go ----------------------------------------------------------------------
 
-    def _peer_connected(self, event: PeerConnected, now: float) -> None:
-        if event.is_outgoing:
-            self._addresses.reached(event.endpoint, now)
-        for peer in self._places.crossed(event, now):
-            self._drop(peer, "it is connected already", now, is_fault=False)
-        refusal, parting = self._places.entry(event, now)
-        if refusal is not None:
-            self._commands.append(DropPeer(event.peer, refusal, is_fault=False))
-            return
+    def _welcome(self, event: PeerConnected, now: float) -> None:
         peer = Peer(
             event.peer,
             event.endpoint,
@@ -428,7 +412,6 @@ class TorrentEngine:
         self._peers[event.peer] = peer
         self._availability.add(peer.have)
         self._addresses.connected(peer, now)
-        self._verifier.met(event.peer, event.endpoint, event.peer_id)
         greeting = self._greeting.messages(
             peer,
             self._super_seeding.pretended,
@@ -441,20 +424,8 @@ class TorrentEngine:
             self._send(peer, greeting)
         if self._super_seeding.is_active:
             self._super_seeding.met(peer)
-        if parting is not None:
-            # Only now, so that nobody is dialled for the place that the newcomer has.
-            self._drop(parting.peer, parting.reason, now, is_welcome=parting.is_welcome, is_fault=False)
 
-    def _peer_lost(self, event: PeerLost, now: float) -> None:
-        peer = self._peers.get(event.peer)
-        if peer is None:
-            return
-        if event.is_offence and self._conduct.offences.is_once_too_often(peer.endpoint):
-            self._shut_out(peer.endpoint, peer.peer_id, event.reason)
-        self._forget(peer, now, is_welcome=not event.is_offence, is_lost=True)
-
-    def _forget(self, peer: Peer, now: float, *, is_welcome: bool = True, is_lost: bool = False) -> None:
-        """The link is gone (`is_lost`: not by our will): take everything back."""
+    def _forget(self, peer: Peer, now: float, *, is_welcome: bool, is_lost: bool) -> bool:
         # Of one that neither gave nor owes us anything nobody else has to take over; they go in crowds.
         is_felt = bool(peer.asked_blocks or peer.download.total_bytes)
         self._requests.take_back(peer, is_forgiven=False)
@@ -462,9 +433,6 @@ class TorrentEngine:
         del self._peers[peer.number]
         self._holdings.gone(peer)
         self._slots.lost(peer)
-        if not peer.download.total_bytes:
-            # Nothing can ever be proven against it.
-            self._verifier.forget(peer.number)
         self._metadata.lost(peer.number)
         if self._spreading.is_active:
             self._spreading.lost(peer)
@@ -475,18 +443,14 @@ class TorrentEngine:
             self._slots.freed(now)
         if is_felt:
             self._requests.fill_all(now)
-        self._dial(now)
-        self._seek_if_short()
+        # Of one that never sent a block nothing can be proven.
+        return peer.download.total_bytes > 0
 
-    def _seek_if_short(self) -> None:
-        if not self.is_complete and self._places.is_short:
-            self._commands.append(SeekPeers())
-
-    def _seek_in_dearth(self, now: float) -> None:
-        lacks = bool(self._peers) and not self.is_complete
-        is_dearth = lacks and not any(peer.am_interested for peer in self._peers.values())
-        if self._dearth.is_due(now, is_dearth=is_dearth):
-            self._commands.append(SeekPeers())
+    def _is_dearth(self) -> bool:
+        """There are peers, and none has anything that we lack."""
+        if self.is_complete or not self._peers:
+            return False
+        return not any(peer.am_interested for peer in self._peers.values())
 
     # -- messages -------------------------------------------------------------------------------
 
@@ -504,30 +468,14 @@ class TorrentEngine:
                 if number not in peers:
                     return
         except PeerError as error:
-            if isinstance(error, FloodError) or self._conduct.offences.is_once_too_often(peer.endpoint):
-                self._ban(peer.number, str(error), now)
-            else:
-                self._drop(peer, str(error), now)
+            self._company.offended(peer, error, now)
             return
         self._requests.fill(peer, now)
-
-    def _ban(self, number: int, reason: str, now: float) -> None:
-        origin = self._verifier.origin(number)
-        peer = self._peers.get(number)
-        if origin is None:
-            return
-        self._shut_out(*origin, reason)
-        if peer is not None:
-            self._drop(peer, reason, now, is_welcome=False)
-
-    def _shut_out(self, endpoint: Endpoint, peer_id: PeerId, reason: str) -> None:
-        self._book.ban(endpoint, peer_id, reason)
-        self._commands.append(BanHost(endpoint, reason))
 
     def _part_if_useless(self, peer: Peer, now: float) -> None:
         """Two that want nothing of each other free their places for others."""
         if self.is_complete and (peer.is_seed or peer.is_upload_only) and self._holdings.has_introduced(peer):
-            self._drop(peer, "both of us have everything", now, is_welcome=True)
+            self._company.drop(peer, "both of us have everything", now, is_welcome=True)
 
     # -- blocks out -----------------------------------------------------------------------------
 

@@ -136,7 +136,7 @@ async def test_address_that_repeats_messages_which_are_none_is_banned(
         await until(lambda: told.has(f"peer {ATTACKER}:", "refused: it is banned"))
         assert not torrent.peers()
         assert torrent.runner is not None and torrent.runner.engine is not None
-        assert torrent.runner.engine._verifier._origins == {}
+        assert torrent.runner.engine._company._suspects == {}
         await completes(torrent, offer, tmp_path)
 
 

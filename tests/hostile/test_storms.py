@@ -69,7 +69,7 @@ async def test_storm_of_connections_leaves_nothing_behind_and_the_download_compl
         assert not any(leecher._links._door.sizes.values())
         assert torrent.runner is not None and torrent.runner.engine is not None
         engine = torrent.runner.engine
-        assert engine._verifier._origins == {}
+        assert engine._company._suspects == {}
         assert engine.stats(0.0).candidates == 0
         assert len(torrent._notices) <= NOTICES_MAX
         await until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors)

@@ -7,11 +7,6 @@ from dataclasses import field
 
 from swarm.base.blocks import mask_runs
 from swarm.base.dataclass import dataclass
-from swarm.base.endpoint import Endpoint
-from swarm.base.ids import PeerId
-
-#: Senders remembered after they have gone, so that a liar cannot escape by leaving.
-ORIGINS_MAX = 10_000
 
 
 @dataclass(slots=True)
@@ -42,25 +37,11 @@ class Verifier:
     digests of its blocks are kept, and compared with those of the good piece when it comes.
     """
 
-    __slots__ = ("_origins", "_suspicions", "failed_count")
+    __slots__ = ("_suspicions", "failed_count")
 
     def __init__(self) -> None:
         self._suspicions: dict[int, list[Suspicion]] = {}
-        self._origins: dict[int, tuple[Endpoint, PeerId]] = {}
         self.failed_count = 0
-
-    def met(self, number: int, endpoint: Endpoint, peer_id: PeerId) -> None:
-        """Remember where a peer came from, as long as something may be proven against it."""
-        if len(self._origins) >= ORIGINS_MAX:
-            self._origins.pop(next(iter(self._origins)))
-        self._origins[number] = endpoint, peer_id
-
-    def forget(self, number: int) -> None:
-        """A peer has gone that never sent a block: of those who come and go only few are kept so."""
-        self._origins.pop(number, None)
-
-    def origin(self, number: int) -> tuple[Endpoint, PeerId] | None:
-        return self._origins.get(number)
 
     def is_suspected(self, piece: int) -> bool:
         """Does `piece` need the digests of its blocks when it is hashed next?"""

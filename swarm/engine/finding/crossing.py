@@ -15,6 +15,7 @@ from swarm.engine.settings import EngineSettings
 class Linked(Protocol):
     """What must be known of a peer that is connected."""
 
+    number: int
     endpoint: Endpoint
     peer_id: PeerId
     is_outgoing: bool

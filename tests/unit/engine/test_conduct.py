@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry
-from swarm.base.endpoint import Endpoint
-from swarm.engine.conduct import OFFENDERS_MAX, Conduct
+from swarm.engine.conduct import Conduct
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.extended import (
     LOCAL_IDS,
@@ -121,16 +120,6 @@ def test_end_of_a_piece_may_be_asked_for_in_what_is_left_of_it() -> None:
     for _ in range(5):
         conduct.requested(peer, Request(1, BLOCK_BYTES, 100, 100), world.now)
         conduct.requested(peer, Request(0, 0, 2 * BLOCK_BYTES), world.now)
-
-
-def test_third_offence_from_one_address_bans_it_and_loopback_is_many() -> None:
-    conduct = Conduct(Geometry(100, BLOCK_BYTES), EngineSettings(offences_max=3))
-    there = Endpoint("203.0.113.5", 1)
-    assert [conduct.offences.is_once_too_often(there) for _ in range(3)] == [False, False, True]
-    assert not any(conduct.offences.is_once_too_often(Endpoint("127.0.0.1", 1)) for _ in range(10))
-    for number in range(2 * OFFENDERS_MAX):
-        conduct.offences.is_once_too_often(Endpoint(f"10.0.{number >> 8}.{number & 255}", 1))
-    assert len(conduct.offences) <= OFFENDERS_MAX
 
 
 def test_fake_seed_that_answers_nothing_gives_up_its_place() -> None:

@@ -491,7 +491,7 @@ class TestFindingPeers:
         sender = world.seed()
         sender.sends(1)
         sender.leaves()
-        assert list(world.engine._verifier._origins) == [sender.number]
+        assert list(world.engine._company._suspects) == [sender.number]
 
     @pytest.mark.parametrize("is_seed", [False, True])
     def test_thousands_of_visits_leave_no_memory_behind(self, is_seed: bool) -> None:

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from swarm.base.endpoint import Endpoint
-from swarm.base.ids import PeerId
-from swarm.engine.download.verifier import ORIGINS_MAX, Verdict, Verifier
+from swarm.engine.download.verifier import Verdict, Verifier
 
 GOOD = "aaaa"
-PEER_ID = PeerId(b"-XX1230-000000000001")
 
 
 def judge(desk: Verifier, senders: str, content: str, piece: int = 7) -> Verdict:
@@ -71,11 +68,3 @@ def test_good_piece_without_a_history_accuses_nobody() -> None:
     desk = Verifier()
     assert judge(desk, "1122", GOOD) == Verdict()
     assert desk.failed_count == 0
-
-
-def test_origins_are_remembered_but_not_for_ever() -> None:
-    desk = Verifier()
-    for number in range(ORIGINS_MAX + 1):
-        desk.met(number, Endpoint("10.0.0.1", 1 + number % 1000), PEER_ID)
-    assert desk.origin(0) is None
-    assert desk.origin(ORIGINS_MAX) == (Endpoint("10.0.0.1", 1 + ORIGINS_MAX % 1000), PEER_ID)

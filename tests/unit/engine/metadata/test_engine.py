@@ -164,7 +164,7 @@ class TestLiars:
                 bad.answer(bad.asked[0])
             if honest.asked:
                 honest.answer(honest.asked[0])
-            if bad.number in world.helpers and world.engine._drafts.has_testimony_of(bad.number):
+            if bad.number in world.helpers and world.engine._downloads.has_testimony_of(bad.number):
                 bad.leaves()
                 bad.asked.clear()
         assert world.completed and world.banned == [bad.endpoint]
