@@ -6,12 +6,9 @@ import asyncio
 import contextlib
 import gc
 import ipaddress
-import os
-import secrets
 import signal
 import socket
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +21,11 @@ from swarm.cli.ending import Ending
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.options import HostPort, option
 from swarm.cli.output import Output
+from swarm.cli.tracker_workers import Workers
 
 #: Between two summaries with -v.
 SUMMARY_S = 30.0
-#: Between two looks whether a list has changed.
+#: Between two looks whether a list has changed, or a worker has ended.
 LOOK_S = 1.0
 
 _FILE: Any = click.Path(dir_okay=False, path_type=Path)
@@ -80,8 +78,9 @@ def command(is_json: bool, is_quiet: bool, verbosity: int, workers: int, **chose
     output = Output(is_json=is_json, is_quiet=is_quiet, verbosity=verbosity, is_live=True)
     if workers > 1:
         _check_workers(**chosen)
-    status = _in_workers(
-        workers, lambda number, secret, parent: _work(output, chosen, number, secret, parent)
+    processes = Workers(workers)
+    status = processes.run(
+        lambda number, secret, parent: _work(output, chosen, number, secret, parent, processes)
     )
     if status != EXIT_DONE:
         raise ExitWith(status)
@@ -98,42 +97,13 @@ def _check_workers(
         raise click.UsageError("--state is for a store in memory; Redis keeps its own")
 
 
-def _in_workers(count: int, work: Callable[[int, bytes | None, int | None], int]) -> int:
-    """Run `work` here and in `count - 1` more processes, which end with this one however it ends.
-
-    Args:
-        work: gets its number, the secret that all share, and a descriptor that is at its end when the
-            first process is gone.
-    """
-    if count == 1:
-        return work(0, None, None)
-    secret = secrets.token_bytes(32)
-    reading, writing = os.pipe()
-    children = []
-    for number in range(1, count):
-        # Nothing runs here yet, no loop and no thread, so a fork is safe and the cheapest.
-        if (child := os.fork()) == 0:
-            os.close(writing)
-            status = 1
-            try:
-                work(number, secret, reading)
-                status = 0
-            except SwarmError as error:
-                click.echo(f"error: worker {number}: {error}", err=True)
-            finally:
-                os._exit(status)
-        children.append(child)
-    os.close(reading)
-    try:
-        return work(0, secret, None)
-    finally:
-        os.close(writing)
-        for child in children:
-            os.waitpid(child, 0)
-
-
 def _work(
-    output: Output, chosen: dict[str, Any], number: int, secret: bytes | None, parent: int | None
+    output: Output,
+    chosen: dict[str, Any],
+    number: int,
+    secret: bytes | None,
+    parent: int | None,
+    workers: Workers,
 ) -> int:
     if number:
         # One of them is enough for people and machines to look at.
@@ -143,7 +113,9 @@ def _work(
     # A full collection over millions of swarms would stop everybody for a second; what an announce leaves
     # behind is young, and nothing of ours stays in circles.
     gc.set_threshold(10_000, 20, 1_000_000)
-    return ending.run(lambda end: _serve(server, lists, chosen["listen"][0], output, end, parent))
+    host = chosen["listen"][0]
+    others = None if number else workers
+    return ending.run(lambda end: _serve(server, lists, host, output, end, parent, others))
 
 
 def _server(
@@ -223,8 +195,21 @@ def _network(text: str) -> Any:
         raise click.UsageError(f"--proxy: {text!r} is neither an address nor a network") from None
 
 
-async def _serve(server: Any, lists: Any, host: str, output: Output, end: Ending, parent: int | None) -> int:
-    """Serve until a signal asks to end; returns the exit status."""
+async def _serve(
+    server: Any,
+    lists: Any,
+    host: str,
+    output: Output,
+    end: Ending,
+    parent: int | None,
+    others: Workers | None,
+) -> int:
+    """Serve until a signal asks to end; returns the exit status.
+
+    Args:
+        parent: a descriptor that is at its end when the first worker is gone; None in that one itself.
+        others: to be watched over by this one.
+    """
     if parent is not None:
         loop = asyncio.get_running_loop()
 
@@ -237,6 +222,8 @@ async def _serve(server: Any, lists: Any, host: str, output: Output, end: Ending
     async with server:
         _say_where(server, host, output)
         tasks = [asyncio.create_task(_read_again(lists, output))]
+        if others is not None:
+            tasks.append(asyncio.create_task(_watch(others, output, end)))
         if output.verbosity:
             tasks.append(asyncio.create_task(_summaries(server, output)))
         try:
@@ -262,6 +249,17 @@ async def _read_again(lists: Any, output: Output) -> None:
             # What was read before goes on to hold; a reader that has gone is no reason to end.
             with contextlib.suppress(BrokenPipeError):
                 output.warning(str(error))
+
+
+async def _watch(others: Workers, output: Output, end: Ending) -> None:
+    """Say which of the other workers has ended and how; those that are left share its work."""
+    while True:
+        await asyncio.sleep(LOOK_S)
+        for line in others.news():
+            # Ctrl-C ends them all, in any order.
+            if not end.has_come:
+                with contextlib.suppress(BrokenPipeError):
+                    output.warning(line)
 
 
 def _say_where(server: Any, host: str, output: Output) -> None:

@@ -126,6 +126,20 @@ def test_workers_share_ports_and_swarms_and_end_together(tmp_path: Path) -> None
         assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 
+def test_a_worker_that_is_killed_is_named_and_the_others_go_on() -> None:
+    with running(f"redis://127.0.0.1:{free_port()}/0", "--workers", "3") as (process, first):
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        assert told["event"] == "warning" and told["message"] == (
+            "worker 1 was killed (SIGKILL, as the system does when memory runs out); 2 of 3 go on"
+        )
+        # Whichever worker is asked.
+        for port in range(1001, 1021):
+            announce(first, port)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
