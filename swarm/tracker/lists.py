@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swarm.base.errors import MetainfoError, SettingsError, StorageError
+from swarm.base.errors import MetainfoError, SettingsError
 from swarm.base.ids import InfoHash
+from swarm.storage.faults import storage_error
 from swarm.tracker.admission import PASSKEY_MAX_BYTES, Admission
 
 
@@ -62,9 +63,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     try:
         lines = path.read_text("utf-8", errors="replace").splitlines()
     except OSError as error:
-        raise StorageError(
-            error.strerror or str(error), path=str(path), error_number=error.errno or 0
-        ) from None
+        raise storage_error(error, path) from None
     found = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
     return [(number, text) for number, text in found if text]
 

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES
 from swarm.base.errors import StorageError, TrackerError
+from swarm.storage.faults import storage_error
 from swarm.tracker.memory_store import PEER_ID_BYTES, Kept, MemoryStore
 
 _MAGIC = b"swarm tracker 1\n"
@@ -59,7 +60,10 @@ def save(store: MemoryStore, path: Path, now: float, wall_now: float) -> None:
                 scratch.unlink()
             raise
     except OSError as error:
-        raise StorageError(f"could not be saved: {error.strerror or error}", path=str(path)) from None
+        reason = storage_error(error, path).reason
+        raise StorageError(
+            f"could not be saved: {reason}", path=str(path), error_number=error.errno or 0
+        ) from None
 
 
 def patience_s(store: MemoryStore) -> float:
@@ -109,9 +113,10 @@ def load(store: MemoryStore, path: Path, now: float, wall_now: float) -> bool:
                 _take(store, _read_swarm(file, elapsed), now)
     except FileNotFoundError:
         return False
-    except (OSError, EOFError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is damaged"
-        raise StorageError(why or str(error), path=str(path)) from None
+    except OSError as error:
+        raise storage_error(error, path) from None
+    except (EOFError, ValueError):
+        raise StorageError("is damaged", path=str(path)) from None
     return True
 
 

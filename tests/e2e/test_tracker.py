@@ -125,7 +125,7 @@ def test_lists_decide_who_is_served(tmp_path: Path, option: str, is_served: bool
 
 @pytest.mark.parametrize(
     ("content", "status", "message"),
-    [("nonsense\n", 2, "line 1: not an info-hash"), (None, 4, "No such file")],
+    [("nonsense\n", 2, "line 1: not an info-hash"), (None, 4, "no such file or folder")],
 )
 def test_a_bad_list_is_one_line(tmp_path: Path, content: str | None, status: int, message: str) -> None:
     listed = tmp_path / "hashes"

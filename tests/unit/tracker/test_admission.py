@@ -103,6 +103,6 @@ class TestLists:
         # Told once, not every second.
         assert not lists.read_changed()
         allow.unlink()
-        with pytest.raises(SwarmError, match="No such file"):
+        with pytest.raises(SwarmError, match=r"allow: no such file or folder$"):
             lists.read_changed()
         assert admission.allowed == {OURS}
