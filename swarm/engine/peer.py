@@ -143,7 +143,7 @@ class Peer:
         self.unasked_blocks = 0
         self.allowed_fast_in: AbstractSet[int] = NO_PIECES
         #: Since then it has nothing to start (picker): of what was on offer, and of what it refused.
-        self.found_nothing: tuple[int, int] | None = None
+        self.found_nothing: tuple[int, AbstractSet[int]] | None = None
         #: What it has gained since.
         self.fresh: list[int] = []
         #: Pieces whose requests it rejected while it did not choke us.

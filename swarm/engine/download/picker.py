@@ -109,15 +109,16 @@ class Picker:
         """
         # To find nothing costs a look at every piece, and is found again and again of most peers. What it
         # gains is looked at as it comes (`gained`).
-        nothing = (self._epoch, len(peer.refused))
-        if peer.found_nothing == nothing:
+        nothing = peer.found_nothing
+        # The very set: it may have grown since, but one that was forgotten is another one.
+        if nothing is not None and nothing[0] == self._epoch and nothing[1] is peer.refused:
             if not peer.fresh:
                 return None
             if self._have.count >= self._random_first and not self._is_sequential:
                 return self._search_fresh(peer)
         piece = self._search(peer)
         peer.fresh.clear()
-        peer.found_nothing = nothing if piece is None else None
+        peer.found_nothing = (self._epoch, peer.refused) if piece is None else None
         return piece
 
     def gained(self, peer: Peer, piece: int) -> bool:

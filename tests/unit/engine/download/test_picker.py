@@ -12,7 +12,7 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
 from swarm.engine.download.availability import Availability
 from swarm.engine.download.picker import Picker
-from swarm.engine.peer import Peer
+from swarm.engine.peer import NO_PIECES, Peer, with_piece
 from swarm.engine.settings import EngineSettings
 from tests.unit.engine.world import drawn, read_drawing
 
@@ -102,6 +102,15 @@ class TestOrder:
         desk = picker("1111", priorities="0121", is_sequential=is_sequential)
         assert picks(desk, peer("****"))[0] == 2
         assert sorted(picks(picker("1111", priorities="0121"), peer("****"))) == [1, 2, 3]
+
+    def test_a_piece_that_is_refused_no_more_is_found_though_another_one_is(self) -> None:
+        one, desk = peer("**"), picker("11")
+        desk.started(1)
+        one.refused = with_piece(NO_PIECES, 0)
+        assert desk.pick(one) is None
+        # A round later what it refused is forgotten; then it rejects the other piece.
+        one.refused = with_piece(NO_PIECES, 1)
+        assert desk.pick(one) == 0
 
     def test_refused_pieces_are_not_asked_for_again(self) -> None:
         one = peer("****")
