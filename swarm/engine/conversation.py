@@ -20,7 +20,7 @@ from swarm.engine.rates import Traffic
 from swarm.engine.upload.slots import Slots
 from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.engine.upload.uploads import Uploads
-from swarm.wire.peer.extended import HANDSHAKE_ID
+from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS
 from swarm.wire.peer.messages import (
     AllowedFast,
     BitfieldMessage,
@@ -199,7 +199,7 @@ class Conversation:
 
     def _on_extended(self, peer: Peer, message: Extended, now: float) -> None:
         self._extensions.received(peer, message, now)
-        if message.extended_id == HANDSHAKE_ID:
+        if message.extended_id in _SPEAKING_OF_WANTS:
             self._part_if_useless(peer, now)
 
     def _on_port(self, peer: Peer, message: Port, now: float) -> None:
@@ -214,6 +214,8 @@ class Conversation:
         self._conduct.useless(peer, "keep-alives", now, cost=message.count)
 
 
+#: What a peer wants may be otherwise after these.
+_SPEAKING_OF_WANTS = (HANDSHAKE_ID, LOCAL_IDS["upload_only"])
 #: One table for all torrents: a thousand of them in one process would have it a thousand times in the cache.
 _HANDLERS: dict[type, Callable[[Conversation, Peer, Any, float], None]] = {
     Piece: Conversation._on_piece,

@@ -11,7 +11,13 @@ from swarm.engine.download.requests import Requests
 from swarm.engine.finding.addresses import Addresses
 from swarm.engine.metadata.uploads import MetadataUploads
 from swarm.engine.peer import Peer
-from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS, decode_dont_have, decode_extended_handshake
+from swarm.wire.peer.extended import (
+    HANDSHAKE_ID,
+    LOCAL_IDS,
+    decode_dont_have,
+    decode_extended_handshake,
+    decode_upload_only,
+)
 from swarm.wire.peer.messages import Extended, Message
 
 Send = Callable[[Peer, Sequence[Message]], None]
@@ -75,7 +81,8 @@ class Extensions:
         peer.client = handshake.client or peer.client
         if handshake.request_queue is not None:
             peer.pipeline.allow(handshake.request_queue)
-        peer.is_upload_only = handshake.is_upload_only
+        if handshake.is_upload_only is not None:
+            peer.is_upload_only = handshake.is_upload_only
         self._addresses.introduced(peer, handshake, now)
 
     def _on_dont_have(self, peer: Peer, payload: bytes, now: float) -> None:
@@ -85,6 +92,11 @@ class Extensions:
         if piece < len(peer.have) and self._holdings.lost(peer, piece) and not peer.has_fast:
             # No reject will come for what it was asked of that piece.
             self._requests.take_back_piece(peer, piece)
+
+    def _on_upload_only(self, peer: Peer, payload: bytes, now: float) -> None:
+        """BEP 21: `peer` wants nothing more, or something again; libtorrent has a message for that."""
+        self._conduct.useless(peer, "changes of mind", now)
+        peer.is_upload_only = decode_upload_only(payload)
 
     def _on_metadata(self, peer: Peer, payload: bytes, now: float) -> None:
         """BEP 9: `peer` has come with a magnet link."""
@@ -109,6 +121,7 @@ class Extensions:
 _HANDLERS: dict[int, Callable[[Extensions, Peer, bytes, float], None]] = {
     HANDSHAKE_ID: Extensions._on_handshake,
     LOCAL_IDS["lt_donthave"]: Extensions._on_dont_have,
+    LOCAL_IDS["upload_only"]: Extensions._on_upload_only,
     LOCAL_IDS["ut_metadata"]: Extensions._on_metadata,
     LOCAL_IDS["ut_pex"]: Extensions._on_peer_exchange,
     LOCAL_IDS["ut_holepunch"]: Extensions._on_holepunch,

@@ -97,9 +97,11 @@ class Greeting:
                     messages.append(AllowedFast(piece))
         return messages
 
-    def upload_only(self) -> Message:
-        """BEP 21: from now on we want nothing more."""
-        handshake = ExtendedHandshake(extensions=self.extensions, client=self._client, is_upload_only=True)
+    def upload_only(self, *, is_upload_only: bool) -> Message:
+        """BEP 21: from now on we want nothing more, or something again."""
+        handshake = ExtendedHandshake(
+            extensions=self.extensions, client=self._client, is_upload_only=is_upload_only
+        )
         return Extended(HANDSHAKE_ID, encode_extended_handshake(handshake))
 
     def _handshake(self, endpoint: Endpoint, *, is_upload_only: bool) -> Message:
@@ -108,7 +110,8 @@ class Greeting:
             listen_port=self._listen_port,
             client=self._client,
             request_queue=self._settings.served_queue_max,
-            is_upload_only=is_upload_only,
+            # What is not said is not so.
+            is_upload_only=is_upload_only or None,
             metadata_bytes=self._metadata_bytes,
             your_ip=packed_host(endpoint.host),
         )

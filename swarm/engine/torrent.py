@@ -238,6 +238,7 @@ class TorrentEngine:
             emit=self._emit,
             ban=self._company.convict,
             completed=self._completed,
+            reopened=self._tell_all_whether_upload_only,
         )
         self._conversation = Conversation(
             geometry.piece_count,
@@ -274,6 +275,7 @@ class TorrentEngine:
             settings,
             self._send,
             self._company.drop,
+            self._part_if_useless,
             self._alarms,
             now,
         )
@@ -438,7 +440,9 @@ class TorrentEngine:
             self._spreading.lost(peer)
         elif self._super_seeding.is_active:
             self._super_seeding.lost(peer)
-        self._addresses.lost(peer, now, is_welcome=is_welcome, is_lost=is_lost)
+        # Where we want nothing its like is not dialled anyway; else it is, but later and later.
+        is_useless = peer.is_upload_only and not peer.interesting and not self.is_complete
+        self._addresses.lost(peer, now, is_welcome=is_welcome, is_lost=is_lost, is_useless=is_useless)
         if not peer.am_choking:
             self._slots.freed(now)
         if is_felt:
@@ -473,9 +477,16 @@ class TorrentEngine:
         self._requests.fill(peer, now)
 
     def _part_if_useless(self, peer: Peer, now: float) -> None:
-        """Two that want nothing of each other free their places for others."""
-        if self.is_complete and (peer.is_seed or peer.is_upload_only) and self._holdings.has_introduced(peer):
-            self._company.drop(peer, "both of us have everything", now, is_welcome=True)
+        """Two that want nothing of each other free their places for others (BEP 21)."""
+        if peer.interesting or not self._holdings.has_introduced(peer):
+            return
+        if peer.is_seed:
+            reason = "both of us have everything" if self.have.is_full else "we have all that we want"
+        elif peer.is_upload_only and not peer.peer_interested:
+            reason = "both of us have all that we want" if self.is_complete else "it has nothing for us"
+        else:
+            return
+        self._company.drop(peer, reason, now, is_welcome=True)
 
     # -- blocks out -----------------------------------------------------------------------------
 
@@ -495,13 +506,17 @@ class TorrentEngine:
 
     def _completed(self, now: float) -> None:
         self._commands.append(AnnounceCompleted())
+        self._tell_all_whether_upload_only()
         for peer in list(self._peers.values()):
-            self._tell_upload_only(peer)
             self._part_if_useless(peer, now)
+
+    def _tell_all_whether_upload_only(self) -> None:
+        for peer in self._peers.values():
+            self._tell_upload_only(peer)
 
     def _tell_upload_only(self, peer: Peer) -> None:
         if peer.has_extended and peer.extensions:
-            self._send(peer, [self._greeting.upload_only()])
+            self._send(peer, [self._greeting.upload_only(is_upload_only=self.is_complete)])
 
     # -- seen from outside ----------------------------------------------------------------------
 

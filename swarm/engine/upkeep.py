@@ -27,11 +27,13 @@ class Upkeep:
 
     Args:
         peers: all that are connected, by number; the coordinator's own dictionary.
+        part_if_useless: neither of us may have anything for the other any more.
     """
 
     __slots__ = (
         "_alarms",
         "_drop",
+        "_part_if_useless",
         "_peers",
         "_requests",
         "_send",
@@ -53,6 +55,7 @@ class Upkeep:
         settings: EngineSettings,
         send: Callable[[Peer, list[Message]], None],
         drop: Drop,
+        part_if_useless: Callable[[Peer, float], None],
         alarms: Alarms,
         now: float,
     ) -> None:
@@ -66,6 +69,7 @@ class Upkeep:
         self._settings = settings
         self._send = send
         self._drop = drop
+        self._part_if_useless = part_if_useless
         alarms.tick_at = now
 
     def begin(self, now: float) -> None:
@@ -104,9 +108,12 @@ class Upkeep:
             self._super_seeding.tick(now)
         if now >= self._slots.next_round_at:
             self._slots.round(now)
-            for peer in self._peers.values():
+            for peer in list(self._peers.values()):
                 # A full queue refuses too (transmission's does): by now it may have room.
                 peer.refused = NO_PIECES
+                if peer.is_upload_only:
+                    # We may have got all that it had for us.
+                    self._part_if_useless(peer, now)
         self._requests.fill_all(now)
         return is_busy
 

@@ -192,7 +192,13 @@ class Torrent:
     def totals(self) -> Totals:
         """What trackers are told."""
         now = self.snapshot()
-        return Totals(now.uploaded_bytes, now.downloaded_bytes, now.wanted_bytes - now.done_bytes)
+        engine = self.runner.engine if self.runner is not None else None
+        return Totals(
+            now.uploaded_bytes,
+            now.downloaded_bytes,
+            now.total_bytes - now.done_bytes,
+            is_complete=engine is not None and engine.is_complete,
+        )
 
     def peers(self) -> list[PeerStats]:
         """One row a connected peer."""

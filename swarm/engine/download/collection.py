@@ -28,6 +28,7 @@ class Collection:
         emit: an order to the host.
         ban: peer number, reason, now.
         completed: everything wanted is verified, and was not before.
+        reopened: something that is wanted is missing, and was not before.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Collection:
         "_holdings",
         "_peers",
         "_picker",
+        "_reopened",
         "_requests",
         "_send",
         "_super_seeding",
@@ -63,6 +65,7 @@ class Collection:
         emit: Callable[[Command], None],
         ban: Callable[[int, str, float], None],
         completed: Callable[[float], None],
+        reopened: Callable[[], None],
     ) -> None:
         self._have = have
         self._peers = peers
@@ -77,6 +80,7 @@ class Collection:
         self._emit = emit
         self._ban = ban
         self._completed = completed
+        self._reopened = reopened
         self._was_complete = picker.is_complete
 
     def hashed(self, results: Sequence[HashResult], now: float) -> None:
@@ -120,7 +124,6 @@ class Collection:
         if self._super_seeding.is_active:
             self._super_seeding.end()
         self._picker.lost(piece)
-        self._was_complete = self._picker.is_complete
         for peer in list(self._peers.values()):
             is_untold = self._haves.take_back(peer, piece)
             self._uploads.withdraw(peer, piece)
@@ -128,6 +131,7 @@ class Collection:
             if dont_have and not is_untold:
                 self._send(peer, [Extended(dont_have, encode_dont_have(piece))])
         self._holdings.we_lost(self._peers.values(), piece)
+        self._look_if_reopened()
 
     def select(self, event: SelectionChanged, now: float) -> None:
         """The user wants other pieces now; `fill_all` is due."""
@@ -137,9 +141,15 @@ class Collection:
         busy = [*self._requests.partials, *self._requests.hashing]
         self._picker.select(event.priorities, is_sequential=event.is_sequential, started=busy)
         self._holdings.reselected(self._peers.values())
+        self._look_if_reopened()
         self._look_if_complete(now)
 
     def _look_if_complete(self, now: float) -> None:
         was_complete, self._was_complete = self._was_complete, self._picker.is_complete
         if self._was_complete and not was_complete:
             self._completed(now)
+
+    def _look_if_reopened(self) -> None:
+        if self._was_complete and not self._picker.is_complete:
+            self._was_complete = False
+            self._reopened()

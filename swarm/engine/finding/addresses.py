@@ -91,8 +91,10 @@ class Addresses:
         if self._own.seen(host, voter):
             self.book.own_address_changed()
 
-    def lost(self, peer: Peer, now: float, *, is_welcome: bool, is_lost: bool) -> None:
-        """`peer` is gone (`is_lost`: not by our will); whether it may come again."""
+    def lost(
+        self, peer: Peer, now: float, *, is_welcome: bool, is_lost: bool, is_useless: bool = False
+    ) -> None:
+        """`peer` is gone (`is_lost`: not by our will, `is_useless`: it has nothing for us, nor we for it)."""
         self.exchange.lost(peer, now)
         self.rendezvous.lost(peer)
         has_served = peer.download.total_bytes > 0
@@ -104,5 +106,6 @@ class Addresses:
             is_seed=peer.is_seed or peer.is_upload_only,
             is_welcome=is_welcome or has_served,
             # Who accepts and closes at once is as good as not there.
+            was_useless=is_useless,
             was_short=is_lost and is_short and not has_served and not peer.upload.total_bytes,
         )

@@ -75,7 +75,7 @@ class Announcer:
         self._settings = settings or AnnounceSettings()
         self._rng = rng
         self._key = key
-        self._is_seed = is_seed
+        self._is_seed = self._is_complete = is_seed
         self._is_stopping = False
         self._asking: list[Way] = []
         self._tiers: list[list[Tracker]] = []
@@ -147,9 +147,14 @@ class Announcer:
             wait_s = self._settings.after_failure_s(way.failure_count, self._rng)
         way.next_at = now + wait_s
 
-    def completed(self, now: float) -> None:
-        """The download has completed here: those that list us as a leecher are told at once."""
-        if self._is_seed:
+    def completed(self, now: float, *, is_partial: bool = False) -> None:
+        """We have all that we want: those that list us as a leecher are told at once.
+
+        Args:
+            is_partial: it is not all there is: no download has completed for them (BEP 21).
+        """
+        self._is_complete = True
+        if is_partial or self._is_seed:
             return
         self._is_seed = True
         for way in self._ways():
@@ -225,7 +230,7 @@ class Announcer:
 
     def _plan_next(self, way: Way, response: AnnounceResponse, now: float) -> None:
         least_s = self._settings.least_s(response.interval_s, response.min_interval_s or 0)
-        is_lonely = not self._is_seed and _is_alone(response, way.tracker.known_count)
+        is_lonely = not self._is_complete and _is_alone(response, way.tracker.known_count)
         way.lonely_count = way.lonely_count + 1 if is_lonely else 0
         way.not_before = now + least_s
         wait_s = self._settings.after_answer_s(response.interval_s, least_s, way.lonely_count, self._rng)

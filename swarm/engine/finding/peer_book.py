@@ -332,10 +332,11 @@ class PeerBook:
         is_seed: bool,
         is_welcome: bool,
         was_short: bool = False,
+        was_useless: bool = False,
     ) -> None:
         """A link has ended; an address that we know how to dial will be tried again if it is `is_welcome`.
 
-        One that the user named is in any case, only later; so is one whose link `was_short`.
+        One that the user named is in any case, only later; so is one whose link `was_short` or `was_useless`.
 
         Args:
             endpoint: what was dialled; of an incoming link, where it said that it listens.
@@ -349,7 +350,7 @@ class PeerBook:
             return
         candidate.is_seed = is_seed
         if is_welcome or candidate.source == "user":
-            self._put_back(candidate, now, has_failed=was_short or not is_welcome)
+            self._put_back(candidate, now, has_failed=was_short or was_useless or not is_welcome)
 
     def ban(self, endpoint: Endpoint, peer_id: PeerId | None, reason: str) -> None:
         """Keep a proven liar out, by its address.

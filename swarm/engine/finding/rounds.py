@@ -45,13 +45,13 @@ class Rounds:
         self.is_under_way = True
         self._began_at = now
 
-    def ended(self, peer_count: int, *, is_seed: bool) -> None:
-        """It has found so many peers; a seed does not mind to be alone. Waits count from its beginning."""
+    def ended(self, peer_count: int, *, is_complete: bool) -> None:
+        """It found so many peers; who wants nothing may be alone. Waits count from its beginning."""
         self.is_under_way = False
         self.error = ""
         self.peer_count = peer_count
         self._failure_count = 0
-        self._lonely_count = 0 if peer_count or is_seed else self._lonely_count + 1
+        self._lonely_count = 0 if peer_count or is_complete else self._lonely_count + 1
         least_s = self._pace.interval_min_s
         wait_s = self._pace.after_answer_s(self._interval_s, least_s, self._lonely_count, self._rng)
         self._not_before = self._began_at + least_s
@@ -74,6 +74,6 @@ class Rounds:
             self._next_at = min(self._next_at, max(now, self._not_before))
 
     def completed(self, now: float) -> None:
-        """We have become a seed, which the round under way may not have told yet."""
+        """We want nothing more, or are a seed: the round under way may not have told yet."""
         self._is_hurried = self.is_under_way
         self.hurry(now)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 #: A block and its head, as they lie in a chunk.
 WIRE_BLOCK_BYTES = BLOCK_BYTES + BLOCK_HEAD_BYTES
-#: Extension messages that speak of pieces, and wait where it is not known how many there are.
-_OF_PIECES = frozenset((LOCAL_IDS["lt_donthave"],))
+#: Extension messages of what a peer has and wants: they wait where it is not known how many pieces there are.
+_OF_PIECES = frozenset((LOCAL_IDS["lt_donthave"], LOCAL_IDS["upload_only"]))
 
 
 class LinkOwner(Protocol):

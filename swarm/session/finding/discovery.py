@@ -88,7 +88,13 @@ class Discovery:
             clock=clock,
             on_own_address=on_own_address,
         )
-        membership = Membership(info_hash, port, self._is_seed, partial(self._found, is_tracker=False))
+        membership = Membership(
+            info_hash,
+            port,
+            is_seed=lambda: self._totals().left_bytes == 0,
+            is_complete=lambda: self._totals().is_complete,
+            found=partial(self._found, is_tracker=False),
+        )
         self._sourced = [
             _Sourced(source, membership, rng, clock, self._notice_of(source.kind, on_source_notice))
             for source in (() if is_private else sources)
@@ -128,11 +134,11 @@ class Discovery:
         for source, endpoints in by_source.items():
             if not is_private or source.startswith("tracker "):
                 on_peers(endpoints, source)
-        if totals().left_bytes == 0:
+        if totals().is_complete:
             self.completed()
 
     def completed(self) -> None:
-        """Everything is here: trackers are told so, and the others in their next round, which is soon."""
+        """Everything wanted is here: trackers hear of it, the others in their next round, which is soon."""
         self._trackers.completed()
         for sourced in self._sourced:
             sourced.completed()
@@ -158,9 +164,6 @@ class Discovery:
         if on_source_notice is not None:
             return partial(on_source_notice, kind)
         return lambda level, text: self._on_notice(level, text)
-
-    def _is_seed(self) -> bool:
-        return self._totals().left_bytes == 0
 
     def _found(self, peers: Sequence[Endpoint], source: str, *, is_tracker: bool) -> None:
         if self._is_stopped:
@@ -251,6 +254,6 @@ class _Sourced:
             if reason != error_before:
                 self._on_notice("warning", f"{self._source.kind}: {reason}")
             return
-        self._rounds.ended(count, is_seed=self._membership.is_seed())
+        self._rounds.ended(count, is_complete=self._membership.is_complete())
         if error_before:
             self._on_notice("info", f"{self._source.kind}: works again")

@@ -16,11 +16,22 @@ OnNotice = Callable[[str, str], None]
 
 
 class Totals(NamedTuple):
-    """What trackers are told of our progress, in bytes since we joined the swarm."""
+    """What trackers are told of our progress, in bytes since we joined the swarm.
+
+    Args:
+        left_bytes: of all the torrent has, wanted or not: who names 0 is taken for a seed, and asked for all.
+        is_complete: everything wanted is here.
+    """
 
     uploaded_bytes: int
     downloaded_bytes: int
     left_bytes: int
+    is_complete: bool
+
+    @property
+    def is_partial_seed(self) -> bool:
+        """BEP 21: incomplete, and wants nothing more."""
+        return self.is_complete and self.left_bytes > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +40,14 @@ class Membership:
 
     Args:
         port: where we listen, asked anew for each announce.
-        is_seed: whether we have everything.
+        is_seed: whether we have everything; is_complete: whether we have what we want.
         found: takes peers at any time, also between rounds; the second argument is `PeerSource.kind`.
     """
 
     info_hash: InfoHash
     port: Callable[[], int]
     is_seed: Callable[[], bool]
+    is_complete: Callable[[], bool]
     found: OnPeers
 
 

@@ -81,6 +81,8 @@ class TrackerAnnounces:
         #: The announces on their way.
         self._asking: set[asyncio.Task[None]] = set()
         self._is_stopped = False
+        #: Trackers that have failed when they were told of a partial seed: some take only BEP 3's events.
+        self._plain: set[str] = set()
         #: url -> the last that was said of it, so that nothing is said twice.
         self._said: dict[str, str] = {}
 
@@ -88,15 +90,15 @@ class TrackerAnnounces:
         """Begin announcing; from within a running loop, once, when `totals` are known."""
         if self._task is not None or self._is_stopped:
             return
-        if self._totals().left_bytes == 0:
+        if self._totals().is_complete:
             # Before the first announce: we join as a seed, and nobody is told of a completed download.
-            self._announcer.completed(self._clock())
+            self.completed()
         self._task = asyncio.create_task(self._run(), name=f"trackers of {self._info_hash}")
         watch(self._task, lambda error: self._on_notice("warning", f"trackers: {error}"))
 
     def completed(self) -> None:
-        """Everything is here: trackers are told so."""
-        self._announcer.completed(self._clock())
+        """Everything wanted is here: where that is everything, trackers are told at once."""
+        self._announcer.completed(self._clock(), is_partial=self._totals().is_partial_seed)
         self._news.set()
 
     def need_peers(self) -> None:
@@ -149,9 +151,12 @@ class TrackerAnnounces:
 
     async def _ask(self, due: Due) -> None:
         assert self._client is not None
+        request = self._request(due)
         try:
-            response = await self._client.announce(due.url, self._request(due), is_v6=due.is_v6)
+            response = await self._client.announce(due.url, request, is_v6=due.is_v6)
         except TrackerError as error:
+            if request.event == "paused":
+                self._plain.add(due.url)
             self._failed(due, error)
             return
         except Exception as error:
@@ -188,6 +193,8 @@ class TrackerAnnounces:
 
     def _request(self, due: Due) -> AnnounceRequest:
         totals = self._totals()
+        # BEP 21: "in every announce while it is a partial seed", the first one too; we leave like all others.
+        is_paused = totals.is_partial_seed and due.event in (None, "started") and due.url not in self._plain
         return AnnounceRequest(
             info_hash=self._info_hash,
             peer_id=self._peer_id,
@@ -195,7 +202,7 @@ class TrackerAnnounces:
             uploaded_bytes=totals.uploaded_bytes,
             downloaded_bytes=totals.downloaded_bytes,
             left_bytes=totals.left_bytes,
-            event=due.event,
+            event="paused" if is_paused else due.event,
             num_want=due.num_want,
             key=due.key,
             tracker_id=due.tracker_id,

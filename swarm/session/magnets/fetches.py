@@ -134,7 +134,7 @@ class Fetches:
             [(url,) for url in urls],
             is_private=None,
             # Something is left, nobody knows how much.
-            totals=lambda: Totals(0, 0, BLOCK_BYTES),
+            totals=lambda: Totals(0, 0, BLOCK_BYTES, is_complete=False),
             on_peers=fetch.candidates_found,
             on_notice=fetch.notice,
             on_own_address=partial(self._on_own_address, fetch.info_hash),

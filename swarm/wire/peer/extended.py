@@ -13,7 +13,7 @@ from swarm.base.errors import BencodeError, PeerError
 HANDSHAKE_ID = 0
 
 #: What we ask others to call our extensions; a peer sends us these numbers.
-LOCAL_IDS = {"lt_donthave": 1, "ut_pex": 2, "ut_metadata": 3, "ut_holepunch": 4}
+LOCAL_IDS = {"lt_donthave": 1, "ut_pex": 2, "ut_metadata": 3, "ut_holepunch": 4, "upload_only": 5}
 
 #: Names in `m` beyond this are a bomb; the busiest client we know of has a dozen.
 EXTENSION_NAMES_MAX = 64
@@ -33,7 +33,7 @@ class ExtendedHandshake:
         listen_port: `p`, where it listens for peers.
         client: `v`, not escaped.
         request_queue: `reqq`, how many requests it will keep.
-        is_upload_only: `upload_only` (BEP 21): it wants nothing more.
+        is_upload_only: `upload_only` (BEP 21): whether it wants nothing more; None where it does not say.
         metadata_bytes: `metadata_size` (BEP 9).
         your_ip: `yourip`, the packed address by which it sees us.
         prefers_encryption: `e` (BEP 11 passes it on).
@@ -43,7 +43,7 @@ class ExtendedHandshake:
     listen_port: int | None = None
     client: str = ""
     request_queue: int | None = None
-    is_upload_only: bool = False
+    is_upload_only: bool | None = None
     metadata_bytes: int | None = None
     your_ip: bytes = b""
     prefers_encryption: bool = False
@@ -59,8 +59,8 @@ def encode_extended_handshake(handshake: ExtendedHandshake) -> bytes:
         content[b"p"] = handshake.listen_port
     if handshake.request_queue is not None:
         content[b"reqq"] = handshake.request_queue
-    if handshake.is_upload_only:
-        content[b"upload_only"] = 1
+    if handshake.is_upload_only is not None:
+        content[b"upload_only"] = int(handshake.is_upload_only)
     if handshake.metadata_bytes is not None:
         content[b"metadata_size"] = handshake.metadata_bytes
     if handshake.prefers_encryption:
@@ -96,12 +96,13 @@ def decode_extended_handshake(payload: bytes) -> ExtendedHandshake:
                 extensions[name.decode("utf-8", "replace")] = number
     client = content.get(b"v")
     your_ip = content.get(b"yourip")
+    upload_only = _number(content.get(b"upload_only"), 0, 1)
     return ExtendedHandshake(
         extensions=extensions,
         listen_port=_number(content.get(b"p"), 1, 65535),
         client=client.decode("utf-8", "replace")[:CLIENT_NAME_MAX] if isinstance(client, bytes) else "",
         request_queue=_number(content.get(b"reqq"), 1, REQUEST_QUEUE_MAX),
-        is_upload_only=bool(_number(content.get(b"upload_only"), 1, 1)),
+        is_upload_only=None if upload_only is None else bool(upload_only),
         metadata_bytes=_number(content.get(b"metadata_size"), 1, 2**31 - 1),
         your_ip=your_ip if isinstance(your_ip, bytes) and len(your_ip) in (4, 16) else b"",
         prefers_encryption=bool(_number(content.get(b"e"), 1, 1)),
@@ -123,3 +124,14 @@ def decode_dont_have(payload: bytes) -> int:
         raise PeerError(f"its lt_donthave has {len(payload)} bytes")
     piece: int = struct.unpack(">I", payload)[0]
     return piece
+
+
+def decode_upload_only(payload: bytes) -> bool:
+    """Whether the sender wants nothing more: libtorrent's message, for when that changes.
+
+    Raises:
+        PeerError: it has the wrong size.
+    """
+    if len(payload) != 1:
+        raise PeerError(f"its upload_only has {len(payload)} bytes")
+    return payload != b"\0"

@@ -10,7 +10,8 @@ from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash, PeerId
 
-Event = Literal["started", "completed", "stopped"]
+#: "paused" is BEP 21's: a partial seed.
+Event = Literal["started", "completed", "stopped", "paused"]
 
 #: Peers asked for; transmission's number, and enough to fill our 55 connections.
 NUM_WANT = 80
@@ -31,7 +32,7 @@ class AnnounceRequest:
     Args:
         port: where we listen, 1-65535.
         uploaded_bytes, downloaded_bytes: since the `started` announce.
-        left_bytes: still to download; 0 makes us a seed.
+        left_bytes: of the torrent, wanted or not; 0 makes us a seed.
         event: None for a regular announce.
         num_want: peers asked for; 0 when we leave.
         key: 32 bits that prove to the tracker who we are when our address changes.

@@ -63,7 +63,8 @@ def encode_announce(connection: int, transaction: int, request: AnnounceRequest,
         request.downloaded_bytes,
         request.left_bytes,
         request.uploaded_bytes,
-        EVENTS.index(request.event),
+        # BEP 15 has no number for partial seeds, and a tracker may refuse one that it does not know.
+        EVENTS.index(None if request.event == "paused" else request.event),
         # The address is for trackers on this side of a NAT; any other takes the datagram's own.
         0,
         request.key,

@@ -27,6 +27,7 @@ from swarm.engine.events import (
 )
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.extended import (
+    LOCAL_IDS,
     ExtendedHandshake,
     decode_extended_handshake,
     encode_dont_have,
@@ -50,6 +51,7 @@ from swarm.wire.peer.messages import (
 from tests.unit.engine.world import OWN_ID, FakePeer, World, sent
 
 ADDRESS = Endpoint("10.7.7.7", 6881)
+WANTS_NO_MORE = Extended(0, encode_extended_handshake(ExtendedHandshake(is_upload_only=True)))
 
 
 def handshakes(peer: FakePeer) -> list[ExtendedHandshake]:
@@ -81,7 +83,7 @@ class TestGreeting:
     def test_it_introduces_itself_where_extensions_are_spoken(self) -> None:
         (said,) = handshakes(World().connect(has_extended=True))
         assert said == ExtendedHandshake(
-            extensions={"lt_donthave": 1, "ut_pex": 2, "ut_metadata": 3, "ut_holepunch": 4},
+            extensions={"lt_donthave": 1, "ut_pex": 2, "ut_metadata": 3, "ut_holepunch": 4, "upload_only": 5},
             listen_port=6881,
             client="swarm",
             request_queue=2000,
@@ -198,16 +200,108 @@ class TestCompletion:
         peer.says(Have(3))
         assert peer.drop_reason == "both of us have everything"
 
-    def test_seed_parts_from_a_peer_that_wants_no_more(self) -> None:
-        """BEP 21: `upload_only`."""
-        peer = World(have="****").connect("*** ", has_extended=True)
-        peer.says(Extended(0, encode_extended_handshake(ExtendedHandshake(is_upload_only=True))))
-        assert peer.drop_reason == "both of us have everything"
 
-    def test_leecher_keeps_a_peer_that_wants_no_more(self) -> None:
-        peer = World(have="*   ").connect("*** ", has_extended=True)
-        peer.says(Extended(0, encode_extended_handshake(ExtendedHandshake(is_upload_only=True))))
+class TestPartialSeeds:
+    """BEP 21: who is incomplete and wants nothing more."""
+
+    def test_it_says_so_from_the_first_word_on(self) -> None:
+        peer = World(have="**  ", priorities="1100").connect("    ", has_extended=True)
+        assert handshakes(peer)[0].is_upload_only
+
+    def test_it_parts_from_a_seed_which_is_not_dialled_any_more(self) -> None:
+        world = World(priorities="1100")
+        world.tell(CandidatesFound([ADDRESS], "tracker"))
+        seed = world.connect("****", is_outgoing=True, endpoint=ADDRESS, is_unchoking=True)
+        seed.sends()
+        assert seed.drop_reason == "we have all that we want"
+        world.pass_time(1000)
+        assert world.dialled == [ADDRESS]
+
+    @pytest.mark.parametrize("message", [WANTS_NO_MORE, Extended(LOCAL_IDS["upload_only"], b"\1")])
+    def test_two_of_them_part_and_dial_each_other_no_more(self, message: Extended) -> None:
+        world = World(have="**  ", priorities="1100")
+        world.tell(CandidatesFound([ADDRESS], "tracker"))
+        peer = world.connect("  **", is_outgoing=True, endpoint=ADDRESS, has_extended=True)
         assert peer.drop_reason is None
+        peer.says(message)
+        assert peer.drop_reason == "both of us have all that we want"
+        world.pass_time(1000)
+        assert world.dialled == [ADDRESS]
+
+    def test_seed_parts_from_one(self) -> None:
+        peer = World(have="****").connect("*** ", has_extended=True)
+        peer.says(WANTS_NO_MORE)
+        assert peer.drop_reason == "both of us have all that we want"
+
+    def test_leecher_keeps_one_that_has_something_for_it(self) -> None:
+        peer = World(have="*   ").connect("*** ", has_extended=True)
+        peer.says(WANTS_NO_MORE)
+        assert peer.drop_reason is None
+
+    def test_leecher_parts_from_one_that_has_nothing_for_it_and_dials_it_later_and_later(self) -> None:
+        world = World(have="*   ", priorities="1100")
+        world.tell(CandidatesFound([ADDRESS], "tracker"))
+        spans = []
+        for times in range(1, 4):
+            peer = world.connect("* **", is_outgoing=True, endpoint=ADDRESS, has_extended=True)
+            peer.says(WANTS_NO_MORE)
+            assert peer.drop_reason == "it has nothing for us"
+            parted_at = world.now
+            while len(world.dialled) == times:
+                world.pass_time(1)
+            spans.append(world.now - parted_at)
+        assert spans[0] < spans[1] < spans[2]
+
+    def test_leecher_parts_from_one_that_has_given_all_it_has(self) -> None:
+        world = World()
+        peer = world.connect("**  ", has_extended=True, is_unchoking=True)
+        peer.says(WANTS_NO_MORE)
+        peer.sends()
+        world.pass_time(2 * world.settings.choke_round_s)
+        assert peer.drop_reason == "it has nothing for us"
+
+    def test_one_that_asks_all_the_same_is_kept(self) -> None:
+        peer = World(have="****").connect("*** ", has_extended=True)
+        peer.says(Interested(), WANTS_NO_MORE)
+        assert peer.drop_reason is None
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            Extended(0, encode_extended_handshake(ExtendedHandshake(is_upload_only=False))),
+            Extended(LOCAL_IDS["upload_only"], b"\0"),
+        ],
+    )
+    def test_one_may_change_its_mind(self, message: Extended) -> None:
+        world = World()
+        peer = world.connect("*** ", has_extended=True, is_unchoking=True)
+        peer.says(WANTS_NO_MORE, message)
+        peer.sends()
+        world.pass_time(2 * world.settings.choke_round_s)
+        assert peer.drop_reason is None
+
+    def test_handshake_that_does_not_speak_of_it_changes_nothing(self) -> None:
+        world = World()
+        peer = world.connect("*** ", has_extended=True, is_unchoking=True)
+        peer.says(WANTS_NO_MORE, Extended(0, encode_extended_handshake(ExtendedHandshake())))
+        peer.sends()
+        world.pass_time(2 * world.settings.choke_round_s)
+        assert peer.drop_reason == "it has nothing for us"
+
+    def test_who_wants_more_again_says_so(self) -> None:
+        world = World(have="**  ", priorities="1100")
+        peer = world.connect("    ", has_extended=True)
+        peer.says(Extended(0, b"d1:md11:lt_donthavei9eee"))
+        world.tell(SelectionChanged(b"\1\1\1\1", False))
+        assert handshakes(peer)[-1].is_upload_only is False
+
+    def test_who_loses_a_piece_says_so(self) -> None:
+        world = World(have="****")
+        peer = world.connect("    ", has_extended=True)
+        peer.says(Extended(0, b"d1:md11:lt_donthavei9eee"))
+        world.verified.discard(1)
+        world.tell(PieceUnreadable(1))
+        assert handshakes(peer)[-1].is_upload_only is False
 
 
 class TestBadData:
@@ -343,7 +437,7 @@ class TestSelection:
         world = World(priorities="1000")
         peer = world.seed()
         peer.sends()
-        assert world.have == "*   " and peer.drop_reason == "both of us have everything"
+        assert world.have == "*   " and peer.drop_reason == "we have all that we want"
         world.tell(SelectionChanged(b"\1\1\1\1", False))
         assert not world.engine.is_complete
         world.seed().sends()

@@ -19,7 +19,7 @@ from swarm.session.notices import Notice
 from swarm.session.runner import Runner
 from swarm.session.torrent import Torrent
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse
-from tests.e2e.transfers import offer_file, open_session, settings_of, until
+from tests.e2e.transfers import offer_file, offer_folder, open_session, seed, settings_of, until, within
 
 
 async def test_tracker_hears_at_the_end_that_a_seed_leaves(
@@ -41,6 +41,40 @@ async def test_tracker_hears_at_the_end_that_a_seed_leaves(
         )
         await until(lambda: heard)
     assert [(request.event, request.left_bytes) for request in heard] == [("started", 0), ("stopped", 0)]
+
+
+async def test_download_of_some_files_is_no_seed_to_trackers_when_it_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[AnnounceRequest] = []
+
+    async def announce(
+        self: TrackerClient, url: str, request: AnnounceRequest, timeout_s: float | None = None, **_: object
+    ) -> AnnounceResponse:
+        heard.append(request)
+        return AnnounceResponse(interval_s=1800)
+
+    monkeypatch.setattr(TrackerClient, "announce", announce)
+    offer = offer_folder(tmp_path, {"a": 16384, "b": 3 * 16384}, 16384)
+    trackers = ["http://tracker.invalid/announce"]
+    async with (
+        open_session(settings_of(tmp_path / "seed")) as seeder,
+        open_session(settings_of(tmp_path / "leech")) as leecher,
+    ):
+        await seed(seeder, offer)
+        peers = [("127.0.0.1", seeder.port)]
+        torrent = await leecher.add(
+            offer.raw, save_to=tmp_path / "here", peers=peers, trackers=trackers, files=[0]
+        )
+        await within(torrent.completed())
+        await until(lambda: heard)
+        await leecher.remove(torrent)
+        again = await leecher.add(offer.raw, save_to=tmp_path / "here", trackers=trackers, files=[0])
+        await within(again.completed())
+        await until(lambda: len(heard) == 3)
+    assert [request.event for request in heard] == ["started", "stopped", "paused", "stopped"]
+    assert heard[0].left_bytes >= 3 * 16384
+    assert {request.left_bytes for request in heard[1:]} == {3 * 16384}
 
 
 async def test_all_torrents_learn_our_address_from_the_dht(

@@ -19,7 +19,7 @@ def test_the_first_is_due_at_once_and_the_next_an_interval_after_its_beginning()
     assert desk.next_at == 100
     desk.begin(100)
     assert desk.next_at is None and desk.is_under_way
-    desk.ended(5, is_seed=False)
+    desk.ended(5, is_complete=False)
     assert (desk.next_at, desk.peer_count) == (1000, 5)
 
 
@@ -28,7 +28,7 @@ def test_whoever_is_alone_asks_sooner_but_ever_less() -> None:
     now, waits = 100.0, []
     for _ in range(5):
         desk.begin(now)
-        desk.ended(0, is_seed=False)
+        desk.ended(0, is_complete=False)
         assert desk.next_at is not None
         waits.append(desk.next_at - now)
         now = desk.next_at
@@ -38,7 +38,7 @@ def test_whoever_is_alone_asks_sooner_but_ever_less() -> None:
 def test_a_seed_alone_is_content() -> None:
     desk = rounds()
     desk.begin(100)
-    desk.ended(0, is_seed=True)
+    desk.ended(0, is_complete=True)
     assert desk.next_at == 1000
 
 
@@ -46,7 +46,7 @@ def test_need_brings_the_next_forward_to_a_minute_after_the_last() -> None:
     desk = rounds()
     desk.begin(100)
     desk.hurry(101)
-    desk.ended(5, is_seed=False)
+    desk.ended(5, is_complete=False)
     assert desk.next_at == 1000
     desk.hurry(110)
     assert desk.next_at == 160
@@ -58,10 +58,10 @@ def test_completion_during_a_round_is_told_in_one_that_follows_soon() -> None:
     desk = rounds()
     desk.begin(100)
     desk.completed(105)
-    desk.ended(5, is_seed=True)
+    desk.ended(5, is_complete=True)
     assert desk.next_at == 160
     desk.begin(160)
-    desk.ended(5, is_seed=True)
+    desk.ended(5, is_complete=True)
     assert desk.next_at == 1060
 
 
@@ -77,7 +77,7 @@ def test_failures_back_off_and_need_does_not_hurry_them() -> None:
         now = desk.next_at
     assert waits == [10, 25, 62.5, 156.25]
     desk.begin(now)
-    desk.ended(1, is_seed=False)
+    desk.ended(1, is_complete=False)
     assert desk.error == ""
 
 
@@ -86,7 +86,7 @@ def test_a_thousand_torrents_that_start_together_drift_apart() -> None:
     for seed in range(1000):
         desk = Rounds(900, random.Random(seed), 0.0)
         desk.begin(0)
-        desk.ended(1, is_seed=False)
+        desk.ended(1, is_complete=False)
         assert desk.next_at is not None and 900 <= desk.next_at <= 945
         found.add(round(desk.next_at))
     assert len(found) > 40

@@ -257,6 +257,7 @@ def membership(found: list[tuple[Endpoint, str]], *, port: int, is_seed: bool) -
         INFO_HASH,
         lambda: port,
         lambda: is_seed,
+        lambda: is_seed,
         lambda endpoints, source: found.extend((endpoint, source) for endpoint in endpoints),
     )
 

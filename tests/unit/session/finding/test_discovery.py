@@ -74,6 +74,7 @@ class World:
         self.now = 0.0
         self.client = client
         self.left_bytes = left_bytes
+        self.is_partial = False
         self.peers: list[tuple[tuple[Endpoint, ...], str]] = []
         self.notices: list[tuple[str, str]] = []
         self.own_addresses: list[tuple[str, str]] = []
@@ -83,7 +84,7 @@ class World:
             tiers,
             peer_id=PeerId(b"-SW0100-abcdefghijkl"),
             port=lambda: port,
-            totals=lambda: Totals(1, 2, self.left_bytes),
+            totals=lambda: Totals(1, 2, self.left_bytes, self.is_partial or not self.left_bytes),
             on_peers=self.on_peers,
             on_notice=lambda level, text: self.notices.append((level, text)),
             tracker_client=client,
@@ -205,6 +206,52 @@ async def test_completed_is_told_at_once() -> None:
     await world.discovery.stop()
     assert client.events == ["started", "completed", "stopped"]
     assert client.asked[1][1].left_bytes == 0
+
+
+async def test_partial_seed_says_paused_and_never_completed_until_it_has_everything() -> None:
+    """BEP 21."""
+    client = FakeClient(AnnounceResponse(peers=(PEER,)))
+    world = World(client, [["http://t/announce"]])
+    world.discovery.start()
+    await world.has_peers.wait()
+    world.is_partial = True
+    world.discovery.completed()
+    for count in (2, 3):
+        world.now += 100
+        world.discovery.need_peers()
+        await client.until_asked(count)
+        await asyncio.sleep(0)
+    world.left_bytes = 0
+    world.discovery.completed()
+    await client.until_asked(4)
+    await world.discovery.stop()
+    assert client.events == ["started", "paused", "paused", "completed", "stopped"]
+    assert [request.left_bytes for _, request in client.asked] == [9, 9, 9, 0, 0]
+
+
+async def test_partial_seed_says_so_in_its_first_announce_and_leaves_like_others() -> None:
+    client = FakeClient(AnnounceResponse(peers=(PEER,)))
+    world = World(client, [["http://t/announce"]])
+    world.is_partial = True
+    world.discovery.start()
+    await world.has_peers.wait()
+    await world.discovery.stop()
+    assert client.events == ["paused", "stopped"]
+
+
+async def test_tracker_that_does_not_take_paused_is_told_nothing_of_it_the_next_time() -> None:
+    client = FakeClient(TrackerError("unknown event"), AnnounceResponse(peers=(PEER,)))
+    world = World(client, [["http://t/announce"]])
+    world.is_partial = True
+    world.discovery.start()
+    await client.until_asked(1)
+    await asyncio.sleep(0)
+    assert world.notices
+    world.now = 10_000
+    world.discovery.need_peers()
+    await world.has_peers.wait()
+    await world.discovery.stop()
+    assert client.events == ["paused", "started", "stopped"]
 
 
 async def test_one_that_was_complete_from_the_start_never_says_completed() -> None:
@@ -413,7 +460,7 @@ class TestHandOver:
 
     async def hand_over(self, world: World, *, is_private: bool, left_bytes: int = 9) -> None:
         await world.discovery.hand_over(
-            totals=lambda: Totals(0, 0, left_bytes),
+            totals=lambda: Totals(0, 0, left_bytes, is_complete=not left_bytes),
             on_peers=world.on_peers,
             on_notice=lambda *_: None,
             is_private=is_private,

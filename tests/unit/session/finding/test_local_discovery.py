@@ -46,7 +46,13 @@ class Local:
         self.source = LocalDiscovery(random.Random(seed), outlet=ON_LOOPBACK, port=port)
         self.found: list[tuple[InfoHash, Endpoint]] = []
         self.swarms = [
-            Membership(torrent(number), lambda: listening_at, lambda: False, self._found_of(torrent(number)))
+            Membership(
+                torrent(number),
+                lambda: listening_at,
+                is_seed=lambda: False,
+                is_complete=lambda: False,
+                found=self._found_of(torrent(number)),
+            )
             for number in numbers
         ]
         for swarm in self.swarms:

@@ -59,7 +59,7 @@ class World:
             info_hash,
             [(url,) for url in urls],
             is_private=is_private,
-            totals=lambda: Totals(0, 0, self.left_bytes),
+            totals=lambda: Totals(0, 0, self.left_bytes, is_complete=not self.left_bytes),
             on_peers=self.found,
             on_notice=self.noticed,
             on_own_address=lambda host, source: None,

@@ -12,6 +12,7 @@ from swarm.wire.peer.extended import (
     ExtendedHandshake,
     decode_dont_have,
     decode_extended_handshake,
+    decode_upload_only,
     encode_dont_have,
     encode_extended_handshake,
 )
@@ -76,7 +77,7 @@ class TestReading:
             b"d4:reqqi99999999999ee",
             b"d13:metadata_sizei-1ee",
             b"d13:metadata_sizei2147483648ee",
-            b"d11:upload_onlyi0ee",
+            b"d11:upload_onlyi2ee",
             b"d1:vi7ee",
             b"d6:yourip3:abce",
         ],
@@ -117,6 +118,20 @@ class TestWriting:
     )
     def test_handshake_comes_back_as_it_went(self, handshake: ExtendedHandshake) -> None:
         assert decode_extended_handshake(encode_extended_handshake(handshake)) == handshake
+
+
+class TestUploadOnly:
+    def test_handshake_may_take_it_back(self) -> None:
+        assert decode_extended_handshake(b"d11:upload_onlyi0ee").is_upload_only is False
+
+    @pytest.mark.parametrize(("payload", "is_upload_only"), [(b"\0", False), (b"\1", True), (b"\xff", True)])
+    def test_message_is_one_byte(self, payload: bytes, is_upload_only: bool) -> None:
+        assert decode_upload_only(payload) == is_upload_only
+
+    @pytest.mark.parametrize("payload", [b"", b"\0\1"])
+    def test_wrong_size_is_an_error(self, payload: bytes) -> None:
+        with pytest.raises(PeerError, match="upload_only"):
+            decode_upload_only(payload)
 
 
 class TestDontHave:

@@ -57,7 +57,7 @@ class TestRequests:
         assert len(raw) < 1400
 
     @pytest.mark.parametrize(
-        ("event", "number"), [(None, 0), ("completed", 1), ("started", 2), ("stopped", 3)]
+        ("event", "number"), [(None, 0), ("completed", 1), ("started", 2), ("stopped", 3), ("paused", 0)]
     )
     def test_events(self, event: Event | None, number: int) -> None:
         request = AnnounceRequest(INFO_HASH, REQUEST.peer_id, 1, 0, 0, 0, event)
