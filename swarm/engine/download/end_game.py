@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from swarm.base.blocks import BLOCK_BYTES, lowest_blocks
 from swarm.engine.alarms import Alarms
+from swarm.engine.download.debts import Debts
 from swarm.engine.download.partial_piece import PartialPiece
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
@@ -17,35 +16,29 @@ class EndGame:
     Each copy costs the swarm a block. So it takes an idle peer that would be clearly sooner, and one who owes
     the blocks and has been silent for a moment. From whom blocks keep coming they may be moved instead (see
     `moves`, which needs BEP 6): rates tell little about a transfer that takes a fraction of a second.
-
-    Args:
-        partials: all pieces on their way.
-        may_ask: may this peer be asked for blocks of that piece?
     """
 
-    __slots__ = ("_alarms", "_may_ask", "_partials", "_peers", "_settings")
+    __slots__ = ("_alarms", "_debts", "_peers", "_settings")
 
     def __init__(
         self,
-        partials: dict[int, PartialPiece],
+        debts: Debts,
         peers: dict[int, Peer],
         settings: EngineSettings,
-        may_ask: Callable[[Peer, PartialPiece], bool],
         alarms: Alarms,
     ) -> None:
         self._alarms = alarms
-        self._partials = partials
+        self._debts = debts
         self._peers = peers
         self._settings = settings
-        self._may_ask = may_ask
 
     def owed_by_slower(self, idle: Peer, room: int, now: float) -> list[tuple[PartialPiece, int]]:
         """At most `room` blocks to ask of `idle` as well, as masks by piece."""
         chosen: list[tuple[PartialPiece, int]] = []
         taken = 0
         rate = max(idle.download.average(now, 5.0), 1.0)
-        for partial in self._partials.values():
-            if not self._may_ask(idle, partial) or idle.number in partial.asked:
+        for partial in self._debts.partials.values():
+            if not self._debts.may_ask(idle, partial) or idle.number in partial.asked:
                 continue
             for number, mask in partial.asked.items():
                 owing = self._peers[number]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from swarm.base.blocks import lowest_blocks
+from swarm.engine.download.debts import Debts
 from swarm.engine.download.partial_piece import Move, PartialPiece
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
@@ -25,25 +26,21 @@ class Moves:
     nothing comes twice.
 
     Args:
-        partials: all pieces on their way.
-        may_ask: may this peer be asked for blocks of that piece?
         cancel: tell this peer not to send these blocks of that piece; it owes them until it has answered.
     """
 
-    __slots__ = ("_cancel", "_may_ask", "_partials", "_peers", "_settings")
+    __slots__ = ("_cancel", "_debts", "_peers", "_settings")
 
     def __init__(
         self,
-        partials: dict[int, PartialPiece],
+        debts: Debts,
         peers: dict[int, Peer],
         settings: EngineSettings,
-        may_ask: Callable[[Peer, PartialPiece], bool],
         cancel: Callable[[Peer, int, int], None],
     ) -> None:
-        self._partials = partials
+        self._debts = debts
         self._peers = peers
         self._settings = settings
-        self._may_ask = may_ask
         self._cancel = cancel
 
     def begin(self, idle: Peer, now: float) -> None:
@@ -72,7 +69,7 @@ class Moves:
         """The last piece of the one that owes us most, where it has sent nothing of it."""
         best: PartialPiece | None = None
         most = 0
-        for partial in self._partials.values():
+        for partial in self._debts.partials.values():
             if partial.arrived or not self._is_movable(idle, partial):
                 continue
             owing = self._peers[next(iter(partial.asked))]
@@ -85,7 +82,7 @@ class Moves:
         """The piece of which one peer owes us most."""
         best: PartialPiece | None = None
         most = SHARED_BLOCKS_MIN - 1
-        for partial in self._partials.values():
+        for partial in self._debts.partials.values():
             if partial.arrived and self._is_movable(idle, partial):
                 (mask,) = partial.asked.values()
                 if mask.bit_count() > most:
@@ -103,5 +100,5 @@ class Moves:
             and owing.has_fast
             and not owing.peer_choking
             and not partial.cancelled_at(number)
-            and self._may_ask(idle, partial)
+            and self._debts.may_ask(idle, partial)
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from swarm.base.blocks import BLOCK_BYTES, Geometry, lowest_blocks, mask_runs, run_mask
 from swarm.base.errors import PeerError
 from swarm.engine.alarms import Alarms
+from swarm.engine.download.debts import Debts
 from swarm.engine.download.end_game import EndGame
 from swarm.engine.download.moves import Moves
 from swarm.engine.download.partial_piece import PartialPiece
@@ -29,11 +30,11 @@ class Requests:
     """
 
     __slots__ = (
+        "_debts",
         "_end_game",
         "_geometry",
         "_in_flight_bytes",
         "_moves",
-        "_open",
         "_peers",
         "_picker",
         "_send",
@@ -59,13 +60,12 @@ class Requests:
         self._peers = peers
         self._settings = settings
         self._send = send
-        self.partials: dict[int, PartialPiece] = {}
-        #: Partials with missing blocks, oldest first.
-        self._open: dict[int, PartialPiece] = {}
+        self._debts = Debts(peers)
+        self.partials = self._debts.partials
         #: Complete, being hashed; still in memory.
         self.hashing: dict[int, PartialPiece] = {}
-        self._moves = Moves(self.partials, peers, settings, self._may_ask, self._send_cancel)
-        self._end_game = EndGame(self.partials, peers, settings, self._may_ask, alarms)
+        self._moves = Moves(self._debts, peers, settings, self._send_cancel)
+        self._end_game = EndGame(self._debts, peers, settings, alarms)
         self._in_flight_bytes = 0
         self.is_held = False
         #: A piece could not be started because of `in_flight_bytes_max`.
@@ -131,30 +131,22 @@ class Requests:
         is_first = not peer.asked_blocks
         if is_first:
             peer.asked_since = now
-        peer.asked[piece] = peer.asked.get(piece, 0) | mask
-        count = mask.bit_count()
-        peer.asked_blocks += count
+        self._debts.incur(peer, partial, mask)
         pipeline = peer.pipeline
         if not pipeline.probe_mask or not peer.asked.get(pipeline.probe_piece, 0) & pipeline.probe_mask:
             pipeline.time_one(piece, mask, peer.asked_blocks, now, is_first=is_first)
-        partial.asked[peer.number] = partial.asked.get(peer.number, 0) | mask
-        if not peer.is_stalled:
-            partial.pending |= mask
-        if partial.is_solo and not peer.is_stalled:
-            partial.sole_peer = peer.number
-        if not partial.missing:
-            self._open.pop(piece, None)
         messages += [
             Request(piece, first * BLOCK_BYTES, self._geometry.run_bytes(piece, first, run))
             for first, run in mask_runs(mask)
         ]
-        return count
+        return mask.bit_count()
 
     def _choose(self, peer: Peer, now: float) -> PartialPiece | None:
         """The piece whose blocks `peer` should be asked for next."""
         shareable: PartialPiece | None = None
-        for partial in self._open.values():
-            if not self._may_ask(peer, partial):
+        may_ask = self._debts.may_ask
+        for partial in self._debts.open.values():
+            if not may_ask(peer, partial):
                 continue
             if peer.number in partial.asked or peer.number in partial.senders or not partial.pending:
                 return partial
@@ -163,29 +155,6 @@ class Requests:
         if shareable is not None and self._is_slow(peer, now):
             return shareable
         return self._start(peer) or shareable
-
-    def _may_ask(self, peer: Peer, partial: PartialPiece) -> bool:
-        piece = partial.piece
-        return (
-            peer.have.flags[piece] == 1
-            and (not peer.peer_choking or piece in peer.allowed_fast_in)
-            and piece not in peer.refused
-            and (not partial.is_solo or self._may_send_alone(peer, partial))
-        )
-
-    def _may_send_alone(self, peer: Peer, partial: PartialPiece) -> bool:
-        """Whether the whole of a piece may hang on `peer`: not on one that never sent anything while others
-        have, or a silent liar would hold up the end for as long as a request may take.
-        """
-        if partial.sole_peer is not None:
-            return partial.sole_peer == peer.number
-        piece = partial.piece
-        return peer.download.total_bytes > 0 or not any(
-            other.download.total_bytes
-            and other.have.flags[piece]
-            and not (other.peer_choking or other.is_stalled or piece in other.refused)
-            for other in self._peers.values()
-        )
 
     def _is_slow(self, peer: Peer, now: float) -> bool:
         rate = peer.download.average(now, 5.0)
@@ -207,8 +176,7 @@ class Requests:
         piece = partial.piece
         self._picker.started(piece)
         self._in_flight_bytes += self._geometry.piece_bytes(piece)
-        self.partials[piece] = partial
-        self._open[piece] = partial
+        self._debts.begin(partial)
         return partial
 
     def offered(self, peer: Peer, now: float) -> None:
@@ -251,7 +219,7 @@ class Requests:
             # Before the peer is struck off below: what is here is not missing again.
             partial.arrived |= useful
         if asked:
-            self._owes_no_longer(peer, piece, asked)
+            self._debts.settle(peer, piece, asked)
         self._keep_pace(peer, piece, asked, now)
         peer.download.add(run.length)
         if useful != mask:
@@ -263,42 +231,11 @@ class Requests:
             self._cancel_elsewhere(partial, useful)
         if not partial.is_complete:
             if not partial.missing:
-                self._open.pop(piece, None)
+                self._debts.open.pop(piece, None)
             return useful >> first, None
-        del self.partials[piece]
-        self._open.pop(piece, None)
+        self._debts.end(piece)
         self.hashing[piece] = partial
         return useful >> first, partial
-
-    def _owes_no_longer(self, peer: Peer, piece: int, mask: int) -> None:
-        """Strike `mask` (all of it asked) from what `peer` owes."""
-        left = peer.asked[piece] & ~mask
-        peer.asked_blocks -= mask.bit_count()
-        if left:
-            peer.asked[piece] = left
-        else:
-            del peer.asked[piece]
-        partial = self.partials.get(piece)
-        if partial is None:
-            return
-        if left:
-            partial.asked[peer.number] = left
-        else:
-            partial.asked.pop(peer.number, None)
-        self._recount(partial)
-
-    def _recount(self, partial: PartialPiece) -> None:
-        """Find again what is pending, after somebody was struck off."""
-        pending = 0
-        for number, mask in partial.asked.items():
-            if not self._peers[number].is_stalled:
-                pending |= mask
-        partial.pending = pending
-        if partial.missing:
-            self._open.setdefault(partial.piece, partial)
-        else:
-            # Its peer has woken up and answers for these blocks again.
-            self._open.pop(partial.piece, None)
 
     def _strangers(self, peer: Peer, piece: int, mask: int) -> int:
         """Which of the blocks `peer` does not owe were never asked of it: they are not taken."""
@@ -324,7 +261,7 @@ class Requests:
                 continue
             other = self._peers[number]
             told = partial.cancelled_at(number)
-            self._owes_no_longer(other, partial.piece, both)
+            self._debts.settle(other, partial.piece, both)
             self._cancel(other, partial.piece, both, told)
 
     def _cancel(self, peer: Peer, piece: int, mask: int, told: int) -> None:
@@ -346,7 +283,7 @@ class Requests:
         peer.asked_since = now
         if peer.is_stalled or peer.is_snubbed:
             peer.is_snubbed = False
-            self._set_stalled(peer, False)
+            self._debts.set_stalled(peer, False)
         if mask & peer.pipeline.probe_mask and piece == peer.pipeline.probe_piece:
             peer.pipeline.answered(now)
 
@@ -358,17 +295,7 @@ class Requests:
         Args:
             is_forgiven: blocks on their way may still come and are welcome then.
         """
-        for piece, mask in peer.asked.items():
-            if is_forgiven:
-                peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
-            partial = self.partials.get(piece)
-            if partial is not None:
-                partial.asked.pop(peer.number, None)
-                if partial.sole_peer == peer.number:
-                    partial.sole_peer = None
-                self._recount(partial)
-        peer.asked.clear()
-        peer.asked_blocks = 0
+        self._debts.settle_all(peer, is_forgiven=is_forgiven)
 
     def choked(self, peer: Peer) -> bool:
         """`peer` serves us no more; whether that opens blocks for others."""
@@ -396,14 +323,7 @@ class Requests:
 
     def take_back_piece(self, peer: Peer, piece: int) -> None:
         """`peer` no longer has `piece`: what it was asked of it is open again."""
-        mask = peer.asked.get(piece, 0)
-        if not mask:
-            return
-        peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
-        self._owes_no_longer(peer, piece, mask)
-        partial = self.partials.get(piece)
-        if partial is not None and partial.sole_peer == peer.number:
-            partial.sole_peer = None
+        self._debts.settle_piece(peer, piece)
 
     def rejected(self, peer: Peer, piece: int, begin: int, length: int, now: float) -> None:
         """BEP 6: `peer` will not answer these requests.
@@ -420,7 +340,7 @@ class Requests:
         if forgiven:
             peer.forgiven[piece] &= ~forgiven
         if asked:
-            self._owes_no_longer(peer, piece, asked)
+            self._debts.settle(peer, piece, asked)
             partial = self.partials.get(piece)
             idle = self._moves.given_back(peer, partial, asked) if partial is not None else None
             if idle is not None:
@@ -443,20 +363,9 @@ class Requests:
             peer.is_snubbed = True
         if silent_s < self._settings.request_timeout_s or peer.is_stalled:
             return False
-        self._set_stalled(peer, True)
+        self._debts.set_stalled(peer, True)
         peer.pipeline.stalled()
         return True
-
-    def _set_stalled(self, peer: Peer, is_stalled: bool) -> None:
-        if peer.is_stalled == is_stalled:
-            return
-        peer.is_stalled = is_stalled
-        for piece in peer.asked:
-            partial = self.partials.get(piece)
-            if partial is not None:
-                if is_stalled and partial.sole_peer == peer.number:
-                    partial.sole_peer = None
-                self._recount(partial)
 
     def hashed(self, piece: int) -> PartialPiece | None:
         """The piece has left memory, good or bad."""
@@ -478,11 +387,11 @@ class Requests:
         """Drop these partial pieces (they are not wanted any more); returns those that were started."""
         dropped = []
         for piece in pieces:
-            partial = self.partials.pop(piece, None)
+            partial = self.partials.get(piece)
             if partial is None:
                 continue
             dropped.append(piece)
-            self._open.pop(piece, None)
+            self._debts.end(piece)
             self._in_flight_bytes -= self._geometry.piece_bytes(piece)
             for number, mask in list(partial.asked.items()):
                 peer = self._peers[number]
@@ -497,27 +406,13 @@ class Requests:
 
     def check(self) -> None:
         """Raise AssertionError where the desk contradicts itself (for tests)."""
-        for piece, partial in self.partials.items():
+        self._debts.check()
+        for partial in self.partials.values():
             assert not partial.is_complete, "a complete piece was not handed on"
-            pending = 0
-            for number, mask in partial.asked.items():
-                assert mask, "an empty entry"
-                assert not mask & partial.arrived, "asked for what has arrived"
-                assert self._peers[number].asked.get(piece) == mask, "peer and piece disagree"
-                if not self._peers[number].is_stalled:
-                    pending |= mask
-            assert pending == partial.pending, "pending is wrong"
-            assert bool(partial.missing) == (piece in self._open), "open is wrong"
             sent = 0
             for mask in partial.senders.values():
                 assert not sent & mask, "a block has two senders"
                 sent |= mask
             assert sent == partial.arrived, "senders and arrived differ"
-        for peer in self._peers.values():
-            assert peer.asked_blocks == sum(mask.bit_count() for mask in peer.asked.values()), (
-                "asked_blocks is wrong"
-            )
-            for piece, mask in peer.asked.items():
-                assert self.partials[piece].asked.get(peer.number) == mask, "peer and piece disagree"
         held = sum(self._geometry.piece_bytes(piece) for piece in (*self.partials, *self.hashing))
         assert held == self._in_flight_bytes, "in_flight_bytes is wrong"

@@ -1,0 +1,170 @@
+"""Which blocks are owed to us: an account with each peer, and one with each piece, always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from swarm.engine.download.partial_piece import PartialPiece
+from swarm.engine.peer import Peer
+
+
+class Debts:
+    """What was asked of whom and has not come; it is written in `Peer.asked` and in `PartialPiece.asked`.
+
+    Args:
+        peers: all that are connected, by number; the coordinator's own dictionary.
+
+    Attributes:
+        partials: all pieces on their way.
+        open: those with blocks to ask for, oldest first.
+    """
+
+    __slots__ = ("_peers", "open", "partials")
+
+    def __init__(self, peers: Mapping[int, Peer]) -> None:
+        self._peers = peers
+        self.partials: dict[int, PartialPiece] = {}
+        self.open: dict[int, PartialPiece] = {}
+
+    def begin(self, partial: PartialPiece) -> None:
+        """From now on its blocks may be asked for."""
+        self.partials[partial.piece] = partial
+        self.open[partial.piece] = partial
+
+    def end(self, piece: int) -> None:
+        """No more of it will be asked for."""
+        del self.partials[piece]
+        self.open.pop(piece, None)
+
+    # -- what may be asked of whom --------------------------------------------------------------
+
+    def may_ask(self, peer: Peer, partial: PartialPiece) -> bool:
+        """May `peer` be asked for blocks of that piece?"""
+        piece = partial.piece
+        return (
+            peer.have.flags[piece] == 1
+            and (not peer.peer_choking or piece in peer.allowed_fast_in)
+            and piece not in peer.refused
+            and (not partial.is_solo or self._may_send_alone(peer, partial))
+        )
+
+    def _may_send_alone(self, peer: Peer, partial: PartialPiece) -> bool:
+        """Whether the whole of a piece may hang on `peer`: not on one that never sent anything while others
+        have, or a silent liar would hold up the end for as long as a request may take.
+        """
+        if partial.sole_peer is not None:
+            return partial.sole_peer == peer.number
+        piece = partial.piece
+        return peer.download.total_bytes > 0 or not any(
+            other.download.total_bytes
+            and other.have.flags[piece]
+            and not (other.peer_choking or other.is_stalled or piece in other.refused)
+            for other in self._peers.values()
+        )
+
+    # -- owed -----------------------------------------------------------------------------------
+
+    def incur(self, peer: Peer, partial: PartialPiece, mask: int) -> None:
+        """`peer` owes us the blocks `mask`, none of which it owed before."""
+        piece = partial.piece
+        peer.asked[piece] = peer.asked.get(piece, 0) | mask
+        peer.asked_blocks += mask.bit_count()
+        partial.asked[peer.number] = partial.asked.get(peer.number, 0) | mask
+        if not peer.is_stalled:
+            partial.pending |= mask
+            if partial.is_solo:
+                partial.sole_peer = peer.number
+        if not partial.missing:
+            self.open.pop(piece, None)
+
+    # -- owed no longer -------------------------------------------------------------------------
+
+    def settle(self, peer: Peer, piece: int, mask: int) -> None:
+        """`peer` owes us the blocks `mask` (all of which it did owe) no longer."""
+        left = peer.asked[piece] & ~mask
+        peer.asked_blocks -= mask.bit_count()
+        if left:
+            peer.asked[piece] = left
+        else:
+            del peer.asked[piece]
+        partial = self.partials.get(piece)
+        if partial is None:
+            return
+        if left:
+            partial.asked[peer.number] = left
+        else:
+            partial.asked.pop(peer.number, None)
+        self._recount(partial)
+
+    def settle_piece(self, peer: Peer, piece: int) -> None:
+        """Nothing of `piece` any longer; what is on its way is welcome."""
+        mask = peer.asked.get(piece, 0)
+        if not mask:
+            return
+        peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
+        self.settle(peer, piece, mask)
+        partial = self.partials.get(piece)
+        if partial is not None and partial.sole_peer == peer.number:
+            partial.sole_peer = None
+
+    def settle_all(self, peer: Peer, *, is_forgiven: bool) -> None:
+        """Nothing at all any longer.
+
+        Args:
+            is_forgiven: blocks on their way may still come and are welcome then.
+        """
+        for piece, mask in peer.asked.items():
+            if is_forgiven:
+                peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
+            partial = self.partials.get(piece)
+            if partial is not None:
+                partial.asked.pop(peer.number, None)
+                if partial.sole_peer == peer.number:
+                    partial.sole_peer = None
+                self._recount(partial)
+        peer.asked.clear()
+        peer.asked_blocks = 0
+
+    def set_stalled(self, peer: Peer, is_stalled: bool) -> None:
+        """What a stalled peer owes may be asked of others too, until it has woken up."""
+        if peer.is_stalled == is_stalled:
+            return
+        peer.is_stalled = is_stalled
+        for piece in peer.asked:
+            partial = self.partials.get(piece)
+            if partial is not None:
+                if is_stalled and partial.sole_peer == peer.number:
+                    partial.sole_peer = None
+                self._recount(partial)
+
+    def _recount(self, partial: PartialPiece) -> None:
+        """Find again what is pending, after somebody was struck off."""
+        pending = 0
+        for number, mask in partial.asked.items():
+            if not self._peers[number].is_stalled:
+                pending |= mask
+        partial.pending = pending
+        if partial.missing:
+            self.open.setdefault(partial.piece, partial)
+        else:
+            # Its peer has woken up and answers for these blocks again.
+            self.open.pop(partial.piece, None)
+
+    def check(self) -> None:
+        """Raise AssertionError where the accounts differ (for tests)."""
+        for piece, partial in self.partials.items():
+            pending = 0
+            for number, mask in partial.asked.items():
+                assert mask, "an empty entry"
+                assert not mask & partial.arrived, "asked for what has arrived"
+                assert self._peers[number].asked.get(piece) == mask, "peer and piece disagree"
+                if not self._peers[number].is_stalled:
+                    pending |= mask
+            assert pending == partial.pending, "pending is wrong"
+            assert bool(partial.missing) == (piece in self.open), "open is wrong"
+        for peer in self._peers.values():
+            assert peer.asked_blocks == sum(mask.bit_count() for mask in peer.asked.values()), (
+                "asked_blocks is wrong"
+            )
+            for piece, mask in peer.asked.items():
+                assert self.partials[piece].asked.get(peer.number) == mask, "peer and piece disagree"
