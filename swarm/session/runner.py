@@ -247,13 +247,13 @@ class Runner(LinkHost):
         """`is_odd`: `chunk` is the run and no more (`get_odd`)."""
         if chunk is None:
             self._not_read(command, link, error)
-        elif self._is_right(command.piece):
+        elif self.is_right(command.piece):
             memory = chunk.memory if is_odd else self._chunks.run_of(chunk, command.begin, command.length)
             link.send_blocks(memory, chunk, command.length)
         else:
             self._withhold(command, chunk)
 
-    def _is_right(self, piece: int) -> bool:
+    def is_right(self, piece: int) -> bool:
         """Nobody has changed `piece` since its blocks were asked of the disk, as far as we know."""
         return piece not in self._doubted and self.engine is not None and piece in self.engine.have
 
@@ -272,7 +272,7 @@ class Runner(LinkHost):
             if command.piece in self._doubted:
                 # Whether it is still right is being found out.
                 self._doubted[command.piece].append(command)
-            elif self._is_right(command.piece):
+            elif self.is_right(command.piece):
                 # That was found out before this thread came to say so.
                 self._send_blocks(command)
             else:

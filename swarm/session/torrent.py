@@ -30,6 +30,7 @@ from swarm.session.keeping.partial_blocks import PartialBlocks
 from swarm.session.keeping.state import ResumeKeeper, resume_path
 from swarm.session.notices import Notice, Notices, PeerNews
 from swarm.session.progress import Progress, State
+from swarm.session.reading import Reading
 from swarm.session.runner import Runner
 from swarm.session.selection import Selection
 from swarm.session.settings import SessionSettings
@@ -108,7 +109,7 @@ class Torrent:
             lambda pieces: asyncio.ensure_future(self._inspection.matching(pieces)),
             lambda: self.runner,
             on_lost=self._keeper.lost,
-            on_done=self._keeper.touch,
+            on_done=self.pieces_verified,
             on_notice=self.notice,
             on_failed=self._on_failed,
             retry_s=settings.room_probe_s,
@@ -129,6 +130,18 @@ class Torrent:
             f"{content} is being downloaded already, by another process or session",
         )
         self._have = Bitfield(metainfo.geometry.piece_count)
+        self._reading = Reading(
+            metainfo,
+            self._layout,
+            self.files,
+            disk,
+            self._course,
+            selection,
+            have=lambda: self._have,
+            is_settled=lambda: self.runner is not None,
+            is_right=lambda piece: self.runner is None or self.runner.is_right(piece),
+            is_seeding_only=is_seeding_only,
+        )
         #: Files that somebody has changed before we joined the swarm.
         self._changed_early: dict[int, None] = {}
 
@@ -238,22 +251,16 @@ class Torrent:
     async def read(self, offset: int, length: int) -> bytes:
         """`length` bytes of the content (its files end to end) from `offset` on, once they are verified.
 
+        It waits for what is on its way; what somebody else has changed on disk is verified again first, and
+        fetched again where it does not match. Reading selects nothing: what nobody will fetch is refused.
+
         Raises:
             IndexError: the range goes beyond the content.
-            StorageError: the disk failed. SwarmError: the torrent ended before the bytes were here.
+            SettingsError: some of it is not here, and belongs to files that were not selected.
+            StorageError: the disk failed, or a seed's content is not what it was.
+            SwarmError: the torrent ended before the bytes were here.
         """
-        geometry = self.metainfo.geometry
-        if offset < 0 or length < 0 or offset + length > geometry.total_bytes:
-            raise IndexError(f"bytes {offset} to {offset + length} of {geometry.total_bytes}")
-        if not length:
-            return b""
-        size = geometry.piece_length
-        for piece in range(offset // size, (offset + length - 1) // size + 1):
-            while piece not in self._have:
-                await self._course.advanced()
-        buffer = bytearray(length)
-        await self._disk.run(lambda: self.files.read(offset, [memoryview(buffer)]))
-        return bytes(buffer)
+        return await self._reading.read(offset, length)
 
     @property
     def error(self) -> SwarmError | None:
@@ -398,6 +405,7 @@ class Torrent:
         return self._course.seconds_to_complete
 
     def pieces_verified(self) -> None:
+        """There is more that may be read, and worth saving."""
         self._keeper.touch()
         self._course.advance()
 
