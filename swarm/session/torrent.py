@@ -22,10 +22,10 @@ from swarm.metainfo.torrent import Metainfo
 from swarm.session.bugs import failure, watch
 from swarm.session.course import Course
 from swarm.session.finding.sources import SourceStatus, Totals
+from swarm.session.keeping.claim import Claim
 from swarm.session.keeping.doubts import Doubts
 from swarm.session.keeping.hold import Hold
 from swarm.session.keeping.inspection import Inspection
-from swarm.session.keeping.lock import ProcessLock
 from swarm.session.keeping.partial_blocks import PartialBlocks
 from swarm.session.keeping.state import ResumeKeeper, resume_path
 from swarm.session.notices import Notice, Notices, PeerNews
@@ -125,10 +125,7 @@ class Torrent:
             room_bytes=0 if is_allocating else settings.room_to_go_on_bytes,
         )
         self._partials = PartialBlocks(metainfo.geometry)
-        self._lock = ProcessLock(
-            self._keeper.path.with_suffix(".lock"),
-            f"{content} is being downloaded already, by another process or session",
-        )
+        self._claim = Claim(self._keeper.path, content, self.wanted_paths)
         self._have = Bitfield(metainfo.geometry.piece_count)
         self._reading = Reading(
             metainfo,
@@ -324,9 +321,9 @@ class Torrent:
             self.files.check_readable()
             return
         try:
-            self._lock.acquire()
+            self._claim.stake()
         except OSError as error:
-            reason = storage_error(error, self._lock.path)
+            reason = storage_error(error, self._claim.path)
             self.notice("warning", f"other processes cannot be kept off the download: {reason}")
         self.files.take_from_part()
 
@@ -491,7 +488,7 @@ class Torrent:
             self.failed(failure(error, f"saving the state of {self.name}"))
         finally:
             self.files.close()
-            self._lock.release()
+            self._claim.release()
             self._course.stop()
 
     async def _save_all(self) -> None:

@@ -311,6 +311,42 @@ async def test_other_sessions_are_kept_off_a_download(tmp_path: Path) -> None:
     assert list((tmp_path / "state").glob("*.lock")) == []
 
 
+async def test_other_sessions_are_kept_off_the_files_of_another_torrents_download(
+    tmp_path: Path,
+) -> None:
+    one = offer_folder(tmp_path / "one", {"a": 100, "b": 100}, 16384)
+    other = offer_folder(tmp_path / "other", {"b": 100, "c": 100}, 16384, seed=2)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as first, open_session(settings) as second:
+        mine = await first.add(one.raw, save_to=tmp_path / "here")
+        await until(lambda: mine.state == "downloading")
+        theirs = await second.add(other.raw, save_to=tmp_path / "here")
+        with pytest.raises(
+            SwarmError, match=f"folder/b: another torrent, {mine.info_hash}, is downloaded to"
+        ):
+            await within(theirs.completed())
+        await second.remove(theirs)
+        # Its other files are nobody's, and that one is free when the first has gone.
+        for files, goes in (([1], None), (None, mine)):
+            if goes is not None:
+                await first.remove(goes)
+            theirs = await second.add(other.raw, save_to=tmp_path / "here", files=files)
+            await until(lambda: theirs.state == "downloading")  # noqa: B023  # waited for in each round
+            await second.remove(theirs)
+    assert list((tmp_path / "state").glob("*.lock")) == []
+
+
+async def test_other_sessions_are_kept_off_a_single_file(tmp_path: Path) -> None:
+    one, other = (offer_file(tmp_path / str(number), 1000, 16384, seed=number) for number in (1, 2))
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as first, open_session(settings) as second:
+        mine = await first.add(one.raw, save_to=tmp_path / "here")
+        await until(lambda: mine.state == "downloading")
+        theirs = await second.add(other.raw, save_to=tmp_path / "here")
+        with pytest.raises(SwarmError, match=r"here/file\.bin: another torrent"):
+            await within(theirs.completed())
+
+
 async def test_seeding_content_that_is_not_the_torrents_fails_and_names_the_file(tmp_path: Path) -> None:
     offer = offer_folder(tmp_path / "seed", {"a": 50_000, "b": 50_000}, 16 * KIB)
     content = (offer.path / "b").read_bytes()

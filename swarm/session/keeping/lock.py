@@ -24,8 +24,11 @@ class ProcessLock:
         self._refusal = refusal
         self._descriptor = -1
 
-    def acquire(self) -> None:
+    def acquire(self, word: bytes = b"") -> None:
         """Take the lock, without waiting for it.
+
+        Args:
+            word: for others, who read it with `word_of_owner`.
 
         Raises:
             SwarmError: another session has it. OSError: there can be no lock file.
@@ -43,6 +46,9 @@ class ProcessLock:
                 raise SwarmError(self._refusal) from None
             if is_ours:
                 self._descriptor = descriptor
+                # Who died with it may have left a word.
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, word, 0)
             else:
                 # Its last owner deleted the file between our opening and our locking it.
                 os.close(descriptor)
@@ -56,6 +62,21 @@ class ProcessLock:
             self.path.unlink()
         os.close(self._descriptor)
         self._descriptor = -1
+
+
+def word_of_owner(path: Path) -> bytes:
+    """What the owner of the lock file at `path` has for others to read; nothing where it has no owner."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return b""
+    with open(descriptor, "rb") as file:
+        try:
+            # Shared: two that look at once see the same.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return file.read()
+        return b""
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from swarm.base.errors import SwarmError
-from swarm.session.keeping.lock import ProcessLock
+from swarm.session.keeping.lock import ProcessLock, word_of_owner
 
 
 def test_second_owner_is_refused_until_the_first_lets_go(tmp_path: Path) -> None:
@@ -23,6 +23,18 @@ def test_second_owner_is_refused_until_the_first_lets_go(tmp_path: Path) -> None
     assert list((tmp_path / "state").iterdir()) == []
     second.acquire()
     second.release()
+
+
+def test_word_of_the_owner_is_read_as_long_as_it_holds_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    assert word_of_owner(path) == b""
+    path.write_bytes(b"of one that has died with it")
+    assert word_of_owner(path) == b""
+    lock = ProcessLock(path, "x")
+    lock.acquire(b"mine")
+    assert word_of_owner(path) == b"mine"
+    lock.release()
+    assert word_of_owner(path) == b""
 
 
 def test_releasing_what_is_not_held_takes_nothing_from_the_owner(tmp_path: Path) -> None:

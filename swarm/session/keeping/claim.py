@@ -1,0 +1,58 @@
+"""Keeps two downloads from writing to the same files, be they in two processes, of one torrent or of two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from swarm.base.errors import SwarmError
+from swarm.session.keeping.lock import ProcessLock, word_of_owner
+
+
+class Claim:
+    """What a download writes to: its lock file says so as long as it holds it.
+
+    Downloads of other torrents to the same place may stay where they write to other files. Each says what it
+    claims before it looks at the others, so that of two that begin at once at least one is refused.
+
+    Args:
+        resume_path: of the torrent's record, INFOHASH-PLACE.resume; the lock file lies beside it.
+        content: the file, or the folder of the files.
+        paths: of the files below `content`.
+    """
+
+    def __init__(self, resume_path: Path, content: Path, paths: Iterable[tuple[str, ...]]) -> None:
+        self._content = content
+        self._paths = frozenset("/".join(path) for path in paths)
+        refusal = f"{content} is being downloaded already, by another process or session"
+        self._lock = ProcessLock(resume_path.with_suffix(".lock"), refusal)
+
+    @property
+    def path(self) -> Path:
+        return self._lock.path
+
+    def stake(self) -> None:
+        """Make the claim; in a thread, and `release` is due where it succeeds or fails.
+
+        Raises:
+            SwarmError: another process or session has a part of it. OSError: there can be no lock file.
+        """
+        # No path is empty but a single file's: an end behind each tells that from nothing.
+        word = "".join(f"{path}\0" for path in sorted(self._paths))
+        self._lock.acquire(word.encode("utf-8", "surrogateescape"))
+        place = self.path.stem.rpartition("-")[2]
+        for other in self.path.parent.glob(f"*-{place}.lock"):
+            if other == self.path:
+                continue
+            theirs = word_of_owner(other).decode("utf-8", "surrogateescape").split("\0")[:-1]
+            shared = self._paths.intersection(theirs)
+            if shared:
+                info_hash = other.name.partition("-")[0]
+                raise SwarmError(
+                    f"{self._content / min(shared)}: another torrent, {info_hash}, is downloaded to that "
+                    "file, by another process or session; give this one another folder"
+                )
+
+    def release(self) -> None:
+        """Take it back; nothing happens where there is none."""
+        self._lock.release()
