@@ -108,11 +108,18 @@ class CandidatesFound:
 
 @dataclass(slots=True)
 class DialFailed:
-    """`endpoint` was not reached; `is_tried`: it was dialled (else the host has no place for it now)."""
+    """`endpoint` was not reached.
+
+    Args:
+        is_tried: it was dialled (else the host has no place for it now).
+        has_way: whether any way leads there from here, a network or a family of addresses; it is no fault of
+            the address, nor of who named it, where none does.
+    """
 
     endpoint: Endpoint
     reason: str
     is_tried: bool = True
+    has_way: bool = True
 
 
 @dataclass(slots=True)

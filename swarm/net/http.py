@@ -29,7 +29,7 @@ from swarm.base.dataclass import dataclass
 from swarm.base.errors import SwarmError
 from swarm.base.version import VERSION
 from swarm.net.names import look_up
-from swarm.net.outlet import Outlet
+from swarm.net.outlet import NO_WAY, Outlet
 from swarm.wire.tracker.announce import numeric_host
 
 #: Redirects followed: one for https, one for a moved path, and some patience.
@@ -44,7 +44,7 @@ _HEAD_BYTES_MAX = 32 * 1024
 _CONNECT_S = 3.0
 
 _USER_AGENT = f"swarm/{VERSION}"
-_NO_ROUTE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
+_NO_ROUTE = (*NO_WAY, errno.EHOSTUNREACH)
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 #: A name -> its numeric addresses, as `net.names.look_up`.

@@ -20,6 +20,8 @@ from swarm.base.errors import SettingsError
 _SIOCGIFADDR = 0x8915
 #: Linux; elsewhere an interface is held to by its addresses alone.
 _BINDTODEVICE: int | None = getattr(socket, "SO_BINDTODEVICE", None)
+#: What the system says where no way leads from here, whoever is there: no network, or none of that family.
+NO_WAY = (errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 #: The kernel counts interfaces up to 31 bits; none has ever come so far.
 _ZONE_DIGITS_MAX = 9
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import TrackerError
-from swarm.net.outlet import Outlet
+from swarm.net.outlet import NO_WAY, Outlet
 from swarm.wire.tracker import udp
 
 #: Datagrams read before others get their turn.
@@ -21,7 +21,7 @@ _BATCH_MAX = 64
 #: Linux hands back the datagrams that a host refused (ICMP), with their address, if asked to.
 _RECVERR = {False: (socket.IPPROTO_IP, 11), True: (socket.IPPROTO_IPV6, 25)}
 _MSG_ERRQUEUE = 0x2000
-_NO_ROUTE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
+_NO_ROUTE = (*NO_WAY, errno.EHOSTUNREACH)
 #: Where the transaction id stands in a request.
 _TRANSACTION_AT = 12
 

@@ -66,7 +66,7 @@ class Addresses:
         """A dial has led nowhere, or was none."""
         self.book.dial_failed(event.endpoint, now, is_tried=event.is_tried)
         if event.is_tried:
-            self.exchange.tried(event.endpoint, is_reached=False)
+            self.exchange.tried(event.endpoint, is_reached=False if event.has_way else None)
             self.rendezvous.tried(event.endpoint, now, is_reached=False)
         else:
             self.rendezvous.not_tried(event.endpoint)
@@ -82,6 +82,7 @@ class Addresses:
         if handshake.listen_port is not None and peer.listens_at is None:
             peer.listens_at = Endpoint(peer.endpoint.host, handshake.listen_port)
             self.book.identified(peer.listens_at)
+            self.exchange.tried(peer.listens_at, is_reached=True)
         if handshake.your_ip:
             self.own_address_seen(unpacked_host(handshake.your_ip), peer.endpoint.host)
         self.exchange.joined(peer, now)

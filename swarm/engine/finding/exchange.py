@@ -155,8 +155,8 @@ class Exchange:
                         del relayed[next(iter(relayed))]
         return fresh_count
 
-    def tried(self, endpoint: Endpoint, *, is_reached: bool) -> None:
-        """An address was dialled: whoever told us of it gains or loses by it."""
+    def tried(self, endpoint: Endpoint, *, is_reached: bool | None) -> None:
+        """It has turned out whether a peer is there; None: it could not. Who told of it is judged."""
         self._hearsay.tried(endpoint, is_reached=is_reached)
 
     def relays(self, endpoint: Endpoint) -> list[Peer]:

@@ -48,7 +48,8 @@ class _Teller:
     untried: int = 0
     reached: int = 0
     failed: int = 0
-    hosts: dict[str, None] = field(default_factory=dict)
+    #: Each with the port that it named.
+    hosts: dict[str, int] = field(default_factory=dict)
 
 
 class Hearsay:
@@ -88,6 +89,9 @@ class Hearsay:
             return _NOTHING, 0
         if heard.is_cut:
             self._abused(line)
+        known = self._tellers.get(teller.host)
+        if known is not None and known.untried >= self._settings.pex_untried_max:
+            self._count_anew()
         added = [
             contact
             for contact in heard.added
@@ -104,8 +108,6 @@ class Hearsay:
     def _believe(self, host: str, contact: Contact, now: float) -> bool:
         """Take one address up; whether it is new."""
         endpoint = contact.endpoint
-        if endpoint in self._told_by:
-            return False
         teller = self._tellers.get(host)
         if teller is None:
             teller = self._tellers[host] = _Teller()
@@ -116,26 +118,52 @@ class Hearsay:
         if not teller.reached and teller.failed >= self._settings.pex_failures_max:
             return False
         # BEP 11: "Duplicate IP addresses (e.g. with different ports) should be ignored." On one machine
-        # clients do differ by nothing else.
-        if endpoint.host in teller.hosts and not endpoint.is_loopback:
+        # clients do differ by nothing else. Who is back where he was may have been forgotten meanwhile.
+        if teller.hosts.get(endpoint.host, endpoint.port) != endpoint.port and not endpoint.is_loopback:
             return False
         is_seed = bool(contact.flags & ContactFlags.UPLOAD_ONLY)
         if not self._book.found([endpoint], "pex", now, is_seed=is_seed):
             return False
-        teller.hosts[endpoint.host] = None
+        teller.hosts[endpoint.host] = endpoint.port
         if len(teller.hosts) > HOSTS_MAX:
             del teller.hosts[next(iter(teller.hosts))]
+        self._settled(endpoint)
         teller.untried += 1
         self._told_by[endpoint] = host
+        if len(self._told_by) > 2 * self._settings.candidates_max:
+            self._count_anew()
         return True
 
-    def tried(self, endpoint: Endpoint, *, is_reached: bool) -> None:
-        """An address was dialled: whoever told us of it gains or loses by it."""
-        teller = self._tellers.get(self._told_by.pop(endpoint, ""))
-        if teller is None:
+    def tried(self, endpoint: Endpoint, *, is_reached: bool | None) -> None:
+        """It has turned out whether a peer is there: whoever told us of it gains or loses by it.
+
+        Args:
+            is_reached: None where that says nothing, for no way leads there from here.
+        """
+        teller = self._settled(endpoint)
+        if teller is None or is_reached is None:
             return
-        teller.untried -= 1
         if is_reached:
             teller.reached += 1
         else:
             teller.failed += 1
+
+    def _settled(self, endpoint: Endpoint) -> _Teller | None:
+        """This address waits no more; who told us of it, if that is remembered."""
+        teller = self._tellers.get(self._told_by.pop(endpoint, ""))
+        if teller is not None and teller.untried:
+            teller.untried -= 1
+        return teller
+
+    def _count_anew(self) -> None:
+        """Nobody hears of what leaves the book in other ways than by a dial, nor of seeds no seed dials.
+
+        Who named them would be taken for one who has named more than we can try.
+        """
+        for teller in self._tellers.values():
+            teller.untried = 0
+        told_by, waits = self._told_by, self._book.is_to_be_dialled
+        self._told_by = {endpoint: host for endpoint, host in told_by.items() if waits(endpoint)}
+        for host in self._told_by.values():
+            if host in self._tellers:
+                self._tellers[host].untried += 1

@@ -376,6 +376,13 @@ class PeerBook:
     def is_banned(self, endpoint: Endpoint) -> bool:
         return endpoint.host in self._banned_hosts
 
+    def is_to_be_dialled(self, endpoint: Endpoint) -> bool:
+        """Will it be, or is it at this moment?"""
+        candidate = self._candidates.get(endpoint)
+        if candidate is None:
+            return endpoint in self._dialling
+        return not (candidate.is_seed and self._skips_seeds)
+
     @property
     def candidate_count(self) -> int:
         return len(self._candidates)

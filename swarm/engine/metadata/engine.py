@@ -149,7 +149,7 @@ class MetadataEngine:
             case DialFailed():
                 self.book.dial_failed(event.endpoint, now, is_tried=event.is_tried)
                 if event.is_tried:
-                    self._hearsay.tried(event.endpoint, is_reached=False)
+                    self._hearsay.tried(event.endpoint, is_reached=False if event.has_way else None)
                 self._company.seek_if_short()
             case WokenUp():
                 self._company.dial(now)

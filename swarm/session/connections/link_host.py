@@ -182,10 +182,12 @@ class LinkHost(ABC):
             self.tell(PeerLost(link.number, reason, link.has_offended))
             self._links.pop(link.number, None)
 
-    def dial_failed(self, endpoint: Endpoint, reason: str, *, is_tried: bool = True) -> None:
+    def dial_failed(
+        self, endpoint: Endpoint, reason: str, *, is_tried: bool = True, has_way: bool = True
+    ) -> None:
         if not self.is_stopped:
             self._on_peer(PeerNews("not reached", str(endpoint), "", reason, False))
-        self.tell(DialFailed(endpoint, reason, is_tried))
+        self.tell(DialFailed(endpoint, reason, is_tried, has_way))
 
     def candidates_found(self, endpoints: Sequence[Endpoint], source: str) -> None:
         welcome = [endpoint for endpoint in endpoints if not self._dialler.is_refused(endpoint)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash
-from swarm.net.outlet import Outlet, bind_addresses
+from swarm.net.outlet import NO_WAY, Outlet, bind_addresses
 from swarm.session.bugs import failure
 from swarm.session.connections.door import BLOCKED, Door
 from swarm.session.connections.listener import listen
@@ -213,6 +213,7 @@ class Links:
                 # The address must not stay one that is being dialled.
                 reason = str(failure(error, f"dialling {endpoint}"))
             assert link.owner is not None
-            link.owner.dial_failed(endpoint, reason)
+            has_way = not (isinstance(error, OSError) and error.errno in NO_WAY)
+            link.owner.dial_failed(endpoint, reason, has_way=has_way)
         if link.owner is not None and link.owner.is_stopped:
             link.close("the torrent was stopped")

@@ -281,6 +281,70 @@ class TestBelieving:
         tells(one, fresh)
         assert fresh in world.dialled
 
+    def test_seeds_named_to_a_leecher_do_not_count_once_it_is_a_seed(self) -> None:
+        world = World(settings=EngineSettings(half_open_max=1))
+        seed, one = world.seed(), join(world, endpoint=Endpoint("30.1.1.1", 1))
+        named = public(world.settings.pex_untried_max)
+        tells(one, *(Contact(endpoint, ContactFlags.UPLOAD_ONLY) for endpoint in named))
+        seed.sends()
+        assert world.verified.is_full
+        (leech,) = public(1, 40)
+        tells(one, leech)
+        (first,) = world.dialled
+        world.tell(DialFailed(first, "no answer"))
+        world.pass_time(1)
+        assert world.dialled == [first, leech]
+
+    def test_those_who_come_to_us_themselves_speak_for_who_named_them(self) -> None:
+        world = World(settings=EngineSettings(half_open_max=1, connections_max=300))
+        one = join(world, endpoint=Endpoint("30.1.1.1", 1))
+        named = public(world.settings.pex_untried_max)
+        tells(one, *named)
+        (first,) = world.dialled
+        for endpoint in named:
+            if endpoint != first:
+                came = world.connect(endpoint=Endpoint(endpoint.host, 50_000), has_extended=True)
+                introduce(came, port=endpoint.port)
+        tells(one, *public(1, 40))
+        world.tell(DialFailed(first, "no answer"))
+        world.pass_time(1)
+        assert world.dialled == [first, *public(1, 40)]
+
+    def test_the_banned_do_not_count_among_those_that_wait(self) -> None:
+        world = World(settings=EngineSettings(half_open_max=1, connections_max=300))
+        one = join(world, endpoint=Endpoint("30.1.1.1", 1))
+        named = public(world.settings.pex_untried_max)
+        tells(one, *named)
+        (first,) = world.dialled
+        for endpoint in named:
+            if endpoint != first:
+                world.engine._book.ban(endpoint, None, "it lied")
+        tells(one, *public(1, 40))
+        world.tell(DialFailed(first, "no answer"))
+        world.pass_time(1)
+        assert world.dialled == [first, *public(1, 40)]
+
+    def test_addresses_to_which_no_way_leads_from_here_are_not_held_against_who_named_them(self) -> None:
+        world = World(settings=EngineSettings(dial_burst=100, half_open_max=100, connections_max=300))
+        one = join(world, endpoint=Endpoint("30.1.1.1", 1))
+        named = [Endpoint(f"2a00:1450::1:{number:x}", 1) for number in range(world.settings.pex_failures_max)]
+        tells(one, *named)
+        for endpoint in named:
+            world.tell(DialFailed(endpoint, "network is unreachable", has_way=False))
+        tells(one, *public(1))
+        assert sorted(world.dialled) == sorted([*named, *public(1)])
+
+    def test_who_is_back_where_he_was_may_be_named_again(self) -> None:
+        world = World(settings=EngineSettings(dial_failures_max=1))
+        one = join(world, endpoint=Endpoint("30.1.1.1", 1))
+        (named,) = public(1)
+        tells(one, named)
+        world.tell(DialFailed(named, "no answer"))
+        tells(one, Endpoint(named.host, named.port + 1))
+        assert world.dialled == [named]
+        tells(one, named)
+        assert world.dialled == [named, named]
+
     def test_one_who_answers_restores_belief(self) -> None:
         world = World(settings=EngineSettings(dial_burst=100, half_open_max=100, connections_max=300))
         one = join(world, endpoint=Endpoint("30.1.1.1", 1))

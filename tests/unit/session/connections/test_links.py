@@ -35,6 +35,7 @@ class Owner:
         self.down_bucket = Bucket(None, 0.0)
         self.opened: list[PeerLink] = []
         self.failed: list[tuple[Endpoint, str, bool]] = []
+        self.out_of_reach: list[Endpoint] = []
 
     def link_opened(self, link: PeerLink, handshake: Handshake, *, is_greeted: bool = False) -> None:
         self.opened.append(link)
@@ -48,8 +49,12 @@ class Owner:
     def link_lost(self, link: PeerLink, reason: str) -> None:
         pass
 
-    def dial_failed(self, endpoint: Endpoint, reason: str, *, is_tried: bool = True) -> None:
+    def dial_failed(
+        self, endpoint: Endpoint, reason: str, *, is_tried: bool = True, has_way: bool = True
+    ) -> None:
         self.failed.append((endpoint, reason, is_tried))
+        if not has_way:
+            self.out_of_reach.append(endpoint)
 
 
 @asynccontextmanager
@@ -78,7 +83,17 @@ async def test_dial_where_nobody_listens_is_a_try_that_failed(tmp_path: Path, ow
         links.dial(owner, HANDSHAKE, nobody)
         await until(lambda: owner.failed)
         assert [(endpoint, is_tried) for endpoint, _, is_tried in owner.failed] == [(nobody, True)]
+        assert owner.out_of_reach == []
         assert len(links) == 0
+
+
+async def test_dial_to_where_no_way_leads_from_here_says_so(tmp_path: Path, owner: Owner) -> None:
+    # It is bound to an address of IPv4.
+    async with links_of(tmp_path, 10) as (links, _):
+        away = Endpoint("2001:db8::1", 6881)
+        links.dial(owner, HANDSHAKE, away)
+        await until(lambda: owner.failed)
+        assert owner.out_of_reach == [away]
 
 
 async def test_dial_beyond_the_limit_is_none_and_says_so(tmp_path: Path, owner: Owner) -> None:
