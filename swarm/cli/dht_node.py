@@ -181,10 +181,6 @@ def refusals(outcome: LookupOutcome) -> str:
 
 def read_file(path: Path, bytes_max: int) -> bytes:
     """A small file, one byte more than `bytes_max` at most; StorageError names it."""
-    from swarm.storage.faults import storage_error
+    from swarm.storage.whole_file import read_whole
 
-    try:
-        with open(path, "rb") as file:
-            return file.read(bytes_max + 1)
-    except OSError as error:
-        raise storage_error(error, path) from None
+    return read_whole(path, bytes_max)[0]

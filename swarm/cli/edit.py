@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from swarm.base.errors import SettingsError
@@ -87,6 +89,8 @@ def command(
     # What is written must read back; nothing is lost where it does not.
     result = Metainfo.parse(edited)
     path = output_path(output, torrent.name) if output is not None else file
+    if output is None and not os.path.isfile(file):
+        raise SettingsError(f"{file}: came through a pipe, so -o has to say where to write")
     may_replace = force or output is None
     check_writable(path, may_replace=may_replace)
     write_torrent(path, edited, may_replace=may_replace)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING
 
 from swarm.base.errors import MetainfoError, StorageError, SwarmError
@@ -22,14 +21,9 @@ def read_torrent(path: str) -> tuple[bytes, Metainfo]:
     """
     # Only here: `mktorrent`, which writes one, starts faster without.
     from swarm.metainfo.torrent import Metainfo
+    from swarm.storage.whole_file import read_whole
 
-    try:
-        with open(path, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise StorageError("not a regular file", path=path)
-            raw = file.read(MAX_METAINFO_BYTES + 1)
-    except OSError as error:
-        raise StorageError(error.strerror or str(error), path=path, error_number=error.errno or 0) from None
+    raw, _ = read_whole(path, MAX_METAINFO_BYTES)
     try:
         return raw, Metainfo.parse(raw)
     except MetainfoError as error:

@@ -117,6 +117,19 @@ async def test_session_does_not_open_with_a_list_that_cannot_be_read(tmp_path: P
             pass
 
 
+async def test_list_that_came_through_a_pipe_is_read_once(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"loopback:127.0.0.0-127.0.0.255\n")
+    os.close(writer)
+    settings = replace(
+        settings_of(tmp_path / "state"), blocklist=Path(f"/dev/fd/{reader}"), blocklist_check_s=0.01
+    )
+    async with open_session(settings) as session:
+        await asyncio.sleep(0.1)
+        assert session.notices() == []
+    os.close(reader)
+
+
 def test_commands_take_a_blocklist_and_refuse_a_broken_one_in_one_line(tmp_path: Path) -> None:
     offer = offer_file(tmp_path, 300_003, 32 * KIB)
     torrent = tmp_path / "file.torrent"

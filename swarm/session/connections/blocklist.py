@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -11,7 +12,7 @@ from typing import TypeAlias
 from swarm.base.errors import SettingsError, SwarmError
 from swarm.base.ip_ranges import IpRanges, parse_ranges
 from swarm.session.bugs import watch
-from swarm.storage.faults import storage_error
+from swarm.storage.whole_file import read_whole
 
 #: The largest file that is read; the largest lists of the field have 30 MB.
 BLOCKLIST_BYTES_MAX = 128 << 20
@@ -67,7 +68,9 @@ class Blocklist:
         while True:
             await asyncio.sleep(self._check_s)
             try:
-                mark: _Mark | None = _mark_of(os.stat(self._path))
+                status = os.stat(self._path)
+                # What came through a pipe (`<(zcat list.gz)`) comes once.
+                mark: _Mark | None = self._mark if stat.S_ISFIFO(status.st_mode) else _mark_of(status)
             except OSError:
                 mark = None  # `_read` says what is wrong with it.
             if mark == self._mark:
@@ -84,12 +87,8 @@ class Blocklist:
 
     def _read(self) -> tuple[IpRanges, _Mark]:
         """The ranges in the file, and what it looks like; runs in a thread."""
-        try:
-            with open(self._path, "rb") as file:
-                mark = _mark_of(os.fstat(file.fileno()))
-                raw = file.read(BLOCKLIST_BYTES_MAX + 1)
-        except OSError as error:
-            raise storage_error(error, str(self._path)) from None
+        raw, status = read_whole(self._path, BLOCKLIST_BYTES_MAX)
+        mark = _mark_of(status)
         if len(raw) > BLOCKLIST_BYTES_MAX:
             raise SettingsError(f"{self._path}: larger than any blocklist ({BLOCKLIST_BYTES_MAX >> 20} MiB)")
         try:

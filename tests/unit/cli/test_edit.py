@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -117,3 +118,20 @@ def test_what_is_no_torrent_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.M
     assert run(monkeypatch, str(path), "-c", "x") == 3
     assert path.read_bytes() == b"d4:infode"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_came_through_a_pipe_is_written_where_the_user_says(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    with open(writer, "wb") as pipe:
+        pipe.write(file.read_bytes())
+    assert run(monkeypatch, f"/dev/fd/{reader}", "--comment", "new") == 2
+    assert "-o has to say where to write" in capsys.readouterr().err
+    os.close(reader)
+    reader, writer = os.pipe()
+    with open(writer, "wb") as pipe:
+        pipe.write(file.read_bytes())
+    assert run(monkeypatch, f"/dev/fd/{reader}", "--comment", "new", "-o", str(tmp_path / "new.torrent")) == 0
+    os.close(reader)
+    assert read(tmp_path / "new.torrent").comment == "new"

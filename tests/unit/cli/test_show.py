@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from swarm.base.bencode import encode
 from swarm.cli.main import main
+from swarm.storage import whole_file
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -47,6 +49,21 @@ def torrent_file(tmp_path: Path) -> Path:
         )
     )
     return path
+
+
+def test_torrent_may_come_through_a_pipe_but_not_through_one_that_nobody_writes_to(
+    torrent_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, torrent_file.read_bytes())
+    os.close(writer)
+    assert run(monkeypatch, "show", f"/dev/fd/{reader}") == 0
+    os.close(reader)
+    assert "folder" in capsys.readouterr().out
+    monkeypatch.setattr(whole_file, "WRITER_S", 0.01)
+    os.mkfifo(tmp_path / "pipe")
+    assert run(monkeypatch, "show", str(tmp_path / "pipe")) == 4
+    assert capsys.readouterr().err == f"error: {tmp_path / 'pipe'}: a pipe that nobody writes to\n"
 
 
 def test_json_has_every_key(

@@ -89,6 +89,21 @@ class TestLists:
         assert lists.read_changed() and admission.allowed == {OTHER}
         assert not lists.read_changed()
 
+    def test_what_came_through_a_pipe_stays_when_another_one_changes(self, tmp_path: Path) -> None:
+        allow = tmp_path / "allow"
+        allow.write_text("aa" * 20)
+        reader, writer = os.pipe()
+        os.write(writer, b"bb" * 20)
+        os.close(writer)
+        admission = Admission()
+        lists = Lists(admission, allow=allow, deny=Path(f"/dev/fd/{reader}"), passkeys=None)
+        lists.read()
+        assert not lists.read_changed()
+        allow.write_text("cc" * 20 + "\n")
+        assert lists.read_changed()
+        os.close(reader)
+        assert (admission.allowed, admission.denied) == ({b"\xcc" * 20}, {b"\xbb" * 20})
+
     def test_a_broken_change_leaves_what_was(self, tmp_path: Path) -> None:
         admission, allow, keys = Admission(), tmp_path / "allow", tmp_path / "keys"
         allow.write_text(OURS.hex())
