@@ -2,52 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from swarm.base.bitfield import Bitfield
 from swarm.base.errors import SettingsError, StorageError
-from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.course import Course
+from swarm.session.keeping.keeping import Keeping
 from swarm.session.selection import Selection
 from swarm.storage.disk import Disk
 from swarm.storage.faults import ContentChangedError
-from swarm.storage.files import ContentFiles
 
 
 class Reading:
     """Waits for pieces to be verified, and reads them.
 
     Args:
-        have: the verified pieces; while `is_settled` is false it is not known yet what is on the disk.
-        is_right: nobody has changed this piece on the disk, as far as we know.
-        is_seeding_only: nothing is fetched.
+        keeping: what is on disk, which is not known yet while it is not settled.
     """
 
     def __init__(
         self,
         metainfo: Metainfo,
-        layout: Layout,
-        files: ContentFiles,
+        keeping: Keeping,
         disk: Disk,
         course: Course,
         selection: Selection,
-        *,
-        have: Callable[[], Bitfield],
-        is_settled: Callable[[], bool],
-        is_right: Callable[[int], bool],
-        is_seeding_only: bool,
     ) -> None:
         self._metainfo = metainfo
-        self._layout = layout
-        self._files = files
+        self._keeping = keeping
         self._disk = disk
         self._course = course
         self._selection = selection
-        self._have = have
-        self._is_settled = is_settled
-        self._is_right = is_right
-        self._is_seeding_only = is_seeding_only
 
     async def read(self, offset: int, length: int) -> bytes:
         """As `Torrent.read`."""
@@ -61,11 +46,11 @@ class Reading:
         buffer = bytearray(length)
         while True:
             while not self._are_right(pieces):
-                if self._is_settled():
+                if self._keeping.is_settled:
                     self._refuse_what_never_comes(pieces)
                 await self._course.advanced()
             try:
-                await self._disk.run(lambda: self._files.read(offset, [memoryview(buffer)]))
+                await self._disk.run(lambda: self._keeping.files.read(offset, [memoryview(buffer)]))
             except ContentChangedError:
                 if self._course.is_over:
                     raise
@@ -76,22 +61,23 @@ class Reading:
                 return bytes(buffer)
 
     def _are_right(self, pieces: Iterable[int]) -> bool:
-        have = self._have()
-        return all(piece in have and self._is_right(piece) for piece in pieces)
+        have = self._keeping.have
+        return all(piece in have and self._keeping.is_right(piece) for piece in pieces)
 
     def _refuse_what_never_comes(self, pieces: Iterable[int]) -> None:
         geometry, files = self._metainfo.geometry, self._metainfo.files
-        have, chosen = self._have(), self._selection.files
+        layout = self._keeping.files.layout
+        have, chosen = self._keeping.have, self._selection.files
         for piece in pieces:
             if piece in have:
                 continue
             indices = [
                 part.file_index
-                for part in self._layout.ranges(geometry.piece_offset(piece), geometry.piece_bytes(piece))
+                for part in layout.ranges(geometry.piece_offset(piece), geometry.piece_bytes(piece))
                 if not files[part.file_index].is_pad
             ]
-            if self._is_seeding_only and indices:
-                path = str(self._files.path_of(indices[0]))
+            if self._keeping.is_seeding_only and indices:
+                path = str(self._keeping.files.path_of(indices[0]))
                 raise StorageError(f"piece {piece} is not what the torrent says", path=path)
             if chosen is not None and not chosen.intersection(indices):
                 names = ", ".join("/".join(files[index].path) for index in indices)

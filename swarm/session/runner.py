@@ -6,6 +6,7 @@ import contextlib
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import BLOCK_BYTES, Geometry
@@ -34,14 +35,37 @@ from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
 from swarm.session.bugs import failure
-from swarm.session.connections.link_host import Dialler, LinkHost, OnPeer
+from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
+from swarm.session.notices import PeerNews
 from swarm.storage.disk import Disk
 from swarm.storage.faults import ContentChangedError, is_shortage
 from swarm.storage.files import ContentFiles
 from swarm.storage.pieces import Chunk, ChunkReader, PieceHashed, PieceStore
 from swarm.wire.peer.handshake import Handshake
 from swarm.wire.peer.protocol import BLOCK_HEAD_BYTES, encode_block_head
+
+
+class RunTorrent(Protocol):
+    """The torrent that an engine is run for, as far as it hears of it."""
+
+    def pieces_verified(self) -> None:
+        """Pieces were verified and written."""
+
+    def became_complete(self) -> None:
+        """Everything wanted is there."""
+
+    def piece_lost(self, piece: int) -> None:
+        """A piece can no longer be read."""
+
+    def short_of_room(self, error: StorageError) -> None:
+        """The disk has no room for good pieces; they are kept (see `PieceStore.write_kept`)."""
+
+    def failed(self, error: SwarmError) -> None:
+        """The disk failed us, or a bug of ours; it cannot go on."""
+
+    def notice(self, level: str, text: str) -> None: ...
+    def peer_news(self, news: PeerNews) -> None: ...
 
 
 class Runner(LinkHost):
@@ -52,11 +76,8 @@ class Runner(LinkHost):
     left already) is queued as the next event, so that the engine is never entered twice.
 
     Args:
-        on_verified: pieces were verified and written.
-        on_complete: everything wanted is there.
-        on_lost: a piece can no longer be read.
-        on_failed: the disk failed us; the torrent cannot go on.
-        on_short: the disk has no room for good pieces, which are kept; None: that is a failure as well.
+        torrent: whom it runs the engine for.
+        is_waiting_for_room: where the disk has none, good pieces are kept; else that is a failure.
         seek_peers: ask the sources for more.
         is_private: no DHT, no peer exchange (BEP 27).
         dht_port: where our DHT node listens, or None for no node.
@@ -76,15 +97,10 @@ class Runner(LinkHost):
         files: ContentFiles,
         disk: Disk,
         dialler: Dialler,
+        torrent: RunTorrent,
         *,
         rng: random.Random,
-        on_verified: Callable[[], None],
-        on_complete: Callable[[], None],
-        on_failed: Callable[[SwarmError], None],
-        on_short: Callable[[StorageError], None] | None,
-        on_lost: Callable[[int], None],
-        on_notice: Callable[[str, str], None],
-        on_peer: OnPeer,
+        is_waiting_for_room: bool,
         seek_peers: Callable[[], None],
         is_private: bool = False,
         dht_port: int | None = None,
@@ -97,7 +113,7 @@ class Runner(LinkHost):
         super().__init__(
             Handshake(info_hash, peer_id, has_dht=self._dht_port is not None),
             dialler,
-            on_peer=on_peer,
+            on_peer=torrent.peer_news,
             seek_peers=seek_peers,
             on_node=on_node,
         )
@@ -108,15 +124,17 @@ class Runner(LinkHost):
         self._rng = rng
         self._info = info
         self._book = book
-        self._on_notice = on_notice
-        self._on_verified = on_verified
-        self._on_complete = on_complete
-        self._on_failed = on_failed
-        self._on_lost = on_lost
+        self._torrent = torrent
         #: Pieces that may have been changed on disk -> what peers wait for meanwhile.
         self._doubted: dict[int, list[SendBlocks]] = {}
         self.store = PieceStore(
-            files, geometry, piece_hashes, disk, self._pieces_hashed, self._broke, on_short
+            files,
+            geometry,
+            piece_hashes,
+            disk,
+            self._pieces_hashed,
+            self._broke,
+            torrent.short_of_room if is_waiting_for_room else None,
         )
         self._chunks = ChunkReader(files, geometry, disk, BLOCK_HEAD_BYTES, encode_block_head)
         self._sent_bytes: dict[int, int] = {}
@@ -208,7 +226,7 @@ class Runner(LinkHost):
                 case ForgetPiece(piece):
                     self.store.forget(piece)
                 case AnnounceCompleted():
-                    self._on_complete()
+                    self._torrent.became_complete()
                 case _:
                     self._carry_out_on_links(command)
         if complete:
@@ -336,9 +354,11 @@ class Runner(LinkHost):
             return
         piece = lost.piece
         self._chunks.forget(piece)
-        self._on_lost(piece)
+        self._torrent.piece_lost(piece)
         if self.engine is not None and self.engine.have.flags[piece]:
-            self._on_notice("warning", f"piece {piece} cannot be read any more and is not offered: {error}")
+            self._torrent.notice(
+                "warning", f"piece {piece} cannot be read any more and is not offered: {error}"
+            )
         self.tell(lost)
 
     # -- pieces ---------------------------------------------------------------------------------
@@ -356,16 +376,16 @@ class Runner(LinkHost):
                 if result.is_good:
                     self.engine.have.add(result.piece)
         if any(result.is_good for result in written):
-            self._on_verified()
+            self._torrent.pieces_verified()
         for result in results:
             if result.error is not None:
                 self.tell(PieceNotWritten(result.piece))
-                self._on_failed(result.error)
+                self._torrent.failed(result.error)
                 return
 
     def _broke(self, error: BaseException) -> None:
         """Something of ours did: the torrent fails with a line, rather than to hang without one."""
-        self._on_failed(failure(error, f"the exchange of {self.info_hash}"))
+        self._torrent.failed(failure(error, f"the exchange of {self.info_hash}"))
 
     # -- the end --------------------------------------------------------------------------------
 

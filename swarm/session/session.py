@@ -258,9 +258,9 @@ class Session:
                 selection,
                 self.settings,
                 self._disk,
+                self._finder,
                 is_seeding_only=is_seeding_only,
                 is_allocating=allocate == "full",
-                on_failed=self._failed,
             )
         except SwarmError:
             if link is not None:
@@ -347,7 +347,7 @@ class Session:
             if not torrent.metainfo.is_private:
                 await self._finder.nodes_named([*torrent.metainfo.dht_nodes, *nodes])
         except Exception as error:
-            self._failed(torrent, failure(error, f"starting {torrent.name}"))
+            torrent.failed(failure(error, f"starting {torrent.name}"))
             await self._fetches.let_go(torrent.info_hash)
 
     async def _join(
@@ -368,14 +368,9 @@ class Session:
             torrent.files,
             self._disk,
             self._links,
+            torrent,
             rng=random.Random(self._rng.getrandbits(64)),
-            on_verified=torrent.pieces_verified,
-            on_complete=lambda: self._completed(torrent),
-            on_failed=partial(self._failed, torrent),
-            on_lost=torrent.piece_lost,
-            on_short=torrent.short_of_room if self.settings.is_waiting_for_room else None,
-            on_notice=torrent.notice,
-            on_peer=torrent.peer_news,
+            is_waiting_for_room=self.settings.is_waiting_for_room,
             seek_peers=partial(self._finder.seek, torrent.info_hash),
             is_private=metainfo.is_private,
             info=metainfo.info_bytes,
@@ -412,8 +407,7 @@ class Session:
                 on_notice=torrent.notice,
                 on_own_address=partial(self._own_address_seen, metainfo.info_hash),
             )
-        if discovery is not None:
-            torrent.sources = discovery.status
+        torrent.discovery = discovery
 
     def _host_facts(self, runner: Runner) -> HostFacts:
         """What holds `runner` back that its engine cannot see."""
@@ -445,18 +439,6 @@ class Session:
         # It is no less ours in private torrents, which ask the DHT for nothing.
         for info_hash in self._runners:
             self._own_address_seen(info_hash, host, source)
-
-    def _completed(self, torrent: Torrent) -> None:
-        torrent.became_complete()
-        self._finder.completed(torrent.info_hash)
-
-    def _failed(self, torrent: Torrent, error: SwarmError) -> None:
-        """The disk did, or we: nothing more is fetched that could not be kept; what is known stays."""
-        torrent.failed(error)
-        runner = self._runners.get(torrent.info_hash)
-        if runner is not None:
-            runner.stop()
-        self._finder.leave(torrent.info_hash)
 
     async def remove(self, torrent: Torrent) -> None:
         """Stop a torrent: tell its trackers, close its links, save its state; the content stays."""

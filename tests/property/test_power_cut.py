@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
 from swarm.base.errors import SwarmError
+from swarm.session.keeping.content import Content
 from swarm.session.keeping.state import ResumeKeeper
 from swarm.storage import resume
 from swarm.storage.check import check_pieces, pieces_with_data
@@ -39,16 +40,15 @@ class Download:
     """Writes pieces and keeps their record, as a torrent of a session does."""
 
     def __init__(self, top: Path) -> None:
-        self.have = Bitfield(GEOMETRY.piece_count)
         self.files = files_of(top, LAYOUT, unwanted=UNWANTED)
+        content = Content(self.files, GEOMETRY, UNWANTED)
+        self.have = content.have
         self.notices: list[str] = []
         self.failures: list[SwarmError] = []
         self.keeper = ResumeKeeper(
             top / "state" / "x.resume",
-            self.files,
+            content,
             self._record,
-            lambda: self.have,
-            lambda index: LAYOUT.pieces_of(index, GEOMETRY),
             lambda level, text: self.notices.append(text),
             on_failed=self.failures.append,
             save_s=0.0,

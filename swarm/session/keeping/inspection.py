@@ -7,7 +7,6 @@ from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.errors import StorageError, SwarmError
-from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
 from swarm.storage import resume
 from swarm.storage.check import check_pieces, pieces_with_data
@@ -30,9 +29,9 @@ class Inspection:
         checked_bytes, checking_bytes: how far the hashing is, for progress displays.
     """
 
-    def __init__(self, metainfo: Metainfo, layout: Layout, files: ContentFiles, disk: Disk) -> None:
+    def __init__(self, metainfo: Metainfo, files: ContentFiles, disk: Disk) -> None:
         self._metainfo = metainfo
-        self._layout = layout
+        self._layout = files.layout
         self._files = files
         self._disk = disk
         self.checked_bytes = 0

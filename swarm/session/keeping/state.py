@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash
 from swarm.session.bugs import watch
+from swarm.session.keeping.content import Content
 from swarm.storage import resume
-from swarm.storage.files import ABSENT, ContentFiles
+from swarm.storage.files import ABSENT
 
 
 def resume_path(state_dir: Path, info_hash: InfoHash, content: Path) -> Path:
@@ -27,7 +28,6 @@ class ResumeKeeper:
 
     Args:
         snapshot: makes the record to save; called on the loop.
-        pieces_of: file -> its pieces.
         on_notice: (level, text) for the user.
         on_failed: nothing is kept any more.
     """
@@ -35,10 +35,8 @@ class ResumeKeeper:
     def __init__(
         self,
         path: Path,
-        files: ContentFiles,
+        content: Content,
         snapshot: Callable[[Bitfield], resume.ResumeRecord],
-        have: Callable[[], Bitfield],
-        pieces_of: Callable[[int], Iterable[int]],
         on_notice: Callable[[str, str], None],
         *,
         on_failed: Callable[[SwarmError], None],
@@ -46,10 +44,8 @@ class ResumeKeeper:
         sync_s: float,
     ) -> None:
         self.path = path
-        self._files = files
+        self._content = content
         self._snapshot = snapshot
-        self._have = have
-        self._pieces_of = pieces_of
         self._on_notice = on_notice
         self._on_failed = on_failed
         self._save_s = save_s
@@ -99,7 +95,7 @@ class ResumeKeeper:
 
     def _trusted(self) -> Bitfield:
         """What we have, without what a failed sync may have lost."""
-        trusted = self._have().copy()
+        trusted = self._content.have.copy()
         for piece in self._doubtful:
             trusted.discard(piece)
         return trusted
@@ -110,9 +106,9 @@ class ResumeKeeper:
         self._synced_at = asyncio.get_running_loop().time()
         try:
             # A thread of its own: a slow disk must not keep the hashing threads waiting.
-            await asyncio.to_thread(self._files.sync)
+            await asyncio.to_thread(self._content.files.sync)
         except StorageError as error:
-            for piece in self._have():
+            for piece in self._content.have:
                 if piece not in self._synced:
                     self._doubtful.add(piece)
             self._warn(error)
@@ -145,10 +141,10 @@ class ResumeKeeper:
 
         Nobody may have read such a file since, so that nothing is in doubt: the next run has to look.
         """
-        record.signature = self._files.signature()
+        record.signature = self._content.files.signature()
         for index, signed in enumerate(record.signature):
             if signed == ABSENT:
-                for piece in self._pieces_of(index):
+                for piece in self._content.pieces_of(index):
                     record.verified.discard(piece)
                     record.synced.discard(piece)
 

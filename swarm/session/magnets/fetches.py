@@ -139,8 +139,7 @@ class Fetches:
             on_notice=fetch.notice,
             on_own_address=partial(self._on_own_address, fetch.info_hash),
         )
-        if discovery is not None:
-            fetch.sources = discovery.status
+        fetch.discovery = discovery
         for source, addresses in (("user", peers), ("magnet", list(fetch.magnet.peers))):
             found = await endpoints_of(
                 addresses,

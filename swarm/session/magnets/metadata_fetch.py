@@ -27,6 +27,7 @@ from swarm.wire.peer.handshake import Handshake
 
 if TYPE_CHECKING:
     from swarm.session.explaining import Reason
+    from swarm.session.finding.discovery import Discovery
     from swarm.storage.pieces import Chunk
 
 FetchState: TypeAlias = Literal["searching", "fetching", "complete", "failed", "stopped"]
@@ -122,8 +123,8 @@ class MetadataFetch(LinkHost):
             listen_port=listen_port,
             dht_port=dht_port,
         )
-        #: How it stands with the trackers and the other sources of peers.
-        self.sources: Callable[[], list[SourceStatus]] = list
+        #: Who looks for its peers; None where nobody does.
+        self.discovery: Discovery | None = None
         self._save = save
         self._on_close = on_close
         self._begun_at = time.monotonic()
@@ -173,6 +174,10 @@ class MetadataFetch(LinkHost):
 
         stats = self.engine.stats()
         return of_fetch(stats.peers, stats.candidates, stats.done_bytes, stats.total_bytes, self.sources())
+
+    def sources(self) -> list[SourceStatus]:
+        """How it stands with the trackers and the other sources of peers."""
+        return [] if self.discovery is None else self.discovery.status()
 
     async def metainfo(self) -> Metainfo:
         """Wait for the metadata.

@@ -45,7 +45,7 @@ class World:
         self.files = files_of(folder, layout)
         self.resume_path = folder / "state" / "x.resume"
         self.notices: list[tuple[str, str]] = []
-        self.inspection = Inspection(self.metainfo, layout, self.files, disk)
+        self.inspection = Inspection(self.metainfo, self.files, disk)
 
     def write(self, *pieces: int) -> None:
         write_pieces(self.files, CONTENT, list(pieces), PIECE)

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from swarm.base.bitfield import Bitfield
+from swarm.base.blocks import Geometry
 from swarm.base.errors import SwarmError
+from swarm.session.keeping.content import Content
 from swarm.session.keeping.state import ResumeKeeper
 from swarm.storage import resume
 from tests.unit.storage.layouts import content_of, files_of, layout_of
@@ -24,16 +26,15 @@ class World:
 
     def __init__(self, folder: Path, *, save_s: float = 0.0, sync_s: float = 0.0) -> None:
         self.files = files_of(folder, LAYOUT)
-        self.have = Bitfield(4)
+        content = Content(self.files, Geometry(100_000, 32_768))
+        self.have = content.have
         self.notices: list[str] = []
         self.failures: list[SwarmError] = []
         self.snapshots = 0
         self.keeper = ResumeKeeper(
             folder / "state/x.resume",
-            self.files,
+            content,
             self.snapshot,
-            lambda: self.have,
-            lambda index: range(4),
             lambda level, text: self.notices.append(f"{level}: {text}"),
             on_failed=self.failures.append,
             save_s=save_s,
