@@ -18,7 +18,8 @@ from swarm.cli.progress import creation_bar
 from swarm.cli.torrent_file import check_writable, output_path, write_torrent
 from swarm.metainfo import magnet
 from swarm.metainfo.builder import DEFAULT_PIECE_LENGTH, TorrentOptions, check_piece_length
-from swarm.storage.create import create, own_name
+from swarm.storage.create import create
+from swarm.storage.source_files import own_name
 
 #: Below this a number is an exponent, as in the C program (18 is 2^18); above, bytes.
 _MAX_EXPONENT = 40

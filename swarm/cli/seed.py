@@ -26,8 +26,9 @@ from swarm.metainfo.builder import TorrentOptions
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.session import Session
 from swarm.session.torrent import Torrent
-from swarm.storage.create import create, find_files, own_name
+from swarm.storage.create import create
 from swarm.storage.faults import storage_error
+from swarm.storage.source_files import find_files, own_name
 
 
 @dataclass(frozen=True, slots=True)

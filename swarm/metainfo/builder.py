@@ -1,4 +1,4 @@
-"""Puts a .torrent together from names, lengths and hashes; the hashing is `storage/create.py`'s."""
+"""Puts a .torrent together from names, lengths and hashes; the hashing is `storage/piece_hasher.py`'s."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from swarm.base.errors import MetainfoError, StorageError
 from swarm.metainfo.builder import TorrentOptions
 from swarm.metainfo.torrent import Metainfo
 from swarm.storage import create as creating
-from swarm.storage.create import SourceFile, create, create_torrent, find_files, own_name
+from swarm.storage.create import create, create_torrent
+from swarm.storage.source_files import SourceFile, find_files, own_name
 
 PIECE = 32768
 OPTIONS = TorrentOptions(piece_length=PIECE)
