@@ -50,10 +50,12 @@ class Hold:
         self._probe_s = probe_s
         self._room_bytes = room_bytes
         self._task: asyncio.Task[None] | None = None
+        self._is_short_again = False
         self.reason = ""
 
     def begin(self, error: StorageError, try_again: Callable[[], Awaitable[bool]]) -> None:
-        """Pause because of `error`, until `try_again` succeeds; nothing happens where that is so already."""
+        """Pause because of `error`, until `try_again` succeeds; where that is so already, for longer."""
+        self._is_short_again = True
         if self._task is None or self._task.done():
             self.reason = str(error)
             self._changed(self.reason)
@@ -68,8 +70,10 @@ class Hold:
             # What is written by others meanwhile takes room as well: the reason is kept true.
             self.reason = await self._reason(error)
             self._changed(self.reason)
-            # A write is the only proof; what the system says of its room is for what comes after it.
-            if await try_again() and await self._has_room(error):
+            self._is_short_again = False
+            # A write is the only proof; what the system says of its room is for what comes after it. And more
+            # may have found no room while we looked.
+            if await try_again() and await self._has_room(error) and not self._is_short_again:
                 break
         self._go_on()
 
