@@ -92,6 +92,8 @@ class Session:
         )
         self._torrents: dict[InfoHash, Torrent] = {}
         self._starting: dict[InfoHash, asyncio.Task[None]] = {}
+        self._removing: dict[InfoHash, asyncio.Task[None]] = {}
+        self._is_open = False
         #: Of the torrents that have joined their swarms.
         self._runners: dict[InfoHash, Runner] = {}
 
@@ -128,7 +130,11 @@ class Session:
         return self._notices.take()
 
     async def __aenter__(self) -> Self:
+        # What is wrong is said before anything is begun.
+        _checked_rate(self.settings.up_bytes_per_s)
+        _checked_rate(self.settings.down_bytes_per_s)
         await self._links.open()
+        self._is_open = True
         self._disk = Disk(asyncio.get_running_loop(), self.settings.thread_count)
         self._finder.open()
         self.set_limits(
@@ -174,11 +180,17 @@ class Session:
 
     async def close(self) -> None:
         """Save everything, tell the trackers (for no longer than 2 s), close all links."""
+        self._is_open = False
         self._links.stop_listening()
-        await asyncio.gather(
+        endings = await asyncio.gather(
             *(self.remove(torrent) for torrent in self.torrents),
             *(fetch.close() for fetch in self._fetches.all()),
+            return_exceptions=True,
         )
+        for error in endings:
+            if isinstance(error, Exception):
+                # The others have ended, and the rest can.
+                failure(error, "closing the session")
         await self._links.close()
         await self._finder.close()
         if self._disk is not None:
@@ -226,8 +238,7 @@ class Session:
             MetainfoError, StorageError: `source` is not a torrent, cannot be read.
             SettingsError: an argument makes no sense. SwarmError: it is here already.
         """
-        if self._disk is None:
-            raise SwarmError("the session is not open: use it with `async with`")
+        self._refuse_closed()
         if allocate not in ("sparse", "full"):
             raise SettingsError(f"allocate is 'sparse' or 'full', not {allocate!r}")
         link = magnet_of(source)
@@ -242,6 +253,8 @@ class Session:
         else:
             assert not isinstance(source, Magnet)
             metainfo = Metainfo.parse(await read_source(source, self._bind))
+        # The session may have been closed meanwhile.
+        disk = self._refuse_closed()
         self._refuse_known(metainfo.info_hash)
         from swarm.session.selection import Selection
         from swarm.session.torrent import Torrent
@@ -257,7 +270,7 @@ class Session:
                 place,
                 selection,
                 self.settings,
-                self._disk,
+                disk,
                 self._finder,
                 is_seeding_only=is_seeding_only,
                 is_allocating=allocate == "full",
@@ -271,6 +284,11 @@ class Session:
         start = self._start(torrent, list(peers), list(trackers), use_trackers, skip_verify)
         self._starting[metainfo.info_hash] = asyncio.get_running_loop().create_task(start)
         return torrent
+
+    def _refuse_closed(self) -> Disk:
+        if self._disk is None or not self._is_open:
+            raise SwarmError("the session is not open: use it with `async with`")
+        return self._disk
 
     def _refuse_known(self, info_hash: InfoHash) -> None:
         torrent = self._torrents.get(info_hash)
@@ -308,8 +326,7 @@ class Session:
         Raises:
             MetainfoError: no magnet link. SwarmError: it is here already.
         """
-        if self._disk is None:
-            raise SwarmError("the session is not open: use it with `async with`")
+        self._refuse_closed()
         link = magnet_of(source)
         if link is None:
             raise MetainfoError(f"not a magnet link: {str(source)[:80]!r}")
@@ -441,7 +458,26 @@ class Session:
             self._own_address_seen(info_hash, host, source)
 
     async def remove(self, torrent: Torrent) -> None:
-        """Stop a torrent: tell its trackers, close its links, save its state; the content stays."""
+        """Stop a torrent: tell its trackers, close its links, save its state; the content stays.
+
+        It is done to its end, whether or not the caller waits; nothing happens where it is done already.
+        """
+        if self._torrents.get(torrent.info_hash) is not torrent:
+            return
+        removing = self._removing.get(torrent.info_hash)
+        if removing is None:
+            name = f"removing {torrent.name}"
+            removing = asyncio.get_running_loop().create_task(self._remove(torrent), name=name)
+            self._removing[torrent.info_hash] = removing
+        await asyncio.shield(removing)
+
+    async def _remove(self, torrent: Torrent) -> None:
+        try:
+            await self._end(torrent)
+        finally:
+            del self._torrents[torrent.info_hash], self._removing[torrent.info_hash]
+
+    async def _end(self, torrent: Torrent) -> None:
         starting = self._starting.pop(torrent.info_hash, None)
         if starting is not None:
             starting.cancel()
@@ -456,7 +492,6 @@ class Session:
                 await asyncio.wait_for(self._disk.drained(), self.settings.stop_timeout_s)
         await torrent.shut()
         await farewell
-        self._torrents.pop(torrent.info_hash, None)
 
 
 def _checked_rate(rate: float | None) -> float | None:

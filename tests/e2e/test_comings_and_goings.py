@@ -1,0 +1,120 @@
+"""Torrents that are added, removed and closed while something else is under way with them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from swarm import SettingsError, SwarmError
+from swarm.session import session as session_module
+from swarm.session.keeping.state import ResumeKeeper, resume_path
+from swarm.storage import resume
+from tests.e2e.scripted_peer import BLOCK, Line, scripted_peer
+from tests.e2e.transfers import (
+    assert_same,
+    notices_of,
+    offer_file,
+    open_session,
+    seed,
+    settings_of,
+    until,
+    within,
+)
+
+PIECE = 4 * BLOCK
+
+
+async def test_torrent_that_is_removed_twice_at_once_keeps_the_blocks_of_its_incomplete_pieces(
+    tmp_path: Path,
+) -> None:
+    offer = offer_file(tmp_path / "seed", 2 * PIECE, PIECE)
+    content = offer.content()
+
+    async def give_one_block(line: Line) -> None:
+        await line.shake()
+        given: list[int] = []
+
+        def answer(piece: int, begin: int, length: int) -> bytes | None:
+            if given:
+                return None
+            given.append(piece)
+            return content[piece * PIECE + begin : piece * PIECE + begin + length]
+
+        await line.serve(answer)
+
+    settings = settings_of(tmp_path / "state")
+    async with scripted_peer(offer.metainfo, give_one_block) as peer, open_session(settings) as session:
+        torrent = await session.add(offer.raw, save_to=tmp_path / "here", peers=[("127.0.0.1", peer.port)])
+        await until(lambda: torrent.snapshot().downloaded_bytes == BLOCK)
+        await asyncio.gather(session.remove(torrent), session.remove(torrent), session.close())
+        assert "could not be kept" not in notices_of(torrent)
+    record = await resume.load(resume_path(settings.state_dir, torrent.info_hash, tmp_path / "here/file.bin"))
+    assert record is not None and sum(mask.bit_count() for mask in record.partials.values()) == 1
+
+
+async def test_removal_whose_caller_gives_up_is_finished_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = offer_file(tmp_path / "seed", 2 * PIECE, PIECE)
+    settings = settings_of(tmp_path / "state")
+    save, may_save = ResumeKeeper.save, asyncio.Event()
+
+    async def save_later(keeper: ResumeKeeper, *, is_clean: bool) -> None:
+        await may_save.wait()
+        await save(keeper, is_clean=is_clean)
+
+    async with open_session(settings) as session:
+        torrent = await seed(session, offer)
+        monkeypatch.setattr(ResumeKeeper, "save", save_later)
+        removing = asyncio.ensure_future(session.remove(torrent))
+        await asyncio.sleep(0)
+        removing.cancel()
+        may_save.set()
+        await asyncio.gather(removing, return_exceptions=True)
+        await until(lambda: not session.torrents)
+        assert torrent.state == "stopped"
+
+
+async def test_removal_of_one_that_is_gone_leaves_its_successor_alone(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 20 * PIECE, PIECE)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        await seed(seeder, offer)
+        first = await leecher.add(offer.raw, save_to=tmp_path / "first")
+        await leecher.remove(first)
+        second = await leecher.add(offer.raw, save_to=tmp_path / "second", peers=[("127.0.0.1", seeder.port)])
+        await leecher.remove(first)
+        assert leecher.torrents == [second]
+        await within(second.completed())
+    assert_same(tmp_path / "second/file.bin", offer.path)
+
+
+async def test_torrent_whose_source_comes_after_the_end_of_the_session_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = offer_file(tmp_path / "seed", 2 * PIECE, PIECE)
+    may_come = asyncio.Event()
+
+    async def read_later(*_: object) -> bytes:
+        await may_come.wait()
+        return offer.raw
+
+    monkeypatch.setattr(session_module, "read_source", read_later)
+    async with open_session(settings_of(tmp_path / "state")) as session:
+        adding = asyncio.ensure_future(session.add("http://x/y.torrent", save_to=tmp_path / "here"))
+        await asyncio.sleep(0)
+    may_come.set()
+    with pytest.raises(SwarmError, match="the session is not open"):
+        await within(adding)
+    assert session.torrents == []
+
+
+async def test_session_that_cannot_be_opened_leaves_nothing_behind(tmp_path: Path) -> None:
+    """No port in use, no thread: the fixture for all these tests looks for them."""
+    settings = replace(settings_of(tmp_path / "state"), up_bytes_per_s=100.0)
+    session = open_session(settings)
+    with pytest.raises(SettingsError, match="a rate limit is at least 16K"):
+        await session.__aenter__()
