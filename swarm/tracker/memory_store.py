@@ -1,7 +1,6 @@
 """Swarms in memory: constant time to add, refresh and remove, and random picks in O(picked).
 
-Made for a million small swarms and for one of a million peers: a swarm's addresses lie back to back, so
-that a random run of them is an answer already; seeds come first, so that "leechers only" is a run too.
+Made for a million small swarms and for one of a million peers; those of one swarm lie in `rows`.
 """
 
 from __future__ import annotations
@@ -13,17 +12,13 @@ from typing import NamedTuple
 
 from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES
 from swarm.base.errors import TrackerError
+from swarm.tracker.rows import PEER_ID_BYTES, Row
 from swarm.tracker.store import AS_THEY_COME, LEECHERS_A_SEED, Joined, Randomness
 from swarm.wire.tracker.announce import ScrapeEntry
 
 #: Torrents kept, and peers kept: together they fill 1.6 GB (tools/bench/tracker --memory).
 SWARMS_MAX = 1_000_000
 PEERS_MAX = 10_000_000
-#: Peers of one family from which on they are found through a dictionary: below, searching some hundred
-#: bytes costs no more, and a dictionary takes 150 bytes a peer.
-INDEX_ABOVE = 64
-#: Of so many peers all are copied for a pick that wants some of them; more would cost more than it saves.
-COPIED_MAX = 256
 #: Work of one call of `expire`, a few milliseconds: a swarm looked at is one, so are 50 peers looked at; a
 #: peer forgotten is two.
 EXPIRE_WORK = 1_500
@@ -35,183 +30,7 @@ _SURE_SEEDS = 5
 #: Swarms are kept in so many dictionaries: one of a million would stop everybody while it grows.
 _SHARDS = 256
 
-PEER_ID_BYTES = 20
 _FULL_RETRY_S = 600.0
-
-
-class Row:
-    """The peers of one swarm with addresses of one family, without gaps, seeds first."""
-
-    __slots__ = ("addresses", "oldest_at", "peer_ids", "places", "seed_count", "seen_at", "twice", "width")
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self.addresses = bytearray()
-        #: `addresses` twice, as picks cut them up (slices of bytes cost half of those of a bytearray); None
-        #: from a change to the next pick that needs it. Kept neither in large rows nor in small ones, of
-        #: which there are a million.
-        self.twice: bytes | None = None
-        self.peer_ids = bytearray()
-        #: Whole seconds; below zero for before this machine was started, where its clock begins.
-        self.seen_at = array("i")
-        self.seed_count = 0
-        #: Before this instant nobody here was seen; a bound, not the very instant. Of rows that take
-        #: several looks it stays as it is, since peers may move between looks.
-        self.oldest_at = 0
-        #: compact address -> index, in large rows only.
-        self.places: dict[bytes, int] | None = None
-
-    def __len__(self) -> int:
-        return len(self.seen_at)
-
-    def find(self, peer: bytes) -> int:
-        """Its index, or -1."""
-        if self.places is not None:
-            return self.places.get(peer, -1)
-        at = self.addresses.find(peer)
-        width = self.width
-        while at > 0 and at % width:
-            # Found across the border of two addresses.
-            at = self.addresses.find(peer, at + 1)
-        return at // width
-
-    def find_twin(self, peer_id: bytes, port: bytes) -> int:
-        """The index of the peer of that id and port, or -1: one with an address of either family (BEP 7)."""
-        at = self.peer_ids.find(peer_id)
-        while at >= 0:
-            place, rest = divmod(at, PEER_ID_BYTES)
-            if not rest and self._peer(place).endswith(port):
-                return place
-            at = self.peer_ids.find(peer_id, at + 1)
-        return -1
-
-    def add(self, peer: bytes, peer_id: bytes, is_seed: bool, now: int, rng: Randomness) -> int:
-        """Take in a peer that is not there yet; returns its index.
-
-        Anywhere among its kind, so that a run of neighbours is a sample of the swarm: those who came at the
-        same time know the same others, and have no place left for one to whom only they are named.
-        """
-        at = len(self.seen_at)
-        # Restored peers come in any order.
-        if not at or now < self.oldest_at:
-            self.oldest_at = now
-        self.addresses += peer
-        self.twice = None
-        self.peer_ids += peer_id
-        self.seen_at.append(now)
-        if self.places is not None:
-            self.places[peer] = at
-        elif at >= INDEX_ABOVE:
-            self.places = {self._peer(index): index for index in range(at + 1)}
-        if is_seed:
-            at = self.turn(at, is_seed)
-            place = int(rng.random() * self.seed_count)
-        else:
-            place = self.seed_count + int(rng.random() * (len(self.seen_at) - self.seed_count))
-        self._swap(at, place)
-        return place
-
-    def turn(self, at: int, is_seed: bool) -> int:
-        """Make the peer at `at`, which is the other, a seed or a leecher; returns its new index."""
-        if is_seed:
-            border = self.seed_count
-            self.seed_count += 1
-        else:
-            self.seed_count -= 1
-            border = self.seed_count
-        self._swap(at, border)
-        return border
-
-    def remove(self, at: int) -> None:
-        """Take out the peer at `at`, and let others fill the gap."""
-        if at < self.seed_count:
-            at = self.turn(at, is_seed=False)
-        last = len(self.seen_at) - 1
-        self._swap(at, last)
-        if self.places is not None:
-            del self.places[self._peer(last)]
-            if last <= INDEX_ABOVE // 2:
-                self.places = None
-        del self.addresses[last * self.width :]
-        self.twice = None
-        del self.peer_ids[last * PEER_ID_BYTES :]
-        self.seen_at.pop()
-
-    def _peer(self, at: int) -> bytes:
-        return bytes(self.addresses[at * self.width : (at + 1) * self.width])
-
-    def _swap(self, one: int, other: int) -> None:
-        if one == other:
-            return
-        self.twice = None
-        for row, width in ((self.addresses, self.width), (self.peer_ids, PEER_ID_BYTES)):
-            i, j = one * width, other * width
-            row[i : i + width], row[j : j + width] = row[j : j + width], row[i : i + width]
-        seen_at = self.seen_at
-        seen_at[one], seen_at[other] = seen_at[other], seen_at[one]
-        if self.places is not None:
-            self.places[self._peer(one)] = one
-            self.places[self._peer(other)] = other
-
-    def pick(self, start: int, end: int, count: int, asker: int, rng: Randomness) -> bytes:
-        """`count` random peers of [start, end), or all if there are fewer, never the one at `asker`.
-
-        Two runs in random places of that part closed to a ring: every peer is as likely as any other, at
-        the price of a random number. Source: aquatic's tracker picks likewise.
-        """
-        if not count:
-            return b""
-        width = self.width
-        is_among = start <= asker < end
-        others = end - start - is_among
-        if count >= others:
-            addresses = self.addresses
-            if is_among:
-                return b"".join(
-                    (addresses[start * width : asker * width], addresses[(asker + 1) * width : end * width])
-                )
-            return bytes(addresses[start * width : end * width])
-        # Where the first run begins, and how many peers lie between its end and the second.
-        drawn = int(rng.random() * (others * (others - count + 1)))
-        gap = drawn // others
-        one = drawn - gap * others
-        first = count // 2
-        other = one + first + gap
-        last = other + count - first
-        if others > COPIED_MAX:
-            # The others as a line that begins behind the asker and is closed to a ring without it.
-            ring = (start, end, asker + 1 if is_among else start, others)
-            return self._run(ring, one, first) + self._run(ring, other % others, count - first)
-        twice = self.twice
-        if twice is None:
-            twice = bytes(self.addresses) * 2
-            if self.places is not None:
-                self.twice = twice
-        if not is_among:
-            line = twice[start * width : end * width]
-        elif end - start == len(self.seen_at):
-            line = twice[(asker + 1) * width : (asker + 1 + others) * width]
-        else:
-            line = twice[start * width : asker * width] + twice[(asker + 1) * width : end * width]
-        if last > others:
-            line += line
-        return line[one * width : (one + first) * width] + line[other * width : last * width]
-
-    def _run(self, ring: tuple[int, int, int, int], at: int, length: int) -> bytes:
-        """`length` peers of the ring from `at` on; it closes where the asker is, the row where it ends."""
-        start, end, base, others = ring
-        if at + length > others:
-            seam = others - at
-            return self._run(ring, at, seam) + self._run(ring, 0, length - seam)
-        width, addresses = self.width, self.addresses
-        at += base
-        if at >= end:
-            at -= end - start
-        upto = at + length
-        if upto <= end:
-            return bytes(addresses[at * width : upto * width])
-        rest = start + upto - end
-        return bytes(addresses[at * width : end * width] + addresses[start * width : rest * width])
 
 
 class _Swarm:
@@ -221,6 +40,12 @@ class _Swarm:
         self.four: Row | None = None
         self.six: Row | None = None
         self.downloads = 0
+
+    def find(self, peer: bytes) -> tuple[Row, int] | None:
+        """Its row, and its index there; None for one that is not in the swarm."""
+        row = self.four if len(peer) == COMPACT_V4_BYTES else self.six
+        at = row.find(peer) if row is not None else -1
+        return (row, at) if row is not None and at >= 0 else None
 
     @property
     def rows(self) -> list[Row]:
@@ -376,8 +201,8 @@ class MemoryStore:
         swarm = self._shards[info_hash[0]].get(info_hash)
         if swarm is None:
             return
-        row = swarm.four if len(peer) == COMPACT_V4_BYTES else swarm.six
-        if row is not None and (at := row.find(peer)) >= 0:
+        if (found := swarm.find(peer)) is not None:
+            row, at = found
             row.remove(at)
             self.peer_count -= 1
             self._tidy(info_hash, swarm)
@@ -407,21 +232,14 @@ class MemoryStore:
 
     def peer_ids(self, info_hash: bytes, peers: Sequence[bytes]) -> list[bytes | None]:
         swarm = self._shards[info_hash[0]].get(info_hash) or _Swarm()
-        found: list[bytes | None] = []
-        for peer in peers:
-            row = swarm.four if len(peer) == COMPACT_V4_BYTES else swarm.six
-            at = row.find(peer) if row is not None else -1
-            start = at * PEER_ID_BYTES
-            found.append(
-                bytes(row.peer_ids[start : start + PEER_ID_BYTES]) if row is not None and at >= 0 else None
-            )
-        return found
+        return [None if found is None else found[0].peer_id(found[1]) for found in map(swarm.find, peers)]
 
     def seen_at(self, info_hash: bytes, peer: bytes) -> int | None:
         """When this peer was last heard of, in whole seconds; None if it is not known."""
         swarm = self._shards[info_hash[0]].get(info_hash)
         if swarm is None:
             return None
+        # `swarm.find`, written out: a shared store asks with each announce.
         row = swarm.four if len(peer) == COMPACT_V4_BYTES else swarm.six
         at = row.find(peer) if row is not None else -1
         return row.seen_at[at] if row is not None and at >= 0 else None

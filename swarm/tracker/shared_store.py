@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from swarm.base.errors import TrackerError
-from swarm.tracker.memory_store import PEER_ID_BYTES, Kept, MemoryStore
+from swarm.tracker.memory_store import Kept, MemoryStore
+from swarm.tracker.rows import PEER_ID_BYTES
 from swarm.tracker.store import AS_THEY_COME, Joined, Randomness
 
 #: A peer that announces all the time is told of once in so long.

@@ -18,7 +18,8 @@ from typing import BinaryIO
 from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES
 from swarm.base.errors import StorageError, TrackerError
 from swarm.storage.faults import storage_error
-from swarm.tracker.memory_store import PEER_ID_BYTES, Kept, MemoryStore
+from swarm.tracker.memory_store import Kept, MemoryStore
+from swarm.tracker.rows import PEER_ID_BYTES
 
 _MAGIC = b"swarm tracker 1\n"
 #: When it was written, in seconds since 1970: ages go on while nobody runs.

@@ -16,7 +16,8 @@ from swarm.storage.resume import ResumeRecord, weigh
 from swarm.tracker import snapshot
 from swarm.tracker.admission import Admission
 from swarm.tracker.lists import Lists
-from swarm.tracker.memory_store import PEER_ID_BYTES, MemoryStore
+from swarm.tracker.memory_store import MemoryStore
+from swarm.tracker.rows import PEER_ID_BYTES
 from tests.fuzz.target import Target, settles
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from swarm.base.errors import TrackerError
-from swarm.tracker import memory_store as memory_store_module
-from swarm.tracker.memory_store import COPIED_MAX, EXPIRE_WORK, INDEX_ABOVE, MemoryStore, Row
+from swarm.tracker import rows
+from swarm.tracker.memory_store import EXPIRE_WORK, MemoryStore
+from swarm.tracker.rows import COPIED_MAX, INDEX_ABOVE, Row
 from swarm.tracker.store import AS_THEY_COME, Store
 from swarm.wire.tracker.announce import ScrapeEntry
 from tests.unit.tracker.store_cases import LIFE_S, TORRENT, StoreCases, peer, split
@@ -61,7 +62,7 @@ class TestSizes:
     def test_over_all_draws_everybody_is_named_equally_often(
         self, start: int, end: int, copied_max: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(memory_store_module, "COPIED_MAX", copied_max)
+        monkeypatch.setattr(rows, "COPIED_MAX", copied_max)
         row = Row(6)
         for number in range(7):
             # Each at the end of those before it.

@@ -1,0 +1,196 @@
+"""The peers of a swarm back to back: found, drawn at random and taken out without a gap.
+
+A random run of them is an answer already; seeds come first, so that "leechers only" is a run too.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from swarm.tracker.store import Randomness
+
+#: Peers of one family from which on they are found through a dictionary: below, searching some hundred
+#: bytes costs no more, and a dictionary takes 150 bytes a peer.
+INDEX_ABOVE = 64
+#: Of so many peers all are copied for a pick that wants some of them; more would cost more than it saves.
+COPIED_MAX = 256
+
+PEER_ID_BYTES = 20
+
+
+class Row:
+    """The peers of one swarm with addresses of one family, without gaps, seeds first."""
+
+    __slots__ = ("addresses", "oldest_at", "peer_ids", "places", "seed_count", "seen_at", "twice", "width")
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.addresses = bytearray()
+        #: `addresses` twice, as picks cut them up (slices of bytes cost half of those of a bytearray); None
+        #: from a change to the next pick that needs it. Kept neither in large rows nor in small ones, of
+        #: which there are a million.
+        self.twice: bytes | None = None
+        self.peer_ids = bytearray()
+        #: Whole seconds; below zero for before this machine was started, where its clock begins.
+        self.seen_at = array("i")
+        self.seed_count = 0
+        #: Before this instant nobody here was seen; a bound, not the very instant. Of rows that take
+        #: several looks it stays as it is, since peers may move between looks.
+        self.oldest_at = 0
+        #: compact address -> index, in large rows only.
+        self.places: dict[bytes, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.seen_at)
+
+    def find(self, peer: bytes) -> int:
+        """Its index, or -1."""
+        if self.places is not None:
+            return self.places.get(peer, -1)
+        at = self.addresses.find(peer)
+        width = self.width
+        while at > 0 and at % width:
+            # Found across the border of two addresses.
+            at = self.addresses.find(peer, at + 1)
+        return at // width
+
+    def find_twin(self, peer_id: bytes, port: bytes) -> int:
+        """The index of the peer of that id and port, or -1: one with an address of either family (BEP 7)."""
+        at = self.peer_ids.find(peer_id)
+        while at >= 0:
+            place, rest = divmod(at, PEER_ID_BYTES)
+            if not rest and self._peer(place).endswith(port):
+                return place
+            at = self.peer_ids.find(peer_id, at + 1)
+        return -1
+
+    def add(self, peer: bytes, peer_id: bytes, is_seed: bool, now: int, rng: Randomness) -> int:
+        """Take in a peer that is not there yet; returns its index.
+
+        Anywhere among its kind, so that a run of neighbours is a sample of the swarm: those who came at the
+        same time know the same others, and have no place left for one to whom only they are named.
+        """
+        at = len(self.seen_at)
+        # Restored peers come in any order.
+        if not at or now < self.oldest_at:
+            self.oldest_at = now
+        self.addresses += peer
+        self.twice = None
+        self.peer_ids += peer_id
+        self.seen_at.append(now)
+        if self.places is not None:
+            self.places[peer] = at
+        elif at >= INDEX_ABOVE:
+            self.places = {self._peer(index): index for index in range(at + 1)}
+        if is_seed:
+            at = self.turn(at, is_seed)
+            place = int(rng.random() * self.seed_count)
+        else:
+            place = self.seed_count + int(rng.random() * (len(self.seen_at) - self.seed_count))
+        self._swap(at, place)
+        return place
+
+    def turn(self, at: int, is_seed: bool) -> int:
+        """Make the peer at `at`, which is the other, a seed or a leecher; returns its new index."""
+        if is_seed:
+            border = self.seed_count
+            self.seed_count += 1
+        else:
+            self.seed_count -= 1
+            border = self.seed_count
+        self._swap(at, border)
+        return border
+
+    def remove(self, at: int) -> None:
+        """Take out the peer at `at`, and let others fill the gap."""
+        if at < self.seed_count:
+            at = self.turn(at, is_seed=False)
+        last = len(self.seen_at) - 1
+        self._swap(at, last)
+        if self.places is not None:
+            del self.places[self._peer(last)]
+            if last <= INDEX_ABOVE // 2:
+                self.places = None
+        del self.addresses[last * self.width :]
+        self.twice = None
+        del self.peer_ids[last * PEER_ID_BYTES :]
+        self.seen_at.pop()
+
+    def peer_id(self, at: int) -> bytes:
+        return bytes(self.peer_ids[at * PEER_ID_BYTES : (at + 1) * PEER_ID_BYTES])
+
+    def _peer(self, at: int) -> bytes:
+        return bytes(self.addresses[at * self.width : (at + 1) * self.width])
+
+    def _swap(self, one: int, other: int) -> None:
+        if one == other:
+            return
+        self.twice = None
+        for row, width in ((self.addresses, self.width), (self.peer_ids, PEER_ID_BYTES)):
+            i, j = one * width, other * width
+            row[i : i + width], row[j : j + width] = row[j : j + width], row[i : i + width]
+        seen_at = self.seen_at
+        seen_at[one], seen_at[other] = seen_at[other], seen_at[one]
+        if self.places is not None:
+            self.places[self._peer(one)] = one
+            self.places[self._peer(other)] = other
+
+    def pick(self, start: int, end: int, count: int, asker: int, rng: Randomness) -> bytes:
+        """`count` random peers of [start, end), or all if there are fewer, never the one at `asker`.
+
+        Two runs in random places of that part closed to a ring: every peer is as likely as any other, at
+        the price of a random number. Source: aquatic's tracker picks likewise.
+        """
+        if not count:
+            return b""
+        width = self.width
+        is_among = start <= asker < end
+        others = end - start - is_among
+        if count >= others:
+            addresses = self.addresses
+            if is_among:
+                return b"".join(
+                    (addresses[start * width : asker * width], addresses[(asker + 1) * width : end * width])
+                )
+            return bytes(addresses[start * width : end * width])
+        # Where the first run begins, and how many peers lie between its end and the second.
+        drawn = int(rng.random() * (others * (others - count + 1)))
+        gap = drawn // others
+        one = drawn - gap * others
+        first = count // 2
+        other = one + first + gap
+        last = other + count - first
+        if others > COPIED_MAX:
+            # The others as a line that begins behind the asker and is closed to a ring without it.
+            ring = (start, end, asker + 1 if is_among else start, others)
+            return self._run(ring, one, first) + self._run(ring, other % others, count - first)
+        twice = self.twice
+        if twice is None:
+            twice = bytes(self.addresses) * 2
+            if self.places is not None:
+                self.twice = twice
+        if not is_among:
+            line = twice[start * width : end * width]
+        elif end - start == len(self.seen_at):
+            line = twice[(asker + 1) * width : (asker + 1 + others) * width]
+        else:
+            line = twice[start * width : asker * width] + twice[(asker + 1) * width : end * width]
+        if last > others:
+            line += line
+        return line[one * width : (one + first) * width] + line[other * width : last * width]
+
+    def _run(self, ring: tuple[int, int, int, int], at: int, length: int) -> bytes:
+        """`length` peers of the ring from `at` on; it closes where the asker is, the row where it ends."""
+        start, end, base, others = ring
+        if at + length > others:
+            seam = others - at
+            return self._run(ring, at, seam) + self._run(ring, 0, length - seam)
+        width, addresses = self.width, self.addresses
+        at += base
+        if at >= end:
+            at -= end - start
+        upto = at + length
+        if upto <= end:
+            return bytes(addresses[at * width : upto * width])
+        rest = start + upto - end
+        return bytes(addresses[at * width : end * width] + addresses[start * width : rest * width])
