@@ -79,7 +79,12 @@ async def _hash(torrent: Metainfo, content: Path, threads: int, output: Output) 
         with hashing_bar(torrent.total_bytes, "verifying", output) as progress:
             pieces = range(torrent.geometry.piece_count)
             return await check_pieces(
-                files, torrent.geometry, torrent.piece_hashes, disk, pieces, progress=progress
+                files,
+                torrent.geometry,
+                torrent.piece_hashes,
+                disk,
+                pieces,
+                progress=lambda size_bytes, good: progress(size_bytes),
             )
     finally:
         await disk.close()

@@ -47,12 +47,12 @@ async def check_pieces(
     disk: Disk,
     pieces: Iterable[int],
     *,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, Sequence[int]], None] | None = None,
 ) -> Bitfield:
     """Hash `pieces`; the answer has those that match.
 
     Args:
-        progress: called on the loop with the bytes just hashed.
+        progress: called on the loop with the bytes just hashed, and the pieces that match.
 
     A piece that cannot be read counts as one that does not match: what is missing will be fetched.
 
@@ -74,7 +74,7 @@ async def check_pieces(
             for piece in matching:
                 have.add(piece)
             if progress is not None:
-                progress(sum(map(geometry.piece_bytes, batch)))
+                progress(sum(map(geometry.piece_bytes, batch)), matching)
 
     try:
         async with asyncio.TaskGroup() as group:

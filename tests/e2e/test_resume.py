@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from swarm import DataMismatchError, InfoHash, Progress
 from swarm.base.bitfield import Bitfield
 from swarm.session.keeping.state import resume_path
-from swarm.storage import resume
+from swarm.storage import check, resume
 from tests.e2e.scripted_peer import BLOCK, Line, ScriptedPeer, scripted_peer
 from tests.e2e.transfers import (
     Offer,
@@ -227,6 +230,53 @@ async def test_content_without_resume_data_is_found_by_hashing_what_is_there(tmp
     # Holes are known not to be data.
     assert now.checking_bytes == 11 * PIECE
     assert now.downloaded_bytes == 21 * PIECE
+
+
+@pytest.mark.parametrize("is_seeding_only", [False, True])
+async def test_hashing_that_was_stopped_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_seeding_only: bool
+) -> None:
+    offer = offer_file(tmp_path / "seed", 32 * PIECE, PIECE)
+    matches, looks, may_go_on = check._matches, itertools.count(1), threading.Event()
+
+    def match(*arguments: Any) -> bool:
+        if next(looks) > 11:
+            may_go_on.wait(20)
+        return matches(*arguments)
+
+    monkeypatch.setattr(check, "_BATCH_BYTES", PIECE)
+    monkeypatch.setattr(check, "_matches", match)
+    settings = settings_of(tmp_path / "state")
+    for checked, checking in ((11 * PIECE, 32 * PIECE), (21 * PIECE, 21 * PIECE)):
+        async with open_session(settings) as session:
+            torrent = await session.add(offer.raw, content=offer.path, is_seeding_only=is_seeding_only)
+            await until(lambda: torrent.snapshot().checked_bytes == checked)  # noqa: B023
+            assert torrent.snapshot().checking_bytes == checking
+            removing = asyncio.ensure_future(session.remove(torrent))
+            await until(lambda: not session._starting)
+            may_go_on.set()
+            await within(removing)
+    # The third time nothing is left to be hashed.
+    async with open_session(settings) as session:
+        torrent = await session.add(offer.raw, content=offer.path, is_seeding_only=is_seeding_only)
+        await within(torrent.completed())
+        assert torrent.snapshot().checking_bytes == 0
+
+
+async def test_seed_that_does_not_match_hashes_only_what_has_changed_the_next_time(tmp_path: Path) -> None:
+    offer = offer_folder(tmp_path / "seed", {"a": 20 * PIECE, "b": 3 * PIECE}, PIECE)
+    good = (offer.path / "b").read_bytes()
+    (offer.path / "b").write_bytes(bytes(3 * PIECE))
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as session:
+        torrent = await session.add(offer.raw, content=offer.path, is_seeding_only=True)
+        with pytest.raises(DataMismatchError):
+            await within(torrent.completed())
+    (offer.path / "b").write_bytes(good)
+    async with open_session(settings) as session:
+        torrent = await session.add(offer.raw, content=offer.path, is_seeding_only=True)
+        await within(torrent.completed())
+        assert torrent.snapshot().checking_bytes == 3 * PIECE
 
 
 async def test_damaged_resume_data_is_set_aside_and_the_content_hashed(tmp_path: Path) -> None:

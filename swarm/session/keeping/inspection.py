@@ -63,7 +63,7 @@ class Inspection:
         return resume.weigh(record, signature, pieces, resume.boot_id(), reach)
 
     async def check(self, have: Bitfield, *, is_whole: bool) -> None:
-        """Hash what `have` does not name, and add what matches.
+        """Hash what `have` does not name, and add what matches as it is found.
 
         Args:
             is_whole: everything; otherwise only pieces that can have data.
@@ -77,14 +77,16 @@ class Inspection:
         self.checked_bytes = 0
         self.checking_bytes = sum(map(geometry.piece_bytes, suspects))
 
-        def progress(size_bytes: int) -> None:
+        def progress(size_bytes: int, good: Sequence[int]) -> None:
             self.checked_bytes += size_bytes
+            # At once: it may be stopped before its end.
+            for piece in good:
+                have.add(piece)
 
-        for piece in await self.matching(suspects, progress):
-            have.add(piece)
+        await self.matching(suspects, progress)
 
     async def matching(
-        self, pieces: Sequence[int], progress: Callable[[int], None] | None = None
+        self, pieces: Sequence[int], progress: Callable[[int, Sequence[int]], None] | None = None
     ) -> Bitfield:
         """Those of `pieces` that are right on disk.
 

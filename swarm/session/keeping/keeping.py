@@ -73,6 +73,8 @@ class Keeping:
         self._loop = asyncio.get_running_loop()
         unwanted = selection.unwanted(metainfo)
         self._runner: Runner | None = None
+        #: Some of it may have been hashed, which is on no record yet.
+        self._is_hashed_in_part = False
         self.files = ContentFiles(
             place,
             Layout(metainfo.files),
@@ -144,6 +146,8 @@ class Keeping:
         else:
             content.have = trust.verified
             if not trust.is_content_unchanged:
+                self._keeper.start(trust.synced)
+                self._is_hashed_in_part = True
                 await self._patiently(
                     lambda: self.inspection.check(content.have, is_whole=self.is_seeding_only)
                 )
@@ -282,6 +286,9 @@ class Keeping:
             await self._disk.run(lambda: self._keep_partials(runner))
             if self.have.count or self._partials.masks or os.path.exists(self._keeper.path):
                 await self._keeper.save(is_clean=True)
+        elif self._is_hashed_in_part:
+            # Of what is not verified nobody knows yet whether it is there.
+            await self._keeper.save(is_clean=False)
 
     def _keep_partials(self, runner: Runner) -> None:
         """In a thread, when all has stopped."""

@@ -58,7 +58,7 @@ async def test_good_pieces_are_found_and_bad_ones_are_not(tmp_path: Path, disk: 
         hashes_of(content, geometry),
         disk,
         range(geometry.piece_count),
-        progress=hashed.append,
+        progress=lambda size_bytes, good: hashed.append(size_bytes),
     )
     assert list(have.missing()) == [5]
     assert sum(hashed) == len(content)
