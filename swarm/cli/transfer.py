@@ -165,23 +165,28 @@ async def stalled(
     seen: list[tuple[int, ...]] = []
     moved_at = loop.time()
     while True:
-        found = [movement for one in running() if (movement := _movement(one)) is not None]
+        waiting = [(one, movement) for one in running() if (movement := _movement(one)) is not None]
+        found = [movement for _, movement in waiting]
         if found != seen or not found:
             seen, moved_at = found, loop.time()
         elif loop.time() - moved_at >= timeout_s:
-            held = [now.paused_reason for one in running() if (now := one.snapshot()).state == "paused"]
-            why = held or [text_of(reasons[0].cause) for one in running() if (reasons := one.explain())]
+            held = [now.paused_reason for one, _ in waiting if (now := one.snapshot()).state == "paused"]
+            why = held or [text_of(reasons[0].cause) for one, _ in waiting if (reasons := one.explain())]
             report.error(f"no progress for {timeout_s:g} s{': ' if why else ''}{'; '.join(why)}")
             return EXIT_DISK if held else EXIT_NO_PROGRESS
         await asyncio.sleep(min(1.0, timeout_s / 4))
 
 
 def _movement(one: Torrent | MetadataFetch) -> tuple[int, ...] | None:
-    """What changes while something is fetched; None where nothing is to be."""
+    """What changes while something is fetched; None where nothing is to be, or can be any more."""
     if isinstance(one, MetadataFetch):
         return (one.snapshot().done_bytes,)
     now = one.snapshot()
-    return None if now.state == "seeding" else (now.done_bytes, now.downloaded_bytes, now.checked_bytes)
+    return (
+        None
+        if now.state in ("seeding", "failed", "stopped")
+        else (now.done_bytes, now.downloaded_bytes, now.checked_bytes)
+    )
 
 
 def status_of(error: SwarmError) -> int:

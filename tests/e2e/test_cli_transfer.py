@@ -259,6 +259,21 @@ def test_no_progress_ends_with_its_own_status(commands: Commands, content: Path)
     )
 
 
+def test_torrent_that_has_failed_is_not_waited_for_while_another_one_seeds_on(
+    commands: Commands, content: Path, folder: Path
+) -> None:
+    # Where its folder would be stands a file; the other one is here already.
+    (content.parent / "there").mkdir()
+    (content.parent / "there" / "data.bin").write_bytes(content.read_bytes())
+    (content.parent / "there" / "set").write_text("in the way")
+    done = commands.run(
+        "leech", make_torrent(folder), make_torrent(content), "-o", content.parent / "there", "--port", "0",
+        "--no-dht", "--seed-time", "2", "--timeout", "0.5",
+    )  # fmt: skip
+    assert "no progress" not in done.stderr
+    assert done.returncode == 4
+
+
 def test_leech_seeds_on_until_the_ratio_is_reached(commands: Commands, content: Path) -> None:
     _, port = commands.seed(make_torrent(content))
     first = commands.start("leech", f"{content}.torrent", "-o", "one", *to(port), "--seed-ratio", "0.9")
