@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 #: What a job answers with: its value, or what it raised.
 Done = Callable[[Any, BaseException | None], None]
-_Job = tuple[Callable[[], Any], Done]
+_Job = tuple[int, Callable[[], Any], Done]
 
 
 class Disk:
@@ -33,11 +33,14 @@ class Disk:
     def __init__(self, loop: asyncio.AbstractEventLoop, thread_count: int | None = None) -> None:
         self._loop = loop
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._answers: deque[tuple[Done, Any, BaseException | None]] = deque()
+        self._answers: deque[tuple[int, Done, Any, BaseException | None]] = deque()
         self._is_wakeup_due = False
-        self._pending = 0
+        #: The numbers of the jobs that have no answer yet, in order.
+        self._pending: dict[int, None] = {}
+        self._next_number = 0
         self._is_closed = False
-        self._idle: asyncio.Event | None = None
+        #: Set with the next answers, for those who wait for the end of jobs.
+        self._answered: asyncio.Event | None = None
         self._threads = [
             threading.Thread(target=self._work, name=f"swarm-disk-{number}", daemon=True)
             for number in range(thread_count or max(2, min(8, os.cpu_count() or 2)))
@@ -47,8 +50,10 @@ class Disk:
 
     def submit(self, job: Callable[[], T], done: Callable[[T | None, BaseException | None], None]) -> None:
         """Run `job` in a thread, then call `done(value, error)` on the loop."""
-        self._pending += 1
-        self._jobs.put((job, done))
+        number = self._next_number
+        self._next_number = number + 1
+        self._pending[number] = None
+        self._jobs.put((number, job, done))
 
     async def run(self, job: Callable[[], T]) -> T:
         """Run `job` in a thread and wait for it; for what happens seldom.
@@ -74,14 +79,14 @@ class Disk:
     def _work(self) -> None:
         get = self._jobs.get
         while (entry := get()) is not None:
-            job, done = entry
+            number, job, done = entry
             value: Any = None
             error: BaseException | None = None
             try:
                 value = job()
             except BaseException as raised:
                 error = raised
-            self._answers.append((done, value, error))
+            self._answers.append((number, done, value, error))
             # Only the first answer of a batch wakes the loop; the flag is cleared before the batch is taken.
             if not self._is_wakeup_due:
                 self._is_wakeup_due = True
@@ -95,29 +100,31 @@ class Disk:
         self._is_wakeup_due = False
         answers = self._answers
         while answers:
-            done, value, error = answers.popleft()
-            self._pending -= 1
+            number, done, value, error = answers.popleft()
+            del self._pending[number]
             try:
                 done(value, error)
             except BaseException:
                 # A bug in one receiver is reported by the loop; the other answers still come.
                 self._loop.call_soon(self._deliver)
                 raise
-        if not self._pending and self._idle is not None:
-            self._idle.set()
-            self._idle = None
+        if self._answered is not None:
+            self._answered.set()
+            self._answered = None
 
     async def drained(self) -> None:
-        """Wait until every job that was submitted has been answered."""
-        while self._pending:
+        """Wait until every job that was submitted before now has been answered, whatever comes after it."""
+        before = self._next_number
+        while self._pending and next(iter(self._pending)) < before:
             # One event for all who wait.
-            if self._idle is None:
-                self._idle = asyncio.Event()
-            await self._idle.wait()
+            if self._answered is None:
+                self._answered = asyncio.Event()
+            await self._answered.wait()
 
     async def close(self) -> None:
         """Finish what was submitted, then end the threads."""
-        await self.drained()
+        while self._pending:
+            await self.drained()
         self._is_closed = True
         for _ in self._threads:
             self._jobs.put(None)

@@ -74,6 +74,29 @@ async def test_everyone_who_waits_for_the_end_of_all_jobs_is_woken(disk: Disk) -
     await asyncio.gather(*waiting)
 
 
+async def test_what_comes_later_is_not_waited_for(disk: Disk) -> None:
+    answers: list[int] = []
+    is_over = False
+
+    def again(value: object, error: BaseException | None) -> None:
+        answers.append(1)
+        if not is_over:
+            disk.submit(lambda: None, again)
+
+    again(None, None)
+    may_end = threading.Event()
+    disk.submit(may_end.wait, lambda value, error: answers.append(-1))
+    async with asyncio.timeout(20):
+        waiting = asyncio.ensure_future(disk.drained())
+        await asyncio.sleep(0.05)
+        # It was there before, however much has come and gone since.
+        assert not waiting.done() and len(answers) > 2
+        may_end.set()
+        await waiting
+    assert -1 in answers
+    is_over = True
+
+
 async def test_waiter_that_gave_up_is_not_missed(disk: Disk) -> None:
     may_end = threading.Event()
     answers: list[object] = []
