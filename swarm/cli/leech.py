@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,7 +27,6 @@ from swarm.cli.transfer import (
     status_of,
     transfer_options,
 )
-from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.magnets.metadata_fetch import MetadataFetch
 from swarm.session.session import Session
@@ -52,10 +51,6 @@ class _Wish:
     allocate: str
     on_full: str
     is_explaining: bool
-
-
-#: What to do with a torrent that is only looked at: its bytes, itself, the link it came of.
-Look: TypeAlias = Callable[[bytes, Metainfo, Magnet | None, _Wish, Output], None]
 
 
 @click.command("leech")
@@ -125,113 +120,17 @@ def command(
         raise click.UsageError("--stdout is for the content of one SOURCE, and of nothing else.")
     output = transfer.output(is_live=True)
     if is_list or is_metadata_only:
-        look: Look = _list if is_list else _write_torrents
-        status = ending.run(lambda end: _look(look, sources, transfer, wish, output, end))
+        from swarm.cli.looking import Looking, listing, writing
+
+        look = listing(wish.selections, output) if is_list else writing(wish.folder, output)
+        # What --list prints as JSON are the torrents alone.
+        is_mute = is_list and output.is_json
+        looking = Looking(look, transfer, output, timeout_s=wish.timeout_s, is_mute=is_mute)
+        status = ending.run(lambda end: looking.run(sources, end))
     else:
         status = ending.run(lambda end: _leech(sources, transfer, wish, output, end))
     if status != EXIT_DONE:
         raise ExitWith(status)
-
-
-# -- looking only -----------------------------------------------------------------------------------
-
-
-async def _look(
-    look: Look, sources: tuple[str, ...], transfer: TransferOptions, wish: _Wish, output: Output, end: Ending
-) -> int:
-    session = transfer.session()
-    try:
-        found = await end.unless(read_all(session, sources, output))
-        if all(source.torrent is not None for source in found):
-            for source in found:
-                assert source.torrent is not None
-                look(source.raw, source.torrent, source.link, wish, output)
-            return EXIT_DONE
-        # What --list prints as JSON are the torrents alone.
-        is_mute = look is _list and output.is_json
-        report = Report(Output(is_quiet=True) if is_mute else output)
-        async with session:
-            try:
-                return await end.unless(_look_at(look, session, found, transfer, wish, output, report))
-            finally:
-                report.close()
-    except Interrupted:
-        return EXIT_INTERRUPTED
-
-
-async def _look_at(
-    look: Look,
-    session: Session,
-    sources: list[Source],
-    transfer: TransferOptions,
-    wish: _Wish,
-    output: Output,
-    report: Report,
-) -> int:
-    fetches: list[MetadataFetch] = []
-
-    async def one(source: Source) -> int:
-        raw, torrent = source.raw, source.torrent
-        try:
-            if torrent is None:
-                assert source.link is not None
-                fetch = begin_fetch(session, source.link, transfer)
-                fetches.append(fetch)
-                torrent = await report.fetched(fetch)
-                raw = fetch.raw
-            look(raw, torrent, source.link, wish, output)
-        except SwarmError as error:
-            report.error(str(error))
-            return status_of(error)
-        return EXIT_DONE
-
-    works: list[Coroutine[Any, Any, int]] = [first_failure(map(one, sources)), report.run()]
-    if wish.timeout_s is not None:
-        works.append(stalled(lambda: fetches, wish.timeout_s, report))
-    return await first_of(*works)
-
-
-def _list(_raw: bytes, torrent: Metainfo, link: Magnet | None, wish: _Wish, output: Output) -> None:
-    from swarm.base.units import format_size
-    from swarm.cli.show import torrent_fields
-
-    if output.is_json:
-        output.json(torrent_fields(torrent))
-        return
-    chosen = chosen_files(torrent, wish.selections, link)
-    output.result(f"{torrent.name}: {format_size(torrent.total_bytes)}")
-    for index, file in enumerate(torrent.files):
-        if file.is_pad or (chosen is not None and index not in chosen):
-            continue
-        path = "/".join(file.path) or torrent.name
-        output.result(f"{index + 1:>6}  {format_size(file.length):>10}  {path}")
-
-
-def _write_torrents(raw: bytes, torrent: Metainfo, _link: Magnet | None, wish: _Wish, output: Output) -> None:
-    import os
-
-    from swarm.cli.torrent_file import check_writable, output_path, write_torrent
-    from swarm.storage.faults import storage_error
-
-    # DIR is a folder here as in a download, and made if it is missing.
-    try:
-        os.makedirs(wish.folder, exist_ok=True)
-    except OSError as error:
-        raise storage_error(error, wish.folder) from None
-    path = output_path(wish.folder, torrent.name)
-    if os.path.isfile(path):
-        with open(path, "rb") as file:
-            if file.read(len(raw) + 1) == raw:
-                output.event("written", infohash=str(torrent.info_hash), path=path)
-                output.result(f"{path}: is here already")
-                return
-    check_writable(path, may_replace=False)
-    write_torrent(path, raw, may_replace=False)
-    output.event("written", infohash=str(torrent.info_hash), path=path)
-    output.result(f"written    {path}")
-
-
-# -- downloading ------------------------------------------------------------------------------------
 
 
 async def _leech(
