@@ -85,7 +85,7 @@ class DhtNode:
         self._query_count = 0
         self._answer_count = 0
         self._answers_in_count = 0
-        self._table.restore([contact for contact in contacts if contact.endpoint.is_v6 == is_v6], now)
+        self.restore(contacts, now)
 
     @property
     def own_id(self) -> NodeId:
@@ -99,6 +99,10 @@ class DhtNode:
     def know_other_family(self, other: DhtNode) -> None:
         """Questions that want nodes of the other family too are answered from `other`'s table (BEP 32)."""
         self._answers.other_family = other._table
+
+    def restore(self, contacts: Sequence[Contact], now: float) -> None:
+        """Take up nodes that were saved, as far as they are of our family: they are asked when needed."""
+        self._table.restore([contact for contact in contacts if contact.endpoint.is_v6 == self._is_v6], now)
 
     # What happens to it
 

@@ -85,6 +85,8 @@ class Dht:
         self._loop = asyncio.get_running_loop()
         self._homes: list[DhtHome] = []
         self._early: list[Endpoint] = []
+        #: Whom we knew when we last looked: where all are lost, some are there again when the network is.
+        self._known = DhtMemory()
         self._lock: ProcessLock | None = None
         self._task: asyncio.Task[None] | None = None
         self._problem = ""
@@ -125,9 +127,9 @@ class Dht:
             self._lock.release()
 
     async def _run(self) -> None:
-        memory = await self._remember()
+        self._known = await self._remember()
         for socket in self._sockets:
-            self._homes.append(self._home(socket, memory.home(is_v6=socket.is_v6)))
+            self._homes.append(self._home(socket, self._known.home(is_v6=socket.is_v6)))
         for home, other in permutations(self._homes, 2):
             home.node.know_other_family(other.node)
         self._tell()
@@ -141,9 +143,10 @@ class Dht:
             self._is_looking = False
             self._tell()
             if self.node_count:
+                self._known = self._memory()
                 await self._save()
                 wait_s, retry_s = KEEP_S, RETRY_S
-            elif self._routers:
+            elif self._routers or self._known.has_contacts:
                 wait_s, retry_s = retry_s, min(2 * retry_s, RETRY_MAX_S)
             else:
                 # There is nobody to ask: only peers that tell of their nodes can change that.
@@ -220,23 +223,30 @@ class Dht:
         async with self._saving:
             if not self._is_keeping or self._memory_path is None or not self.node_count:
                 return
-            memory = DhtMemory(*(self._home_memory(is_v6=is_v6) for is_v6 in (False, True)))
             try:
-                await dht_memory.save(self._memory_path, memory)
+                await dht_memory.save(self._memory_path, self._memory())
             except StorageError as error:
                 self._is_keeping = False
                 self._on_notice("warning", f"dht: the routing table cannot be kept: {error}")
 
+    def _memory(self) -> DhtMemory:
+        return DhtMemory(*(self._home_memory(is_v6=is_v6) for is_v6 in (False, True)))
+
     def _home_memory(self, *, is_v6: bool) -> HomeMemory:
         for home in self._homes:
             if home.is_v6 == is_v6:
-                return HomeMemory(home.node.own_id, tuple(home.node.contacts()))
+                # Of a family without a network for the moment, whom we knew before is worth more than nobody.
+                contacts = tuple(home.node.contacts()) or self._known.home(is_v6=is_v6).contacts
+                return HomeMemory(home.node.own_id, contacts)
         return HomeMemory()
 
     # -- the way in -----------------------------------------------------------------------------
 
     async def _find_company(self) -> None:
         """Look for our own neighbourhood, first among whom we know, then through the routers."""
+        for home in self._homes:
+            if not home.node.contacts():
+                home.node.restore(self._known.home(is_v6=home.is_v6).contacts, self._loop.time())
         if any(home.node.contacts() for home in self._homes):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WARM_S if self._routers else None):
@@ -290,6 +300,9 @@ class Dht:
         Raises:
             SwarmError: none does; it says why. It is tried again from time to time.
         """
+        if self._homes and not (self.node_count or self._problem or self._is_looking):
+            # All were lost since the last look, and the next one may be far off.
+            self._wake.set()
         while not self.node_count:
             if self._problem:
                 raise SwarmError(self._problem)

@@ -38,6 +38,10 @@ class DhtMemory:
     def home(self, *, is_v6: bool) -> HomeMemory:
         return self.v6 if is_v6 else self.v4
 
+    @property
+    def has_contacts(self) -> bool:
+        return bool(self.v4.contacts or self.v6.contacts)
+
     def encode(self) -> bytes:
         fields = {b"4": _home_fields(self.v4), b"6": _home_fields(self.v6)}
         return sealed.seal(_MAGIC, bencode.encode(fields))

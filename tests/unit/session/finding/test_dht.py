@@ -137,6 +137,39 @@ async def test_who_waits_for_a_node_goes_on_when_one_that_was_silent_answers_aga
             await joined
 
 
+@pytest.mark.parametrize("has_silent_router", [False, True])
+async def test_who_lost_all_nodes_finds_them_again_when_asked(
+    has_silent_router: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that was away for longer than a table lasts; it is looked at every 15 minutes."""
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    await dht_memory.save(memory_path(tmp_path), DhtMemory(HomeMemory(b"a" * 20)))
+    (silent,) = open_sockets(["127.0.0.1"], 0)
+    routers = [("127.0.0.1", silent.port)] if has_silent_router else []
+    async with running(*routers) as dht:
+        (before,) = open_sockets(["127.0.0.1"], 0)
+        port = before.port
+        async with Dht([before], memory_path=memory_path(tmp_path)):
+            await dht.opened()
+            dht.candidates_found([Endpoint("127.0.0.1", port)])
+            await until_known(dht, 1)
+            while not dht._known.has_contacts:  # noqa: ASYNC110  (nor does it tell that it looks around)
+                await asyncio.sleep(0.005)
+        before.close()
+        while dht.stats()[0].good_nodes or dht.stats()[0].questionable_nodes:
+            await dht.ping(Endpoint("127.0.0.1", port)).ended()
+        sockets = open_sockets(["127.0.0.1"], port)
+        async with Dht(sockets, memory_path=memory_path(tmp_path)):
+            while True:
+                # As rounds do.
+                with contextlib.suppress(SwarmError):
+                    await dht.joined()
+                    break
+                await asyncio.sleep(0.005)
+        sockets[0].close()
+    silent.close()
+
+
 async def test_address_that_nodes_agree_on_is_told() -> None:
     told: list[tuple[str, str]] = []
     sockets = open_sockets(["127.0.0.1"], 0)
