@@ -25,7 +25,6 @@ from swarm.engine.events import (
     BlocksSent,
     Event,
     HashResult,
-    MessagesReceived,
     PieceNotWritten,
     PiecesHashed,
     PieceUnreadable,
@@ -203,11 +202,9 @@ class Runner(LinkHost):
                 self._carry_out(engine.handle(event, now))
             wakeup_at = engine.next_wakeup(now)
         except Exception as error:
-            if isinstance(event, MessagesReceived):
-                # What one peer's messages have broken costs it its link (the transport sees to that), and no
-                # stranger may end a download.
-                raise
-            self._broke(error)
+            reason = self._upset(error, event, f"the exchange of {self.info_hash}")
+            if reason is not None:
+                self._torrent.failed(reason)
             return
         finally:
             self._is_in_engine = False

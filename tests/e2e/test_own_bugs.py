@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,9 +14,12 @@ from typing import Any
 import pytest
 
 from swarm import Session, SwarmError, Torrent
+from swarm.base.endpoint import Endpoint
 from swarm.base.errors import StorageError
-from swarm.engine.events import Event, WokenUp
+from swarm.engine.events import CandidatesFound, Event, MessagesReceived, PeerConnected, WokenUp
+from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
+from swarm.metainfo import magnet
 from swarm.session.keeping.partial_blocks import PartialBlocks
 from swarm.session.runner import Runner
 from swarm.storage.files import ContentFiles
@@ -62,7 +66,7 @@ class World:
 @asynccontextmanager
 async def world_in(folder: Path) -> AsyncIterator[World]:
     settings = replace(
-        settings_of(folder / "state", resume_save_s=0.0, sync_s=0.0),
+        settings_of(folder / "state", engine=EngineSettings(redial_s=0.05), resume_save_s=0.0, sync_s=0.0),
         room_probe_s=0.01,
         state_dir=folder / "leech",
     )
@@ -123,6 +127,42 @@ async def test_bug_when_the_engine_is_woken_fails_the_download(
         breaks(monkeypatch, TorrentEngine, "handle", is_its_waking)
         # Whoever refuses the connection is dialled again after a while.
         await world.check(torrent)
+
+
+@pytest.mark.parametrize("kind", [PeerConnected, MessagesReceived, CandidatesFound])
+async def test_bug_in_what_strangers_say_costs_their_link_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Event]
+) -> None:
+    async with world_in(tmp_path) as world:
+        seeding = world.seeder.torrents[0]
+        assert seeding.runner is not None
+        engine, hits = seeding.runner.engine, itertools.count()
+
+        def is_its_first(one: TorrentEngine, event: Event, now: float) -> bool:
+            return one is engine and isinstance(event, kind) and next(hits) < 3
+
+        breaks(monkeypatch, TorrentEngine, "handle", is_its_first)
+        seeding.runner.candidates_found([Endpoint("127.0.0.1", 1)], "tracker")
+        torrent = await world.leech(world.broken)
+        await within(torrent.completed())
+        assert any(isinstance(error, Bug) for error in world.reported)
+        assert seeding.state == "seeding"
+
+
+async def test_bug_in_what_a_magnet_links_peers_said_costs_their_link_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hits = itertools.count()
+
+    def is_its_first(engine: TorrentEngine, event: Event, now: float) -> bool:
+        return not engine.have.count and isinstance(event, MessagesReceived) and next(hits) < 1
+
+    breaks(monkeypatch, TorrentEngine, "handle", is_its_first)
+    async with world_in(tmp_path) as world:
+        link = magnet.make(world.broken.metainfo.info_hash, peers=[("127.0.0.1", world.seeder.port)])
+        torrent = await world.leecher.add(link, save_to=tmp_path / "here")
+        await within(torrent.completed())
+        assert any(isinstance(error, Bug) for error in world.reported)
 
 
 async def test_bug_while_the_disk_syncs_fails_the_download(

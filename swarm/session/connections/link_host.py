@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, assert_never
 from swarm.base.blocks import Geometry
 from swarm.base.bucket import Bucket
 from swarm.base.endpoint import Endpoint
+from swarm.base.errors import SwarmError
 from swarm.engine.commands import (
     BanHost,
     Dial,
@@ -24,10 +25,12 @@ from swarm.engine.events import (
     DialFailed,
     LinkEvent,
     MessagesReceived,
+    OwnAddressSeen,
     PeerConnected,
     PeerLost,
     WokenUp,
 )
+from swarm.session.bugs import failure
 from swarm.session.connections.peer_link import LinkOwner, PeerLink
 from swarm.session.notices import PeerFate, PeerNews
 from swarm.wire.peer.handshake import Handshake
@@ -42,6 +45,13 @@ OnPeer = Callable[[PeerNews], None]
 #: uvloop counts time in whole milliseconds: a wake-up that was too early by a float's rounding error was
 #: followed by one after the other until the next of them.
 _TIMER_S = 0.001
+
+
+#: What comes of what a peer sends, and what others say of themselves or of us.
+_OF_LINKS = (MessagesReceived, PeerConnected)
+_OF_STRANGERS = (*_OF_LINKS, CandidatesFound, OwnAddressSeen)
+#: When the engine is woken after it has broken in the middle of what they said.
+_UPSET_S = 1.0
 
 
 class Dialler(Protocol):
@@ -98,6 +108,21 @@ class LinkHost(ABC):
     @abstractmethod
     def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None:
         """So many bytes of blocks have left, or were given up; the chunks are not needed any more."""
+
+    def _upset(self, error: Exception, event: object, doing: str) -> SwarmError | None:
+        """A bug of ours has come out at `event`: the reason for which all of it fails, or None.
+
+        What strangers say must not end anything: a peer loses its link (its transport sees to that), and
+        what is only hearsay is passed over.
+        """
+        if not isinstance(event, _OF_STRANGERS):
+            return failure(error, doing)
+        # Whatever the engine was about to ask for, it is woken.
+        self._wake_up_at(self._loop.time() + _UPSET_S)
+        if isinstance(event, _OF_LINKS):
+            raise error
+        failure(error, doing)
+        return None
 
     # -- time -----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from swarm.base.bucket import Bucket
 from swarm.base.endpoint import Endpoint, host_of
 from swarm.base.errors import PeerError
 from swarm.base.ids import client_name
+from swarm.session.bugs import failure
 from swarm.session.connections.throttle import Throttle
 from swarm.session.settings import SessionSettings
 from swarm.wire.peer.extended import LOCAL_IDS
@@ -123,14 +124,16 @@ class PeerLink(asyncio.BufferedProtocol):
         if not isinstance(early, EarlyDecoder):
             return  # It is not open yet.
         assert self._peer_handshake is not None and self._own_handshake is not None
-        owner.link_opened(self, self._peer_handshake, is_greeted=True)
-        self._decoder = self._make_decoder(owner, self._own_handshake, self._peer_handshake)
         try:
+            owner.link_opened(self, self._peer_handshake, is_greeted=True)
+            self._decoder = self._make_decoder(owner, self._own_handshake, self._peer_handshake)
             messages, _ = self._decoder.decode(memoryview(early.kept), len(early.kept))
+            owner.link_received(self, messages)
         except PeerError as error:
             self._offend(error)
-            return
-        owner.link_received(self, messages)
+        except Exception as error:
+            # As the transport would, had the peer only now sent what broke.
+            self.close(str(failure(error, f"taking over the link to {self.endpoint}")))
 
     # -- coming and going -----------------------------------------------------------------------
 

@@ -12,13 +12,12 @@ from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import MetainfoError, StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
-from swarm.engine.events import MessagesReceived
 from swarm.engine.metadata.engine import MetadataCompleted, MetadataEngine, MetadataEvent
 from swarm.engine.settings import EngineSettings
 from swarm.metainfo.builder import TorrentOptions, build_metainfo
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
-from swarm.session.bugs import failure, watch
+from swarm.session.bugs import watch
 from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.finding.sources import SourceStatus
@@ -270,9 +269,9 @@ class MetadataFetch(LinkHost):
                     self._carry_out_on_links(command)
             wakeup_at = self.engine.next_wakeup(now)
         except Exception as error:
-            if isinstance(event, MessagesReceived):
-                raise  # As in `Runner.tell`.
-            self.failed(failure(error, f"fetching the metadata of {self.info_hash}"))
+            reason = self._upset(error, event, f"fetching the metadata of {self.info_hash}")
+            if reason is not None:
+                self.failed(reason)
             return
         self._wake_up_at(wakeup_at)
 
