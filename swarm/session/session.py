@@ -93,6 +93,7 @@ class Session:
         self._torrents: dict[InfoHash, Torrent] = {}
         self._starting: dict[InfoHash, asyncio.Task[None]] = {}
         self._removing: dict[InfoHash, asyncio.Task[None]] = {}
+        self._closing: asyncio.Task[None] | None = None
         self._is_open = False
         #: Of the torrents that have joined their swarms.
         self._runners: dict[InfoHash, Runner] = {}
@@ -179,7 +180,15 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """Save everything, tell the trackers (for no longer than 2 s), close all links."""
+        """Save everything, tell the trackers (for no longer than 2 s), close all links.
+
+        It is done to its end, whether or not the caller waits.
+        """
+        if self._closing is None or self._closing.done():
+            self._closing = asyncio.get_running_loop().create_task(self._close(), name="closing the session")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         self._is_open = False
         self._links.stop_listening()
         endings = await asyncio.gather(

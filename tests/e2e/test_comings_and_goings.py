@@ -12,6 +12,7 @@ from swarm import SettingsError, SwarmError
 from swarm.session import session as session_module
 from swarm.session.keeping.state import ResumeKeeper, resume_path
 from swarm.storage import resume
+from swarm.storage.disk import Disk
 from tests.e2e.scripted_peer import BLOCK, Line, scripted_peer
 from tests.e2e.transfers import (
     assert_same,
@@ -110,6 +111,39 @@ async def test_torrent_whose_source_comes_after_the_end_of_the_session_is_refuse
     with pytest.raises(SwarmError, match="the session is not open"):
         await within(adding)
     assert session.torrents == []
+
+
+async def test_session_that_is_closed_twice_at_once_ends_for_both(tmp_path: Path) -> None:
+    offer = offer_file(tmp_path / "seed", 20 * PIECE, PIECE)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        await seed(seeder, offer)
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "here", peers=[("127.0.0.1", seeder.port)])
+        await until(lambda: torrent.snapshot().pieces_done)
+        await within(asyncio.gather(*(session.close() for session in (seeder, leecher) * 2)))
+        assert torrent.state == "stopped"
+
+
+async def test_closing_whose_caller_gives_up_is_finished_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = offer_file(tmp_path / "seed", 2 * PIECE, PIECE)
+    drained = Disk.drained
+
+    async def drained_later(disk: Disk) -> None:
+        await asyncio.sleep(0.05)
+        await drained(disk)
+
+    session = open_session(settings_of(tmp_path / "state"))
+    async with session:
+        torrent = await seed(session, offer)
+        monkeypatch.setattr(Disk, "drained", drained_later)
+        closing = asyncio.ensure_future(session.close())
+        await asyncio.sleep(0.01)
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        await until(lambda: session._disk is None)
+        assert torrent.state == "stopped"
 
 
 async def test_session_that_cannot_be_opened_leaves_nothing_behind(tmp_path: Path) -> None:

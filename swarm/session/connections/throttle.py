@@ -111,21 +111,24 @@ class Throttle:
         now = self._loop.time()
         share_bytes = _turn_bytes(self._bucket.rate) / max(1, len(self._ring))
         idle = 0
-        while self._ring and idle < len(self._ring) and self._bucket.available(now) > 0:
-            turn, own = self._ring.popleft()
-            saved = own.available(now)
-            if saved <= 0:
-                self._ring.append((turn, own))
-                idle += 1
-                continue
-            share = min(share_bytes, saved + _turn_bytes(own.rate))
-            moved, has_more = turn(max(_LEAST_BYTES, int(share)))
-            self.charge(moved, own)
-            if has_more:
-                self._ring.append((turn, own))
-            idle = 0
-        if self._ring:
-            self._plan(min(self._pause_s(own) for _, own in self._ring))
+        try:
+            while self._ring and idle < len(self._ring) and self._bucket.available(now) > 0:
+                turn, own = self._ring.popleft()
+                saved = own.available(now)
+                if saved <= 0:
+                    self._ring.append((turn, own))
+                    idle += 1
+                    continue
+                share = min(share_bytes, saved + _turn_bytes(own.rate))
+                moved, has_more = turn(max(_LEAST_BYTES, int(share)))
+                self.charge(moved, own)
+                if has_more:
+                    self._ring.append((turn, own))
+                idle = 0
+        finally:
+            # A bug in one link's turn (the loop reports it) must not end the turns of all others.
+            if self._ring:
+                self._plan(min(self._pause_s(own) for _, own in self._ring))
 
     def _pause_s(self, own: Bucket) -> float:
         """Until a link may move again: the debts of the session and of its torrent are paid."""

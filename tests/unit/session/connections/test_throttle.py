@@ -97,6 +97,21 @@ def test_throttle_holds_a_torrent_to_its_own_tighter_limit_without_slowing_the_o
     assert slow.moved_bytes + fast.moved_bytes == pytest.approx(40 << 20, rel=0.02)
 
 
+def test_throttle_goes_on_with_others_after_a_bug_in_the_turn_of_one() -> None:
+    loop, throttle = make(4 << 20)
+    good = Link()
+
+    def broken(size_bytes: int) -> tuple[int, bool]:
+        raise ValueError("a bug")
+
+    throttle.wait(good.turn, Bucket(None, 0.0))
+    throttle.wait(broken, Bucket(None, 0.0))
+    with pytest.raises(ValueError, match="a bug"):
+        loop.run(1.0)
+    loop.run(10.0)
+    assert good.moved_bytes == pytest.approx(40 << 20, rel=0.02)
+
+
 def test_throttle_changed_in_the_middle_takes_effect_at_once() -> None:
     loop, throttle = make(1 << 20)
     link = Link()
