@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from swarm.base.bitfield import Bitfield
-from swarm.base.blocks import BLOCK_BYTES, Geometry
+from swarm.base.blocks import Geometry
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
@@ -37,8 +36,8 @@ from swarm.session.bugs import failure
 from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.notices import PeerNews
+from swarm.session.serving import Serving
 from swarm.storage.disk import Disk
-from swarm.storage.faults import ContentChangedError, is_shortage
 from swarm.storage.files import ContentFiles
 from swarm.storage.pieces import Chunk, ChunkReader, PieceHashed, PieceStore
 from swarm.wire.peer.handshake import Handshake
@@ -124,8 +123,6 @@ class Runner(LinkHost):
         self._info = info
         self._book = book
         self._torrent = torrent
-        #: Pieces that may have been changed on disk -> what peers wait for meanwhile.
-        self._doubted: dict[int, list[SendBlocks]] = {}
         self.store = PieceStore(
             files,
             geometry,
@@ -135,7 +132,8 @@ class Runner(LinkHost):
             self._broke,
             torrent.short_of_room if is_waiting_for_room else None,
         )
-        self._chunks = ChunkReader(files, geometry, disk, BLOCK_HEAD_BYTES, encode_block_head)
+        chunks = ChunkReader(files, geometry, disk, BLOCK_HEAD_BYTES, encode_block_head)
+        self.serving = Serving(chunks, self._links, self)
         self._sent_bytes: dict[int, int] = {}
         self._is_in_engine = False
         self._waiting: list[Event] = []
@@ -217,7 +215,7 @@ class Runner(LinkHost):
                 case StoreBlocks(run, mask):
                     self.store.store(run.piece, run.begin, run.parts, mask)
                 case SendBlocks():
-                    self._send_blocks(command)
+                    self.serving.send(command)
                 case HashPiece(piece, with_block_digests):
                     complete.append((piece, with_block_digests))
                 case ForgetPiece(piece):
@@ -231,128 +229,24 @@ class Runner(LinkHost):
 
     # -- serving --------------------------------------------------------------------------------
 
-    def _send_blocks(self, command: SendBlocks) -> None:
-        """Send a run chunk by chunk; each part goes out as soon as it is in memory."""
-        link = self._links.get(command.peer)
-        if link is None:
-            return
-        piece, begin, end = command.piece, command.begin, command.begin + command.length
-        if piece in self._doubted:
-            self._doubted[piece].append(command)
-            return
-        if not self._chunks.has_heads_for(piece, begin, command.length, command.block_bytes):
-            done = partial(self._was_read, link, command, True)
-            self._chunks.get_odd(piece, begin, command.length, command.block_bytes, done)
-            return
-        while begin < end:
-            number = self._chunks.chunk_of(begin)
-            part_end = min(end, self._chunks.end_of(number))
-            part = SendBlocks(link.number, piece, begin, part_end - begin, BLOCK_BYTES)
-            self._chunks.get(piece, number, partial(self._was_read, link, part, False))
-            begin = part_end
-
-    def _was_read(
-        self,
-        link: PeerLink,
-        command: SendBlocks,
-        is_odd: bool,
-        chunk: Chunk | None,
-        error: BaseException | None,
-    ) -> None:
-        """`is_odd`: `chunk` is the run and no more (`get_odd`)."""
-        if chunk is None:
-            self._not_read(command, link, error)
-        elif self.is_right(command.piece):
-            memory = chunk.memory if is_odd else self._chunks.run_of(chunk, command.begin, command.length)
-            link.send_blocks(memory, chunk, command.length)
-        else:
-            self._withhold(command, chunk)
-
-    def is_right(self, piece: int) -> bool:
-        """Nobody has changed `piece` since its blocks were asked of the disk, as far as we know."""
-        return piece not in self._doubted and self.engine is not None and piece in self.engine.have
-
-    def _withhold(self, command: SendBlocks, chunk: Chunk) -> None:
-        """These may have been read after the file was taken as it is and before it was hashed again."""
-        self._chunks.unpin(chunk)
-        self._chunks.forget(command.piece)
-        if command.piece in self._doubted:
-            self._doubted[command.piece].append(command)
-        elif not self.is_stopped:
-            self._refuse(command)
-
-    def _not_read(self, command: SendBlocks, link: PeerLink, error: BaseException | None) -> None:
-        if isinstance(error, ContentChangedError) and not self.is_stopped:
-            self._chunks.forget(command.piece)
-            if command.piece in self._doubted:
-                # Whether it is still right is being found out.
-                self._doubted[command.piece].append(command)
-            elif self.is_right(command.piece):
-                # That was found out before this thread came to say so.
-                self._send_blocks(command)
-            else:
-                self._refuse(command)
-            return
-        if isinstance(error, StorageError) and is_shortage(error):
-            # The piece is there, only no descriptor is; this link's is the first to become free.
-            self.link_sent(link, command.length, ())
-            link.close(error.reason)
-            return
-        self._give_up(command)
-        self._unreadable(_lost(command), error)
-
-    def _give_up(self, command: SendBlocks) -> None:
-        """These blocks will not be sent: their share of the window is free again."""
-        link = self._links.get(command.peer)
-        if link is not None:
-            self.link_sent(link, command.length, ())
-
-    def _refuse(self, command: SendBlocks) -> None:
-        """What was asked for is not here any more."""
-        self._give_up(command)
-        self.tell(_lost(command))
-
-    def doubt(self, pieces: Iterable[int]) -> None:
-        """Serve none of these until `settle` says that they are right: their file was changed."""
-        for piece in pieces:
-            self._doubted.setdefault(piece, [])
-            self._chunks.forget(piece)
-
-    def settle(self, piece: int, *, is_good: bool) -> None:
-        """`piece` was hashed again: serve who waits for it, or offer it no longer and fetch it again."""
-        waiting = self._doubted.pop(piece, [])
-        if self.is_stopped:
-            return
-        for command in waiting:
-            if is_good:
-                self._send_blocks(command)
-                continue
-            self._refuse(command)
-        if not is_good:
-            self.tell(PieceUnreadable(piece))
-
-    def settle_rest(self) -> None:
-        """Nothing is in doubt any more."""
-        for piece in list(self._doubted):
-            self.settle(piece, is_good=self.engine is not None and piece in self.engine.have)
+    def has(self, piece: int) -> bool:
+        return self.engine is not None and piece in self.engine.have
 
     def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None:
-        for chunk in chunks:
-            self._chunks.unpin(chunk)
+        self.serving.sent(chunks)
         if length and link.number in self._links:
             self._sent_bytes[link.number] = self._sent_bytes.get(link.number, 0) + length
             if not self._is_in_engine:
                 number, total = self._sent_bytes.popitem()
                 self.tell(BlocksSent(number, total))
 
-    def _unreadable(self, lost: PieceUnreadable, error: BaseException | None) -> None:
+    def unreadable(self, lost: PieceUnreadable, error: BaseException | None) -> None:
         if error is not None and not isinstance(error, StorageError):
             self._broke(error)
             return
         piece = lost.piece
-        self._chunks.forget(piece)
         self._torrent.piece_lost(piece)
-        if self.engine is not None and self.engine.have.flags[piece]:
+        if self.has(piece):
             self._torrent.notice(
                 "warning", f"piece {piece} cannot be read any more and is not offered: {error}"
             )
@@ -393,9 +287,4 @@ class Runner(LinkHost):
         for link in list(self._links.values()):
             with contextlib.suppress(OSError):
                 link.close("the torrent was stopped")
-        self._chunks.shrink()
-
-
-def _lost(command: SendBlocks) -> PieceUnreadable:
-    """A piece of which the blocks that were to be sent are not here."""
-    return PieceUnreadable(command.piece, command.peer, command.begin, command.length, command.block_bytes)
+        self.serving.stop()

@@ -18,7 +18,7 @@ _BATCH_PIECES = 32
 
 
 class Server(Protocol):
-    """The runner: it serves no piece between the two calls."""
+    """What serves pieces: none between the two calls."""
 
     def doubt(self, pieces: Iterable[int]) -> None: ...
     def settle(self, piece: int, *, is_good: bool) -> None: ...

@@ -193,7 +193,7 @@ class Keeping:
     def begin(self, runner: Runner) -> bool:
         """The torrent is in its swarm; whether files were changed meanwhile, and are looked at again."""
         self._runner = runner
-        return self._doubts.begin(runner)
+        return self._doubts.begin(runner.serving)
 
     @property
     def is_settled(self) -> bool:
@@ -202,7 +202,7 @@ class Keeping:
 
     def is_right(self, piece: int) -> bool:
         """Nobody has changed `piece` on disk, as far as we know."""
-        return self._runner is None or self._runner.is_right(piece)
+        return self._runner is None or self._runner.serving.is_right(piece)
 
     def verified(self) -> None:
         """Pieces were verified and written."""
