@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from swarm.base.units import format_size, format_span
-from swarm.cli.output import Output, printable
-from swarm.cli.progress import Row, TransferBars, are_bars_shown
+from swarm.cli.output import Output
+from swarm.cli.progress import TransferBars, are_bars_shown
 from swarm.cli.source_report import SourceReport
+from swarm.cli.standing import describe, describe_fetch, fetch_row, row, total_row
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.magnets.metadata_fetch import FetchProgress, MetadataFetch
 from swarm.session.notices import Notice, PeerNews
@@ -166,7 +167,7 @@ class Report:
             sought = fetch.snapshot()
             self._json_fetch(fetch, sought)
             if self._bars is not None:
-                rows.append(_fetch_row(sought))
+                rows.append(fetch_row(sought))
             elif is_line_due:
                 self._say_line(fetch, f"{sought.name}: {describe_fetch(sought)}")
         if self._is_explaining and time.monotonic() - self._explained_at >= EXPLAIN_S:
@@ -176,11 +177,11 @@ class Report:
             now = torrent.snapshot()
             self._json_progress(torrent, now)
             if self._bars is not None:
-                rows.append(_row(now))
+                rows.append(row(now))
             elif is_line_due:
                 self._say_line(torrent, f"{now.name}: {describe(now)}")
         if self._bars is not None:
-            self._bars.show([*rows, _total(rows)] if len(rows) > 1 else rows)
+            self._bars.show([*rows, total_row(rows)] if len(rows) > 1 else rows)
 
     def _json_progress(self, torrent: Torrent, now: Progress) -> None:
         if not self._output.is_json:
@@ -277,90 +278,6 @@ class Report:
                 self._output.info(text)
             else:
                 self._output.detail(text)
-
-
-def describe_fetch(now: FetchProgress) -> str:
-    """How the fetching of metadata stands, on one line."""
-    who = f"{now.peers} peer{'' if now.peers == 1 else 's'}"
-    if now.total_bytes is None:
-        return f"looking for the metadata, {who}, {now.candidates} more known"
-    return f"metadata, {_share(now.done_bytes, now.total_bytes)} of {format_size(now.total_bytes)}, {who}"
-
-
-def describe(now: Progress) -> str:
-    """How a transfer stands, on one line."""
-    if now.state == "checking":
-        return (
-            f"checking, {_share(now.checked_bytes, now.checking_bytes)} of {format_size(now.checking_bytes)}"
-        )
-    if now.state == "downloading":
-        return (
-            f"{_share(now.done_bytes, now.wanted_bytes)} of {format_size(now.wanted_bytes)}, "
-            f"{format_size(now.down_bytes_per_s)}/s, {_left(now)}{_peers(now)}"
-        )
-    if now.state == "seeding":
-        return f"seeding, {_seeding(now)}"
-    if now.state == "paused":
-        return f"{_share(now.done_bytes, now.wanted_bytes)}, paused: {now.paused_reason}"
-    return now.state
-
-
-def _fetch_row(now: FetchProgress) -> Row:
-    total = now.total_bytes or 0
-    return Row(printable(now.name), now.done_bytes, total, describe_fetch(now), has_bar=total > 0)
-
-
-def _row(now: Progress) -> Row:
-    label = printable(now.name)
-    match now.state:
-        case "checking":
-            # Nothing to hash is the rule for a new download: no bar flashes up.
-            is_hashing = now.checking_bytes > 0
-            text = f"checking {format_size(now.checking_bytes)}" if is_hashing else "checking"
-            return Row(label, now.checked_bytes, now.checking_bytes, text, has_bar=is_hashing)
-        case "downloading":
-            rate = f"{format_size(now.down_bytes_per_s)}/s"
-            text = f"{format_size(now.wanted_bytes)} {rate:>10}  {_left(now)}{_peers(now)}"
-            return Row(label, now.done_bytes, now.wanted_bytes, text, now.down_bytes_per_s)
-        case "seeding":
-            return Row(label, now.done_bytes, now.wanted_bytes, f"seeding: {_seeding(now)}", has_bar=False)
-        case "paused":
-            text = f"paused: {printable(now.paused_reason)}"
-            return Row(label, now.done_bytes, now.wanted_bytes, text, has_bar=False)
-        case _:
-            return Row(label, now.done_bytes, now.wanted_bytes, now.state, has_bar=False)
-
-
-def _total(rows: list[Row]) -> Row:
-    done, total = sum(row.done for row in rows), sum(row.total for row in rows)
-    rate = sum(row.rate for row in rows)
-    if not total:
-        return Row("total", 0, 0, "checking", has_bar=False)
-    left = f", {format_span((total - done) / rate)} left" if rate >= 1 else ""
-    return Row("total", done, total, f"{format_size(total)} {format_size(rate) + '/s':>10}{left}")
-
-
-def _share(done: int, total: int) -> str:
-    # Never 100 % before it is done.
-    return f"{100 * done // total if total else 100}%"
-
-
-def _left(now: Progress) -> str:
-    return "" if now.eta_s is None else f"{format_span(now.eta_s)} left, "
-
-
-def _peers(now: Progress) -> str:
-    return (
-        f"{now.peers} peer{'' if now.peers == 1 else 's'} ({now.seeds} seed{'' if now.seeds == 1 else 's'})"
-    )
-
-
-def _seeding(now: Progress) -> str:
-    ratio = now.uploaded_bytes / now.wanted_bytes if now.wanted_bytes else 0.0
-    return (
-        f"{now.peers} peer{'' if now.peers == 1 else 's'}, {format_size(now.up_bytes_per_s)}/s up, "
-        f"{format_size(now.uploaded_bytes)} uploaded, ratio {ratio:.2f}"
-    )
 
 
 def _span(seconds: float) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from swarm.cli.report import describe
+from swarm.cli.standing import describe
 from swarm.session.progress import Progress
 
 NOW = Progress(
