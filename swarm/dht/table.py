@@ -231,7 +231,11 @@ class RoutingTable:
     def restore(self, contacts: Sequence[Contact], now: float) -> None:
         """Take a saved table: its nodes are questionable, good enough to begin with."""
         for contact in contacts:
-            if contact.node_id != self.own_id and contact.endpoint not in self._by_endpoint:
+            known = self._by_endpoint.get(contact.endpoint)
+            if known is not None:
+                # It may have failed us while we had no network.
+                known.failure_count = 0
+            elif contact.node_id != self.own_id:
                 node = Node(contact.node_id, contact.endpoint, packed_address(contact.endpoint.host), now)
                 node.heard_at = now - self._settings.good_s
                 self._insert(node)

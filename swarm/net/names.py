@@ -149,6 +149,10 @@ class NameCache:
             raise socket.gaierror(socket.EAI_AGAIN, "closed")
         return task.result()
 
+    def forget(self) -> None:
+        """We are in another network, where names may have other addresses."""
+        self._known.clear()
+
     async def close(self) -> None:
         """Wait for no answer any more; those who do get an OSError."""
         tasks = list(self._asking.values())

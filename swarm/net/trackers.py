@@ -129,6 +129,11 @@ class TrackerClient:
 
         return await self._ask(url, ask)
 
+    def network_changed(self) -> None:
+        """We are at another address: what names and trackers said to the old one is forgotten."""
+        self._names.forget()
+        self._udp.network_changed()
+
     async def close(self) -> None:
         """No request is made any more; each one under way ends with its caller."""
         self._is_closed = True

@@ -122,6 +122,10 @@ class UdpTrackerClient:
             info_hash: max((answer[info_hash] for answer in answers), key=_size) for info_hash in info_hashes
         }
 
+    def network_changed(self) -> None:
+        """Connection ids were given to the address that we had: at another one trackers ignore them."""
+        self._connections.clear()
+
     async def close(self) -> None:
         """Nothing is asked any more; what is under way fails."""
         self._is_closed = True

@@ -143,6 +143,7 @@ class Announcer:
         if error.retry_in_s is not None:
             # BEP 31. Its own word, within our bounds.
             wait_s = self._settings.bounded(error.retry_in_s)
+            way.not_before = now + wait_s
         else:
             wait_s = self._settings.after_failure_s(way.failure_count, self._rng)
         way.next_at = now + wait_s
@@ -170,6 +171,19 @@ class Announcer:
                     if way.state is TrackerState.WORKING:
                         way.next_at = min(way.next_at, max(now, way.not_before))
                 return
+
+    def network_changed(self, now: float) -> None:
+        """We are at another address, or back: what failed may work; who works has to learn where we are."""
+        for way in self._ways():
+            if way.state is TrackerState.WORKING:
+                way.next_at = min(way.next_at, max(now, way.not_before))
+            elif way.state is TrackerState.FAILED:
+                # A network that comes and goes all the time has us ask no more often than a failure does.
+                soonest_at = way.asked_at + self._settings.after_failure_s(1, self._rng)
+                way.next_at = min(way.next_at, max(now, way.not_before, soonest_at))
+            if way.state is not TrackerState.WORKING:
+                # Also of an announce on its way, which may have left by the old one.
+                way.failure_count = 0
 
     def stopping(self) -> list[Due]:
         """We leave: the `stopped` announces for all that list us; nothing is due any more."""

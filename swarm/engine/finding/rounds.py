@@ -62,7 +62,9 @@ class Rounds:
         """It could not be gone round."""
         self.is_under_way = False
         self.error = error
-        self._failure_count += 1
+        # One that was asked for again while it was under way has another beginning.
+        self._failure_count = 1 if self._is_hurried else self._failure_count + 1
+        self._is_hurried = False
         wait_s = self._pace.after_failure_s(self._failure_count, self._rng)
         # What fails is no less wanted than what works: the network may be back.
         self._next_at = now + min(wait_s, self._interval_s)
@@ -72,6 +74,16 @@ class Rounds:
         """There is need of peers: as early as is polite; the round under way is an answer to that."""
         if not self.is_under_way:
             self._next_at = min(self._next_at, max(now, self._not_before))
+
+    def network_changed(self, now: float) -> None:
+        """We are at another address, or back: what failed may work; others have to learn where we are."""
+        if self.error and not self.is_under_way:
+            self._failure_count = 0
+            self._not_before = min(
+                self._not_before, self._began_at + self._pace.after_failure_s(1, self._rng)
+            )
+        self._is_hurried = self.is_under_way
+        self.hurry(now)
 
     def completed(self, now: float) -> None:
         """We want nothing more, or are a seed: the round under way may not have told yet."""

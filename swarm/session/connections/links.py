@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash
 from swarm.net.outlet import NO_WAY, Outlet, bind_addresses
+from swarm.net.ways_out import is_ours
 from swarm.session.bugs import failure
 from swarm.session.connections.door import BLOCKED, Door
 from swarm.session.connections.listener import listen
@@ -97,6 +98,16 @@ class Links:
             self._servers.append(await loop.create_server(self._accept, sock=listener))
         if self._blocklist is not None:
             self._blocklist.watch()
+
+    def network_changed(self) -> None:
+        """Part from those whose address here is ours no more: TCP would wait for them for minutes."""
+        ours: dict[str, bool] = {"": True}
+        for link in list(self._links):
+            host = link.own_host
+            if host not in ours:
+                ours[host] = is_ours(host)
+            if not ours[host]:
+                link.close("the network has changed: its way is gone")
 
     def stop_listening(self) -> None:
         for server in self._servers:

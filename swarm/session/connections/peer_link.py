@@ -165,6 +165,12 @@ class PeerLink(asyncio.BufferedProtocol):
         if self._own_handshake is not None:
             self._transport.write(encode_handshake(self._own_handshake))
 
+    @property
+    def own_host(self) -> str:
+        """By which of our addresses it leaves; "" while it has none."""
+        address = None if self._transport is None else self._transport.get_extra_info("sockname")
+        return host_of(address) if address else ""
+
     def close(self, reason: str) -> None:
         """End the link at once; `reason` is kept for whoever asks why."""
         if not self._reason:

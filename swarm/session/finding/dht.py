@@ -94,6 +94,7 @@ class Dht:
         self._news = asyncio.Event()
         self._wake = asyncio.Event()
         self._is_looking = False
+        self._retry_s = RETRY_S
         self._saving = asyncio.Lock()
         self.port = self._sockets[0].port
 
@@ -135,7 +136,6 @@ class Dht:
         self._tell()
         early, self._early = self._early, []
         self.candidates_found(early)
-        retry_s = RETRY_S
         while True:
             self._wake.clear()
             self._is_looking = True
@@ -145,9 +145,9 @@ class Dht:
             if self.node_count:
                 self._known = self._memory()
                 await self._save()
-                wait_s, retry_s = KEEP_S, RETRY_S
+                wait_s, self._retry_s = KEEP_S, RETRY_S
             elif self._routers or self._known.has_contacts:
-                wait_s, retry_s = retry_s, min(2 * retry_s, RETRY_MAX_S)
+                wait_s, self._retry_s = self._retry_s, min(2 * self._retry_s, RETRY_MAX_S)
             else:
                 # There is nobody to ask: only peers that tell of their nodes can change that.
                 wait_s = None
@@ -288,6 +288,12 @@ class Dht:
             ours = [endpoint for endpoint in endpoints if endpoint.is_v6 == home.is_v6]
             if ours:
                 home.candidates_found(ours)
+
+    def network_changed(self) -> None:
+        """We are at another address, or back: who failed may answer; others have to learn where we are."""
+        self._problem = ""
+        self._retry_s = RETRY_S
+        self._wake.set()
 
     async def opened(self) -> None:
         """Wait until questions can be asked, of nodes that the caller knows."""

@@ -149,6 +149,12 @@ class Discovery:
         for sourced in self._sourced:
             sourced.hurry()
 
+    def network_changed(self) -> None:
+        """We are at another address, or back: what failed is tried, all are told as early as is polite."""
+        self._trackers.network_changed()
+        for sourced in self._sourced:
+            sourced.network_changed()
+
     def status(self) -> list[SourceStatus]:
         """Trackers in the order in which they are tried, then the other sources."""
         return [*self._trackers.status(), *(sourced.status() for sourced in self._sourced)]
@@ -214,6 +220,10 @@ class _Sourced:
 
     def hurry(self) -> None:
         self._rounds.hurry(self._clock())
+        self._news.set()
+
+    def network_changed(self) -> None:
+        self._rounds.network_changed(self._clock())
         self._news.set()
 
     def completed(self) -> None:

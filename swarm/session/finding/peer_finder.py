@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from swarm.net.udp import UdpSocket
     from swarm.session.finding.dht import Dht
     from swarm.session.finding.discovery import Discovery
+    from swarm.session.finding.network_watch import NetworkWatch
     from swarm.session.finding.sources import OnNotice, OnPeers, PeerSource, Totals
 
 
@@ -64,6 +65,7 @@ class PeerFinder:
         self._sources: list[PeerSource] = []
         self._datagrams: list[UdpSocket] = []
         self._dht: Dht | None = None
+        self._network: NetworkWatch | None = None
         self._is_dht_wanted = settings.is_dht_enabled
 
     def open(self) -> None:
@@ -75,6 +77,8 @@ class PeerFinder:
 
     async def close(self) -> None:
         """Let go of what the torrents shared; they have left their swarms already."""
+        if self._network is not None:
+            await self._network.close()
         for task in self._leaving:
             task.cancel()
         await asyncio.gather(*self._leaving, return_exceptions=True)
@@ -127,7 +131,22 @@ class PeerFinder:
             on_source_notice=self._source_noticed,
         )
         discovery.start()
+        if self._network is None:
+            from swarm.session.finding.network_watch import NetworkWatch
+
+            self._network = NetworkWatch(self._links.outlet, self._network_changed)
+            self._network.start()
         return discovery
+
+    def _network_changed(self, hosts: Sequence[str]) -> None:
+        self._on_notice("detail", f"the network has changed, we leave by {' and '.join(hosts)}: asking anew")
+        self._links.network_changed()
+        if self._tracker_client is not None:
+            self._tracker_client.network_changed()
+        if self._dht is not None:
+            self._dht.network_changed()
+        for discovery in self._discoveries.values():
+            discovery.network_changed()
 
     def _source_noticed(self, kind: str, level: str, text: str) -> None:
         """What all torrents that share a source notice is said once."""

@@ -106,6 +106,11 @@ class TrackerAnnounces:
         self._announcer.need_peers(self._clock())
         self._news.set()
 
+    def network_changed(self) -> None:
+        """We are at another address, or back: trackers are asked as early as they allow."""
+        self._announcer.network_changed(self._clock())
+        self._news.set()
+
     def status(self) -> list[SourceStatus]:
         """All trackers in the order in which they are tried."""
         now = self._clock()

@@ -93,6 +93,14 @@ def test_last_nodes_are_not_given_up_easily() -> None:
     assert len(table) == 0
 
 
+def test_nodes_that_failed_while_there_was_no_network_can_be_asked_again() -> None:
+    table = RoutingTable(OWN, NARROW)
+    fill(table, [local(1), local(2)])
+    table.failed(local(1).endpoint)
+    table.restore([local(1), local(3)], 10.0)
+    assert {node.contact for node in table.closest(OWN, 8)} == {local(1), local(2), local(3)}
+
+
 def test_node_is_good_for_fifteen_minutes() -> None:
     table = RoutingTable(OWN, NARROW)
     fill(table, [local(1), local(2)])

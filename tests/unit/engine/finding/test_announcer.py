@@ -474,6 +474,42 @@ class TestFailures:
         desk.failed("a", TrackerError("full", retry_in_s=retry_in_s), 0)
         assert desk.next_wakeup() == wait_s
 
+    def test_a_network_that_is_back_is_tried_at_once_and_from_the_beginning(self) -> None:
+        desk = announcer(["a"], ["b"])
+        now = 0.0
+        for _ in range(30):
+            now = desk.next_wakeup() or 0.0
+            (due,) = desk.due(now)
+            desk.failed(due.url, TrackerError("no route to the server", lacks="route"), now)
+        assert (desk.next_wakeup() or 0.0) > now + 1000
+        now += 60
+        desk.network_changed(now)
+        assert only(desk.due(now)) == ("a", "started")
+        desk.failed("a", TrackerError("down"), now)
+        assert only(desk.due(now)) == ("b", "started")
+        desk.failed("b", TrackerError("down"), now)
+        # One that comes and goes does not have us ask all the time.
+        desk.network_changed(now + 1)
+        assert desk.next_wakeup() == now + 10
+
+    def test_at_another_address_trackers_that_work_hear_of_it_as_early_as_they_allow(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.answered("a", response(min_interval_s=300), 0)
+        desk.network_changed(10)
+        assert desk.next_wakeup() == 300
+        desk.network_changed(400)
+        assert only(desk.due(400)) == ("a", None)
+
+    def test_a_network_that_is_back_does_not_outweigh_the_tracker_s_own_word(self) -> None:
+        desk = announcer(["a"], ["b"])
+        desk.due(0)
+        desk.failed("a", TrackerError("full", retry_in_s=600), 0)
+        desk.due(0)
+        desk.failed("b", TrackerError("go away", is_final=True), 0)
+        desk.network_changed(100)
+        assert desk.next_wakeup() == 600
+
     def test_never_means_never(self) -> None:
         desk = announcer(["a"], ["b"])
         desk.due(0)

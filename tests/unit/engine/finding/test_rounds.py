@@ -102,3 +102,39 @@ def test_failures_do_not_make_it_rarer_than_it_is_while_all_is_well() -> None:
         waits.append(desk.next_at - now)
         now = desk.next_at
     assert max(waits) == 900
+
+
+def test_a_network_that_is_back_is_tried_at_once_and_from_the_beginning() -> None:
+    desk = rounds()
+    now = 100.0
+    for _ in range(8):
+        desk.begin(now)
+        desk.failed("no nodes", now)
+        assert desk.next_at is not None
+        now = desk.next_at
+    desk.begin(now)
+    desk.failed("no nodes", now)
+    desk.network_changed(now + 100)
+    assert desk.next_at == now + 100
+    desk.begin(now + 100)
+    desk.failed("no nodes", now + 100)
+    # One that comes and goes does not have us ask all the time.
+    desk.network_changed(now + 101)
+    assert desk.next_at == now + 110
+    # Nor is the round that is under way a later failure than the first.
+    desk.begin(now + 110)
+    desk.network_changed(now + 115)
+    desk.failed("no nodes", now + 120)
+    assert desk.next_at == now + 130
+
+
+def test_at_another_address_it_is_told_as_early_as_is_polite() -> None:
+    desk = rounds()
+    desk.begin(100)
+    desk.ended(5, is_complete=False)
+    desk.network_changed(120)
+    assert desk.next_at == 160
+    desk.begin(160)
+    desk.network_changed(161)
+    desk.ended(5, is_complete=False)
+    assert desk.next_at == 220

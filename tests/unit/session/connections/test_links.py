@@ -13,6 +13,7 @@ from swarm.base.blocks import Geometry
 from swarm.base.bucket import Bucket
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash, PeerId
+from swarm.session.connections import links as links_module
 from swarm.session.connections.links import Links
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.notices import PeerNews
@@ -121,6 +122,27 @@ async def test_link_is_its_owner_s_until_it_ends(tmp_path: Path, owner: Owner) -
         links.dial(owner, HANDSHAKE, Endpoint(*server.sockets[0].getsockname()))
         assert [link.owner for link in links.of(owner)] == [owner]
         await met.wait()
+        await until(lambda: not links.of(owner))
+        server.close()
+
+
+async def test_links_by_an_address_that_is_gone_are_not_waited_for(
+    tmp_path: Path, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with links_of(tmp_path, 10) as (links, _):
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(listen, "127.0.0.1", 0)
+        links.dial(owner, HANDSHAKE, Endpoint(*server.sockets[0].getsockname()))
+        await until(lambda: links.of(owner)[0].own_host == "127.0.0.1")
+        links.network_changed()
+        await asyncio.sleep(0)
+        assert links.of(owner)
+        monkeypatch.setattr(links_module, "is_ours", lambda host: False)
+        links.network_changed()
         await until(lambda: not links.of(owner))
         server.close()
 

@@ -195,6 +195,24 @@ async def test_need_wakes_a_sleeping_discovery() -> None:
     assert client.events == ["started", None, "stopped"]
 
 
+async def test_a_network_that_is_back_has_all_asked_at_once() -> None:
+    client = FakeClient(TrackerError("no route to the server", lacks="route"))
+    world = World(client, [["http://t/announce"]])
+    world.discovery.start()
+    await client.until_asked(1)
+    for count in range(2, 8):
+        world.now += 3600
+        world.discovery.network_changed()
+        world.discovery.need_peers()
+        await client.until_asked(count)
+    # Far from the next try.
+    world.now += 60
+    client.responses = [AnnounceResponse(peers=(PEER,))]
+    world.discovery.network_changed()
+    await world.has_peers.wait()
+    await world.discovery.stop()
+
+
 async def test_completed_is_told_at_once() -> None:
     client = FakeClient(AnnounceResponse(peers=(PEER,)))
     world = World(client, [["http://t/announce"]])

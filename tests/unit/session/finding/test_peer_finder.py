@@ -16,6 +16,7 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash, PeerId
 from swarm.net import names
 from swarm.session.connections.links import Links
+from swarm.session.finding import network_watch
 from swarm.session.finding.discovery import Discovery
 from swarm.session.finding.peer_finder import PeerFinder
 from swarm.session.finding.sources import Totals
@@ -199,6 +200,31 @@ async def test_who_leaves_is_gone_from_the_tracker_though_nobody_waits(
     await until(lambda: tracker.store.peer_count == 0)
     await world.finder.stop(FIRST)
     assert world.finder.of(FIRST) is None
+
+
+async def test_in_another_network_everything_is_asked_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Discovery] = []
+    hosts: tuple[str, ...] = ("10.0.0.2",)
+    monkeypatch.setattr(network_watch, "LOOK_S", 0.01)
+    monkeypatch.setattr(network_watch, "ways_out", lambda outlet: hosts)
+    monkeypatch.setattr(Discovery, "network_changed", lambda discovery: asked.append(discovery))
+    async with TrackerServer("127.0.0.1", 0, udp=("127.0.0.1", 0)) as tracker:
+        found = [world.begin(one, f"udp://127.0.0.1:{tracker.udp_port}") for one in (FIRST, SECOND)]
+        dht = world.finder.join_dht()
+        assert dht is not None
+        await until(lambda: tracker.store.peer_count == 2)
+        client = world.finder._tracker_client
+        assert client is not None and client._udp._connections
+        hosts = ("10.0.0.3", "2001:db8::3")
+        await until(lambda: asked)
+        assert asked == found and not client._udp._connections
+        assert ("detail", "the network has changed, we leave by 10.0.0.3 and 2001:db8::3: asking anew") in (
+            world.notices
+        )
+        for one in (FIRST, SECOND):
+            await world.finder.stop(one)
 
 
 async def test_closing_waits_for_no_farewell_that_is_not_answered(tmp_path: Path) -> None:

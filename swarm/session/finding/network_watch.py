@@ -1,0 +1,51 @@
+"""Notices that this machine is in another network, or back in one: a laptop moves, a line was down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from swarm.net.outlet import Outlet
+from swarm.net.ways_out import slept_s, ways_out
+from swarm.session.bugs import watch
+
+#: Between two looks, of some ten microseconds each.
+LOOK_S = 5.0
+#: Who was away for longer has been taken off lists, and connections have ended unheard.
+SLEPT_MIN_S = 60.0
+
+
+class NetworkWatch:
+    """Looks from time to time by which addresses we leave, and whether the machine has slept.
+
+    Args:
+        outlet: where everything must leave.
+        on_change: gets our addresses on the way out, one at least.
+    """
+
+    def __init__(self, outlet: Outlet, on_change: Callable[[Sequence[str]], None]) -> None:
+        self._outlet = outlet
+        self._on_change = on_change
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="watch over the network")
+        watch(self._task)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        seen, slept = ways_out(self._outlet), slept_s()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            hosts, slept_by_now = ways_out(self._outlet), slept_s()
+            has_slept = slept_by_now - slept >= SLEPT_MIN_S
+            if hosts == seen and not has_slept:
+                continue
+            seen, slept = hosts, slept_by_now
+            # Without any network there is nothing to be done until there is one.
+            if hosts:
+                self._on_change(hosts)
