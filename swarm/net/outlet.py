@@ -10,7 +10,7 @@ import ipaddress
 import os
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Self
 
@@ -31,11 +31,12 @@ class Outlet:
     """The only way out for connections and datagrams; without a restriction the system chooses.
 
     Args:
-        addresses: is IPv6? -> the local address; a family that is not in it is not used. Empty: any.
+        addresses: is IPv6? -> the local address; a family that is not in it is not used. Empty: any. An
+            interface's are others by and by (`follow`).
         interface: nothing goes through another one, wherever the routing table would send it.
     """
 
-    addresses: Mapping[bool, str] = field(default_factory=dict)
+    addresses: dict[bool, str] = field(default_factory=dict)
     interface: str = ""
 
     @classmethod
@@ -49,9 +50,31 @@ class Outlet:
             return cls()
         addresses = bind_addresses(bind)
         is_address = addresses == [_numeric(bind)]
-        # The first of a family: an interface's later ones are temporary or aliases.
-        chosen = {":" in address: address for address in reversed(addresses)}
-        return cls(chosen, "" if is_address else bind)
+        return cls(_first_of_each(addresses), "" if is_address else bind)
+
+    def follow(self) -> bool:
+        """Take up the addresses that the bound interface has by now; whether they are others.
+
+        While it has none, or is not there (a VPN that is down), those that it had are kept: nothing leaves.
+        """
+        if not self.interface:
+            return False
+        try:
+            found = _first_of_each(bind_addresses(self.interface))
+        except SettingsError:
+            return False
+        if found == self.addresses:
+            return False
+        self.addresses.clear()
+        self.addresses.update(found)
+        return True
+
+    @property
+    def interface_number(self) -> int:
+        """By which the system knows the bound interface; another one when it was made anew, 0 for none."""
+        with contextlib.suppress(OSError):
+            return socket.if_nametoindex(self.interface) if self.interface else 0
+        return 0
 
     def has(self, *, is_v6: bool) -> bool:
         """Can anything of this family leave?"""
@@ -101,6 +124,11 @@ def _hold_to_zone(opened: socket.socket, zone: str) -> None:
     if len(zone) > _ZONE_DIGITS_MAX:
         raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
     opened.setsockopt(socket.SOL_SOCKET, _BINDTODEVICE, socket.if_indextoname(int(zone)).encode())
+
+
+def _first_of_each(addresses: Sequence[str]) -> dict[bool, str]:
+    # An interface's later ones are temporary or aliases.
+    return {":" in address: address for address in reversed(addresses)}
 
 
 def bind_addresses(bind: str | None) -> list[str]:

@@ -6,7 +6,6 @@ import asyncio
 import importlib
 import ipaddress
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 from swarm.net.outlet import Outlet
 from swarm.wire.tracker.preferences import Service, decode_preferences
@@ -47,9 +46,8 @@ class TrackerPreferences:
         timeout_s: float = TIMEOUT_S,
         outlet: Outlet | None = None,
     ) -> None:
-        addresses = (outlet or Outlet()).addresses
-        source = addresses.get(False) or addresses.get(True)
-        self._text_records = text_records or partial(_text_records, source=source)
+        self._outlet = outlet or Outlet()
+        self._text_records = text_records or self._ask_dns
         self._timeout_s = timeout_s
         #: host -> (its trackers, until when); the oldest first.
         self._known: dict[str, tuple[tuple[Service, ...] | None, float]] = {}
@@ -77,6 +75,11 @@ class TrackerPreferences:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask_dns(self, name: str, timeout_s: float) -> list[str]:
+        # Asked each time: a bound interface may have another address by now.
+        addresses = self._outlet.addresses
+        return await _text_records(name, timeout_s, addresses.get(False) or addresses.get(True))
 
     async def _fetch(self, host: str) -> tuple[Service, ...] | None:
         services, life_s = None, _SILENCE_LIFE_S

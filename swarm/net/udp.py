@@ -54,6 +54,8 @@ class UdpSocket:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[tuple[bytes, Endpoint]] = deque()
         self._is_closed = False
+        #: It was to move, and could not.
+        self._is_away = False
         self.is_v6 = bound.family == socket.AF_INET6
         self.port: int = bound.getsockname()[1]
         self.counts = UdpCounts()
@@ -69,21 +71,41 @@ class UdpSocket:
         """Send now, or soon where the kernel is busy; what cannot be sent is lost, as datagrams are."""
         if self._is_closed:
             return
-        if self._queue:
+        if self._is_away:
+            self.counts.lost += 1
+        elif self._queue:
             self._enqueue(datagram, endpoint)
         elif not self._sent(datagram, endpoint):
             self._enqueue(datagram, endpoint)
             self._loop.add_writer(self._socket.fileno(), self._writable)
+
+    def move(self, host: str, outlet: Outlet) -> None:
+        """Be at another address of ours from now on, with the same port.
+
+        Raises:
+            OSError: it cannot be had; nothing is received or sent until the next move.
+        """
+        if self._is_closed:
+            return
+        self._let_go()
+        self._socket = _bind_one(host, self.port, outlet)
+        self._is_away = False
+        self._loop.add_reader(self._socket.fileno(), self._readable)
+
+    def _let_go(self) -> None:
+        if not self._is_away:
+            self._is_away = True
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.remove_writer(self._socket.fileno())
+            self._queue.clear()
+            self._socket.close()
 
     def close(self) -> None:
         """Stop at once; nothing more is received or sent."""
         if self._is_closed:
             return
         self._is_closed = True
-        self._loop.remove_reader(self._socket.fileno())
-        self._loop.remove_writer(self._socket.fileno())
-        self._queue.clear()
-        self._socket.close()
+        self._let_go()
 
     def _enqueue(self, datagram: bytes, endpoint: Endpoint) -> None:
         if len(self._queue) >= QUEUE_MAX:

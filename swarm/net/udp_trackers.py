@@ -123,8 +123,15 @@ class UdpTrackerClient:
         }
 
     def network_changed(self) -> None:
-        """Connection ids were given to the address that we had: at another one trackers ignore them."""
+        """Connection ids were given to the address that we had: at another one trackers ignore them.
+
+        Sockets that are bound to it are of no use any more; who waits for an answer there gets an error.
+        """
         self._connections.clear()
+        if self._outlet.interface:
+            sockets, self._sockets = self._sockets, {}
+            for opened in sockets.values():
+                opened.close()
 
     async def close(self) -> None:
         """Nothing is asked any more; what is under way fails."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from swarm.net.outlet import Outlet
 from swarm.net.ways_out import is_ours
 from swarm.session.finding import network_watch
 from swarm.session.finding.network_watch import NetworkWatch
+from tests.e2e.transfers import until
+from tests.unit.session.finding.test_peer_finder import FIRST, world_of
 
 
 def ip(words: str) -> None:
@@ -31,11 +34,9 @@ def come_into_network(number: int) -> None:
 async def main() -> None:
     network_watch.LOOK_S = 0.01
     ip("link set lo up")
-    ip("link add lan type veth peer name far")
-    ip("link set far up")
-    ip("link set lan up")
+    make_lan()
     heard: asyncio.Queue[Sequence[str]] = asyncio.Queue()
-    watch = NetworkWatch(Outlet(), heard.put_nowait)
+    watch = NetworkWatch(Outlet(), heard.put)
     watch.start()
     async with asyncio.timeout(60):
         # It begins without a network, which is seen before anything else happens.
@@ -55,6 +56,49 @@ async def main() -> None:
         assert await heard.get() == ("10.2.0.2", "2001:db8:5::2")
         assert heard.empty()
     await watch.close()
+    with tempfile.TemporaryDirectory() as folder:
+        await bound_to_the_interface(Path(folder))
+
+
+async def bound_to_the_interface(folder: Path) -> None:
+    """A session with `--bind lan`, which gets another address, and is then made anew, as a VPN's is."""
+    ip("-6 address flush dev lan")
+    async with asyncio.timeout(60), world_of(folder, bind="lan", listen_on="lan") as world:
+        port = world.links.port
+        assert world.begin(FIRST, "udp://10.9.9.9:1/announce") is not None
+        assert world.finder.join_dht() is not None
+        await until(lambda: listening() == ({f"10.2.0.2:{port}"}, {f"10.2.0.2:{port}"}))
+        ip("address flush dev lan scope global")
+        come_into_network(3)
+        await until(lambda: listening() == ({f"10.3.0.2:{port}"}, {f"10.3.0.2:{port}"}))
+        ip("link delete lan")
+        make_lan()
+        come_into_network(3)
+        # The kernel knows the sockets of the old one by its number, and no name for it any more.
+        await until(lambda: f"%lan:{port}" in sockets("-lt") and f"%lan:{port}" in sockets("-lu"))
+        said = [text for level, text in world.notices if level == "warning"]
+        assert not [text for text in said if "reach us" in text or "cannot use UDP" in text], said
+
+
+def sockets(kind: str) -> str:
+    """What `ss` says of our sockets that wait for others."""
+    return subprocess.run(["ss", "-Hn", kind], check=True, timeout=10, capture_output=True, text=True).stdout
+
+
+def listening() -> tuple[set[str], set[str]]:
+    """Where TCP is listened on, and UDP on the same port."""
+    tcp, udp = (
+        {line.split()[3].replace("%lan", "") for line in sockets(kind).splitlines()}
+        for kind in ("-lt", "-lu")
+    )
+    ports = {at.rpartition(":")[2] for at in tcp}
+    return tcp, {at for at in udp if at.startswith("10.") and at.rpartition(":")[2] in ports}
+
+
+def make_lan() -> None:
+    ip("link add lan type veth peer name far")
+    ip("link set far up")
+    ip("link set lan up")
 
 
 if __name__ == "__main__":

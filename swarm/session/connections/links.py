@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from swarm.base.endpoint import Endpoint
+from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash
 from swarm.net.outlet import NO_WAY, Outlet, bind_addresses
 from swarm.net.ways_out import is_ours
@@ -66,6 +67,7 @@ class Links:
         self._wanted_port = port
         self._bind = bind
         self._servers: list[asyncio.Server] = []
+        self._is_listening = False
         self._links: set[PeerLink] = set()
         self._dials: set[asyncio.Task[None]] = set()
         self._none_left: asyncio.Event | None = None
@@ -92,15 +94,34 @@ class Links:
         self.outlet = Outlet.of(self._bind)
         first, tried = self.settings.first_port, self.settings.ports_tried
         ports = range(first, first + tried) if self._wanted_port is None else (self._wanted_port,)
+        await self._listen(ports)
+        self._is_listening = True
+        if self._blocklist is not None:
+            self._blocklist.watch()
+
+    async def _listen(self, ports: Sequence[int]) -> None:
+        loop = asyncio.get_running_loop()
         sockets, self.port = listen(bind_addresses(self._bind), ports, self.outlet)
         self.families = list(dict.fromkeys(listener.family == socket.AF_INET6 for listener in sockets))
         for listener in sockets:
             self._servers.append(await loop.create_server(self._accept, sock=listener))
-        if self._blocklist is not None:
-            self._blocklist.watch()
 
-    def network_changed(self) -> None:
-        """Part from those whose address here is ours no more: TCP would wait for them for minutes."""
+    async def network_changed(self) -> None:
+        """Part from those whose address here is ours no more: TCP would wait for them for minutes.
+
+        Where we are bound to an interface, it is listened on anew, at the address that it has now.
+        """
+        if self.outlet.interface and self._is_listening:
+            for server in self._servers:
+                server.close()
+            self._servers.clear()
+            # The loop lets go of the port in its next round.
+            await asyncio.sleep(0)
+            try:
+                if self._is_listening:
+                    await self._listen([self.port])
+            except SwarmError as error:
+                self._on_notice("warning", f"nobody can reach us: {error}")
         ours: dict[str, bool] = {"": True}
         for link in list(self._links):
             host = link.own_host
@@ -110,6 +131,7 @@ class Links:
                 link.close("the network has changed: its way is gone")
 
     def stop_listening(self) -> None:
+        self._is_listening = False
         for server in self._servers:
             server.close()
 

@@ -106,9 +106,17 @@ class LocalDiscovery:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            if self._multicast is not None:
-                self._multicast.close()
-                self._multicast = None
+            self._close()
+
+    def network_changed(self) -> None:
+        """Sockets held to an interface are deaf when it was made anew: the next round opens others."""
+        if self._outlet is not None and self._outlet.interface:
+            self._close()
+
+    def _close(self) -> None:
+        if self._multicast is not None:
+            self._multicast.close()
+            self._multicast = None
 
     def _plan(self) -> None:
         if self._timer is not None or not self._due:
@@ -123,6 +131,11 @@ class LocalDiscovery:
         """Send one datagram of those that wait longest."""
         self._timer = None
         if self._multicast is None:
+            # A change of the network took the sockets; the next round is not far.
+            for told in self._due.values():
+                if not told.done():
+                    told.set_result(None)
+            self._due.clear()
             return
         info_hashes = [one for one in self._due if one in self._swarms][:INFO_HASHES_MAX]
         if info_hashes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from swarm.net.outlet import Outlet
 from swarm.net.ways_out import slept_s, ways_out
@@ -19,11 +19,11 @@ class NetworkWatch:
     """Looks from time to time by which addresses we leave, and whether the machine has slept.
 
     Args:
-        outlet: where everything must leave.
+        outlet: where everything must leave; it follows the interface to which it is bound.
         on_change: gets our addresses on the way out, one at least.
     """
 
-    def __init__(self, outlet: Outlet, on_change: Callable[[Sequence[str]], None]) -> None:
+    def __init__(self, outlet: Outlet, on_change: Callable[[Sequence[str]], Awaitable[None]]) -> None:
         self._outlet = outlet
         self._on_change = on_change
         self._task: asyncio.Task[None] | None = None
@@ -38,14 +38,17 @@ class NetworkWatch:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
-        seen, slept = ways_out(self._outlet), slept_s()
+        outlet = self._outlet
+        seen, slept, number = ways_out(outlet), slept_s(), outlet.interface_number
         while True:
             await asyncio.sleep(LOOK_S)
-            hosts, slept_by_now = ways_out(self._outlet), slept_s()
-            has_slept = slept_by_now - slept >= SLEPT_MIN_S
-            if hosts == seen and not has_slept:
+            has_moved = outlet.follow()
+            hosts, slept_by_now, number_by_now = ways_out(outlet), slept_s(), outlet.interface_number
+            has_moved = has_moved or bool(number_by_now and number_by_now != number)
+            if hosts == seen and not has_moved and slept_by_now - slept < SLEPT_MIN_S:
                 continue
-            seen, slept = hosts, slept_by_now
-            # Without any network there is nothing to be done until there is one.
-            if hosts:
-                self._on_change(hosts)
+            seen, slept, number = hosts, slept_by_now, number_by_now or number
+            # Without any network there is nothing to be done until there is one. A bound interface may lead
+            # to its own network alone.
+            if hosts or has_moved:
+                await self._on_change(hosts or tuple(outlet.addresses.values()))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from swarm.net.udp import UdpSocket
     from swarm.session.finding.dht import Dht
     from swarm.session.finding.discovery import Discovery
+    from swarm.session.finding.local_discovery import LocalDiscovery
     from swarm.session.finding.network_watch import NetworkWatch
     from swarm.session.finding.sources import OnNotice, OnPeers, PeerSource, Totals
 
@@ -64,6 +65,7 @@ class PeerFinder:
         #: Ways to find peers besides trackers; all torrents share them, private ones use none (BEP 27).
         self._sources: list[PeerSource] = []
         self._datagrams: list[UdpSocket] = []
+        self._local: LocalDiscovery | None = None
         self._dht: Dht | None = None
         self._network: NetworkWatch | None = None
         self._is_dht_wanted = settings.is_dht_enabled
@@ -73,7 +75,8 @@ class PeerFinder:
         if self._settings.is_lsd_enabled:
             from swarm.session.finding.local_discovery import LocalDiscovery
 
-            self._sources.append(LocalDiscovery(self._rng, outlet=self._links.outlet))
+            self._local = LocalDiscovery(self._rng, outlet=self._links.outlet)
+            self._sources.append(self._local)
 
     async def close(self) -> None:
         """Let go of what the torrents shared; they have left their swarms already."""
@@ -138,11 +141,21 @@ class PeerFinder:
             self._network.start()
         return discovery
 
-    def _network_changed(self, hosts: Sequence[str]) -> None:
+    async def _network_changed(self, hosts: Sequence[str]) -> None:
         self._on_notice("detail", f"the network has changed, we leave by {' and '.join(hosts)}: asking anew")
-        self._links.network_changed()
+        await self._links.network_changed()
+        outlet = self._links.outlet
+        for socket in self._datagrams if outlet.interface else ():
+            host = outlet.address(is_v6=socket.is_v6)
+            if host is not None:
+                try:
+                    socket.move(host, outlet)
+                except OSError as error:
+                    self._on_notice("warning", f"dht: cannot use UDP on {host}: {error.strerror or error}")
         if self._tracker_client is not None:
             self._tracker_client.network_changed()
+        if self._local is not None:
+            self._local.network_changed()
         if self._dht is not None:
             self._dht.network_changed()
         for discovery in self._discoveries.values():

@@ -138,11 +138,10 @@ async def test_links_by_an_address_that_is_gone_are_not_waited_for(
         server = await asyncio.start_server(listen, "127.0.0.1", 0)
         links.dial(owner, HANDSHAKE, Endpoint(*server.sockets[0].getsockname()))
         await until(lambda: links.of(owner)[0].own_host == "127.0.0.1")
-        links.network_changed()
-        await asyncio.sleep(0)
+        await links.network_changed()
         assert links.of(owner)
         monkeypatch.setattr(links_module, "is_ours", lambda host: False)
-        links.network_changed()
+        await links.network_changed()
         await until(lambda: not links.of(owner))
         server.close()
 

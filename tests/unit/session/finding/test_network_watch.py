@@ -26,7 +26,11 @@ async def test_who_has_slept_is_in_another_network_though_its_address_is_the_sam
     monkeypatch.setattr(network_watch, "ways_out", look)
     monkeypatch.setattr(network_watch, "slept_s", lambda: slept)
     heard: list[Sequence[str]] = []
-    watch = NetworkWatch(Outlet(), heard.append)
+
+    async def changed(hosts: Sequence[str]) -> None:
+        heard.append(hosts)
+
+    watch = NetworkWatch(Outlet(), changed)
     watch.start()
 
     async def look_twice() -> None:
