@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from swarm.session.finding.sources import OnNotice, OnPeers, PeerSource, Totals
 
 
+#: In another network torrents ask anew one by one, with so much between two of them.
+ASK_ANEW_S = 0.02
+
+
 class PeerFinder:
     """Trackers, the DHT and the local network, for all torrents of a session.
 
@@ -158,8 +162,11 @@ class PeerFinder:
             self._local.network_changed()
         if self._dht is not None:
             self._dht.network_changed()
-        for discovery in self._discoveries.values():
+        for discovery in list(self._discoveries.values()):
             discovery.network_changed()
+            # A thousand torrents must not ask the DHT at one moment: a line that has just come up would lose
+            # most of it.
+            await asyncio.sleep(ASK_ANEW_S)
 
     def _source_noticed(self, kind: str, level: str, text: str) -> None:
         """What all torrents that share a source notice is said once."""

@@ -218,8 +218,8 @@ async def test_in_another_network_everything_is_asked_anew(
         client = world.finder._tracker_client
         assert client is not None and client._udp._connections
         hosts = ("10.0.0.3", "2001:db8::3")
-        await until(lambda: asked)
-        assert asked == found and not client._udp._connections
+        await until(lambda: asked == found)
+        assert not client._udp._connections
         assert ("detail", "the network has changed, we leave by 10.0.0.3 and 2001:db8::3: asking anew") in (
             world.notices
         )
