@@ -263,7 +263,7 @@ def test_questions_nobody_answers_end_with_a_line(commands: Commands) -> None:
     [
         (("ping", "nowhere"), 2, "expected HOST:PORT"),
         (("get-peers", "zz" * 20), 3, "not an info-hash"),
-        (("get-peers", "missing.torrent"), 4, "missing.torrent: No such file"),
+        (("get-peers", "missing.torrent"), 4, "missing.torrent: no such file"),
         (("announce", INFO_HASH), 2, "either --peer-port or --implied-port"),
         (("get", "12"), 2, "a target has 40 hex digits"),
         (("get",), 2, "either TARGET or --key"),

@@ -218,7 +218,7 @@ class TestScrape:
         [
             (MAGNET, 1, "names no trackers"),
             ("magnet:?x=y", 3, "magnet"),
-            ("/nowhere.torrent", 4, "No such file"),
+            ("/nowhere.torrent", 4, "no such file"),
             (__file__, 3, "torrent"),
         ],
     )
