@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from swarm import DataMismatchError, InfoHash, Progress
+from swarm import DataMismatchError, InfoHash, Progress, SessionSettings, Torrent
 from swarm.base.bitfield import Bitfield
 from swarm.session.keeping.state import resume_path
 from swarm.storage import check, resume
@@ -261,6 +261,48 @@ async def test_hashing_that_was_stopped_goes_on_where_it_was(
         torrent = await session.add(offer.raw, content=offer.path, is_seeding_only=is_seeding_only)
         await within(torrent.completed())
         assert torrent.snapshot().checking_bytes == 0
+
+
+@pytest.mark.parametrize("is_crash", [False, True])
+async def test_file_that_was_being_verified_again_is_not_believed_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_crash: bool
+) -> None:
+    offer = offer_file(tmp_path / "seed", 32 * PIECE, PIECE)
+    settings = settings_of(tmp_path / "state")
+    matches, is_looked_at, may_go_on = check._matches, threading.Event(), threading.Event()
+
+    def match(*arguments: Any) -> bool:
+        is_looked_at.set()
+        may_go_on.wait(20)
+        return matches(*arguments)
+
+    async with open_session(settings) as session:
+        torrent = await seed(session, offer)
+        await torrent.read(0, 1)
+        monkeypatch.setattr(check, "_matches", match)
+        offer.path.write_bytes(bytes(32 * PIECE))
+        os.utime(offer.path, ns=(0, 0))
+        reading = asyncio.ensure_future(torrent.read(0, 1))
+        await until(is_looked_at.is_set)
+        if is_crash:
+            # What a record says that is written meanwhile.
+            await torrent._keeping._keeper.save(is_clean=False)
+            record = record_path(settings, torrent).read_bytes()
+        removing = asyncio.ensure_future(session.remove(torrent))
+        await until(lambda: torrent.runner is not None and torrent.runner.is_stopped)
+        may_go_on.set()
+        await within(removing)
+        await asyncio.gather(reading, return_exceptions=True)
+    if is_crash:
+        record_path(settings, torrent).write_bytes(record)
+    async with open_session(settings) as session:
+        torrent = await session.add(offer.raw, content=offer.path, is_seeding_only=True)
+        with pytest.raises(DataMismatchError, match="32 of 32 pieces"):
+            await within(torrent.completed())
+
+
+def record_path(settings: SessionSettings, torrent: Torrent) -> Path:
+    return resume_path(settings.state_dir, torrent.info_hash, torrent.content)
 
 
 async def test_seed_that_does_not_match_hashes_only_what_has_changed_the_next_time(tmp_path: Path) -> None:

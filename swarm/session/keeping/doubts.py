@@ -61,6 +61,8 @@ class Doubts:
         #: None as long as nothing is served; whatever is changed until then is looked at afterwards.
         self._server: Server | None = None
         self._suspects: dict[int, None] = {}
+        #: Of the file that is being looked at what is not verified again yet.
+        self._unsettled: dict[int, None] = {}
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, server: Server) -> bool:
@@ -70,6 +72,11 @@ class Doubts:
         for index in early:
             self.suspect(index)
         return bool(early)
+
+    def pieces(self) -> list[int]:
+        """All pieces in doubt; what was not looked at when it was stopped stays so."""
+        of_suspects = (piece for index in self._suspects for piece in self._content.pieces_of(index))
+        return [*self._unsettled, *of_suspects]
 
     def suspect(self, index: int) -> None:
         """File `index` is not as we left it; on the loop."""
@@ -96,8 +103,10 @@ class Doubts:
     async def _settle_all(self, server: Server) -> None:
         while self._suspects:
             index = next(iter(self._suspects))
+            self._unsettled = dict.fromkeys(self._content.pieces_of(index))
             del self._suspects[index]
             await self._settle(index, server)
+            self._unsettled = {}
         server.settle_rest()
         # There is more that may be read, and worth saving.
         self._keeper.touch()
@@ -116,6 +125,10 @@ class Doubts:
                     lost += 1
                     self._keeper.lost(piece)
                 server.settle(piece, is_good=piece in good)
+                if piece not in good:
+                    # Where all has stopped nobody else does it, and the record must not say that it is there.
+                    self._content.have.discard(piece)
+                del self._unsettled[piece]
         said = f"{lost} of {len(pieces)} pieces do not match any more" if lost else "its content is right"
         self._on_notice(
             "warning" if lost else "info",

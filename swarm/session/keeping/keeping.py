@@ -92,6 +92,7 @@ class Keeping:
             self._record,
             on_notice,
             on_failed=on_failed,
+            in_doubt=lambda: self._doubts.pieces(),
             save_s=settings.resume_save_s,
             sync_s=settings.sync_s,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
@@ -30,6 +30,7 @@ class ResumeKeeper:
         snapshot: makes the record to save; called on the loop.
         on_notice: (level, text) for the user.
         on_failed: nothing is kept any more.
+        in_doubt: the pieces that are being verified again, or will be.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ResumeKeeper:
         on_notice: Callable[[str, str], None],
         *,
         on_failed: Callable[[SwarmError], None],
+        in_doubt: Callable[[], Iterable[int]] = tuple,
         save_s: float,
         sync_s: float,
     ) -> None:
@@ -48,6 +50,7 @@ class ResumeKeeper:
         self._snapshot = snapshot
         self._on_notice = on_notice
         self._on_failed = on_failed
+        self._in_doubt = in_doubt
         self._save_s = save_s
         self._sync_s = sync_s
         self._task: asyncio.Task[None] | None = None
@@ -94,9 +97,9 @@ class ResumeKeeper:
                 await self.save(is_clean=False)
 
     def _trusted(self) -> Bitfield:
-        """What we have, without what a failed sync may have lost."""
+        """What we have, without what a failed sync may have lost, or somebody else may have changed."""
         trusted = self._content.have.copy()
-        for piece in self._doubtful:
+        for piece in (*self._doubtful, *self._in_doubt()):
             trusted.discard(piece)
         return trusted
 
@@ -127,8 +130,11 @@ class ResumeKeeper:
         self._is_dirty = False
         record = self._snapshot(self._synced.copy())
         record.verified = self._trusted()
+        in_doubt = (*self._doubtful, *self._in_doubt())
+        for piece in in_doubt:
+            record.synced.discard(piece)
         # Where something is in doubt the next run has to look: what is not verified may be there.
-        record.is_clean = is_clean and not self._doubtful.count
+        record.is_clean = is_clean and not in_doubt
         try:
             await asyncio.to_thread(self._sign, record)
             await resume.save(self.path, record)
