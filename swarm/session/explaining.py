@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from swarm.base.dataclass import dataclass
 from swarm.engine.explain import (
@@ -20,6 +20,10 @@ from swarm.engine.explain import (
     UnwrittenPieces,
 )
 from swarm.session.finding.sources import SourceStatus
+
+if TYPE_CHECKING:
+    from swarm.session.connections.links import Links
+    from swarm.session.runner import Runner
 
 #: What sources that fail explain while a few peers are there: less than those peers do.
 _SOURCES_WEIGHT = 0.25
@@ -105,6 +109,16 @@ class HostFacts:
     down_limit: float | None = None
     up_limit: float | None = None
     hashing_share: float | None = None
+
+    @classmethod
+    def of(cls, links: Links, runner: Runner) -> HostFacts:
+        """As they stand at this moment."""
+        ups = [rate for rate in (links.up_throttle.rate, runner.up_bucket.rate) if rate is not None]
+        return cls(
+            down_limit=links.down_throttle.holding_rate(runner.down_bucket),
+            up_limit=min(ups, default=None),
+            hashing_share=runner.store.hashing_share,
+        )
 
 
 def of_download(found: Sequence[Ranked], facts: HostFacts, sources: Sequence[SourceStatus]) -> list[Reason]:

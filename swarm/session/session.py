@@ -32,7 +32,6 @@ from swarm.storage.disk import Disk
 from swarm.wire.peer.handshake import Handshake
 
 if TYPE_CHECKING:
-    from swarm.session.explaining import HostFacts
     from swarm.session.finding.dht import Dht
     from swarm.session.magnets.metadata_fetch import MetadataFetch
     from swarm.session.runner import Runner
@@ -280,6 +279,7 @@ class Session:
                 selection,
                 self.settings,
                 disk,
+                self._links,
                 self._finder,
                 is_seeding_only=is_seeding_only,
                 is_allocating=allocate == "full",
@@ -407,7 +407,6 @@ class Session:
         await torrent.load_partials(runner.store)
         torrent.begin(runner, client=CLIENT_NAME, listen_port=self.port)
         self._runners[metainfo.info_hash] = runner
-        torrent.host_facts = partial(self._host_facts, runner)
         runner.upload_limited(self._links.up_throttle.rate)
         for host, source in self._finder.own_addresses():
             # The DHT learnt it before this torrent came.
@@ -434,17 +433,6 @@ class Session:
                 on_own_address=partial(self._own_address_seen, metainfo.info_hash),
             )
         torrent.discovery = discovery
-
-    def _host_facts(self, runner: Runner) -> HostFacts:
-        """What holds `runner` back that its engine cannot see."""
-        from swarm.session.explaining import HostFacts
-
-        ups = [rate for rate in (self._links.up_throttle.rate, runner.up_bucket.rate) if rate is not None]
-        return HostFacts(
-            down_limit=self._links.down_throttle.holding_rate(runner.down_bucket),
-            up_limit=min(ups, default=None),
-            hashing_share=runner.store.hashing_share,
-        )
 
     def _owner_of(self, info_hash: InfoHash) -> tuple[LinkOwner, Handshake] | None:
         """Who takes a link for that torrent, and what it says first; None where nobody does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,8 @@ from swarm.storage.files import ContentFiles
 from swarm.storage.pieces import PieceStore
 
 if TYPE_CHECKING:
-    from swarm.session.explaining import HostFacts, Reason
+    from swarm.session.connections.links import Links
+    from swarm.session.explaining import Reason
     from swarm.session.finding.discovery import Discovery
     from swarm.session.finding.peer_finder import PeerFinder
 
@@ -37,7 +38,7 @@ class Torrent:
     """A torrent that is being downloaded or seeded; `Session.add` makes it.
 
     Args:
-        finder: looks for peers of all torrents.
+        links, finder: all of the session's.
         is_seeding_only: the content is the user's own: it is never written to, and must be complete.
     """
 
@@ -48,6 +49,7 @@ class Torrent:
         selection: Selection,
         settings: SessionSettings,
         disk: Disk,
+        links: Links,
         finder: PeerFinder,
         *,
         is_seeding_only: bool,
@@ -58,6 +60,7 @@ class Torrent:
         self.is_seeding_only = is_seeding_only
         self._settings = settings
         self._selection = selection
+        self._links = links
         self._finder = finder
         self._loop = asyncio.get_running_loop()
         self._course = Course(metainfo.name)
@@ -79,8 +82,6 @@ class Torrent:
         self.runner: Runner | None = None
         #: Who looks for its peers; None before it has joined.
         self.discovery: Discovery | None = None
-        #: Our limits as they stand; the session, which sets them, gives it.
-        self.host_facts: Callable[[], HostFacts] | None = None
 
     # -- what users see -------------------------------------------------------------------------
 
@@ -170,11 +171,11 @@ class Torrent:
             return [Reason(1.0, Ended(str(self.error or "it was stopped")))]
         if self._keeping.paused_reason:
             return [Reason(1.0, DiskHeld(self._keeping.paused_reason))]
-        engine = self._engine
-        if engine is None:
+        runner, engine = self.runner, self._engine
+        if runner is None or engine is None:
             inspection = self._keeping.inspection
             return [Reason(1.0, Checking(inspection.checked_bytes, inspection.checking_bytes))]
-        facts = HostFacts() if self.host_facts is None else self.host_facts()
+        facts = HostFacts.of(self._links, runner)
         return of_download(engine.explain(self._loop.time()), facts, self.sources())
 
     async def progress(self, interval_s: float = 1.0) -> AsyncIterator[Progress]:
