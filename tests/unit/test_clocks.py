@@ -13,7 +13,7 @@ ROOT = Path(swarm.__file__).parent
 DATES = {
     "cli/mktorrent.py": "creation date",
     "cli/seed.py": "creation date",
-    "session/torrent.py": "when a record was saved, to be compared with file times",
+    "session/keeping/keeping.py": "when a record was saved, to be compared with file times",
     "storage/sealed.py": "the name of a broken file that was set aside",
     "tracker/server.py": "a snapshot outlives the process and its monotonic clock",
 }

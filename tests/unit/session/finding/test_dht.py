@@ -149,17 +149,19 @@ async def test_who_lost_all_nodes_finds_them_again_when_asked(
     async with running(*routers) as dht:
         (before,) = open_sockets(["127.0.0.1"], 0)
         port = before.port
-        async with Dht([before], memory_path=memory_path(tmp_path)):
+        async with Dht([before], memory_path=memory_path(tmp_path)) as node:
+            await node.opened()
             await dht.opened()
             dht.candidates_found([Endpoint("127.0.0.1", port)])
             await until_known(dht, 1)
             while not dht._known.has_contacts:  # noqa: ASYNC110  (nor does it tell that it looks around)
                 await asyncio.sleep(0.005)
         before.close()
-        while dht.stats()[0].good_nodes or dht.stats()[0].questionable_nodes:
+        while dht.node_count:
             await dht.ping(Endpoint("127.0.0.1", port)).ended()
         sockets = open_sockets(["127.0.0.1"], port)
-        async with Dht(sockets, memory_path=memory_path(tmp_path)):
+        async with Dht(sockets, memory_path=memory_path(tmp_path)) as node:
+            await node.opened()
             while True:
                 # As rounds do.
                 with contextlib.suppress(SwarmError):
