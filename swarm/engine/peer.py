@@ -55,6 +55,7 @@ class Peer:
         "heard_at",
         "interesting",
         "is_miser",
+        "is_only",
         "is_outgoing",
         "is_snubbed",
         "is_stalled",
@@ -128,6 +129,10 @@ class Peer:
         self.have = Bitfield(piece_count)
         #: How many pieces it has that we want and miss.
         self.interesting = 0
+
+        #: It has everything, and has been our only peer for a while (upkeep): nobody else could send sooner
+        #: what is asked of it.
+        self.is_only = False
 
         # What we asked it for (requests desk).
         self.asked: dict[int, int] = {}

@@ -129,6 +129,8 @@ class EngineSettings:
     request_depth_unknown: int = 250
     #: How long an answer may take, besides the round trip: what waits longer others could send sooner.
     request_ahead_s: float = 0.1
+    #: Of the only peer there is: nobody else could send it, and fewer turns cost less.
+    request_alone_s: float = 0.25
     #: Our line stands still: how often one peer is told. And who let us wait for so long gives the only
     #: piece that was asked of it up to one who tells us so (of several it gives the last up at once).
     suggest_pause_s: float = 0.05

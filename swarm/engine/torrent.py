@@ -409,8 +409,7 @@ class TorrentEngine:
             now=now,
         )
         peer.client = client_name(event.peer_id)
-        if not self._peers:
-            self._upkeep.begin(now)
+        self._upkeep.joined(now)
         self._peers[event.peer] = peer
         self._availability.add(peer.have)
         self._addresses.connected(peer, now)

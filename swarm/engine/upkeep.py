@@ -33,6 +33,7 @@ class Upkeep:
     __slots__ = (
         "_alarms",
         "_drop",
+        "_only",
         "_part_if_useless",
         "_peers",
         "_requests",
@@ -70,11 +71,17 @@ class Upkeep:
         self._send = send
         self._drop = drop
         self._part_if_useless = part_if_useless
+        #: Who alone was there at the last tick, and since.
+        self._only: Peer | None = None
         alarms.tick_at = now
 
-    def begin(self, now: float) -> None:
-        """The first peer is about to come."""
-        self._alarms.tick_at = now + self._settings.tick_s
+    def joined(self, now: float) -> None:
+        """A peer is about to be one of ours."""
+        if not self._peers:
+            self._alarms.tick_at = now + self._settings.tick_s
+        elif self._only is not None:
+            self._only.is_only = False
+            self._only = None
 
     def woken(self, now: float) -> None:
         """Do what is due by `now`."""
@@ -93,6 +100,7 @@ class Upkeep:
     def _tick(self, now: float) -> bool:
         """Everybody's turn; returns whether anything moves."""
         self._traffic.sample(now)
+        self._look_for_company()
         is_busy = self._super_seeding.is_active
         for peer in list(self._peers.values()):
             peer.download.sample(now)
@@ -116,6 +124,13 @@ class Upkeep:
                     self._part_if_useless(peer, now)
         self._requests.fill_all(now)
         return is_busy
+
+    def _look_for_company(self) -> None:
+        """From one tick to the next nobody else was there: that is no crowd that is only beginning."""
+        only = next(iter(self._peers.values())) if len(self._peers) == 1 else None
+        if only is not None:
+            only.is_only = only is self._only and only.is_seed
+        self._only = only
 
     def _look_after(self, peer: Peer, now: float) -> None:
         """Timeouts and keep-alives of one peer."""

@@ -60,18 +60,23 @@ class Pipeline:
         self._probe_depth = asked_blocks
         self._probe_at = now
 
-    def answered(self, now: float) -> None:
+    def answered(self, now: float, *, is_alone: bool = False) -> None:
         """The block whose time is taken is here: set the depth by how long it took.
 
         What a peer cannot send within `request_ahead_s` only waits in its queue, while others could send it
         sooner. Where blocks come in less than that, the pipeline may be too short: it grows.
+
+        Args:
+            is_alone: nobody else could send anything.
         """
         took_s = now - self._probe_at
         if self._is_probe_first:
             # The pipe was empty: nothing but the way there and back, and the blocks of the first run.
             self._round_trip_s = min(self._round_trip_s, took_s)
         self.probe_mask = 0
-        wanted_s = min(self._round_trip_s, took_s) + self._settings.request_ahead_s
+        settings = self._settings
+        ahead_s = settings.request_alone_s if is_alone else settings.request_ahead_s
+        wanted_s = min(self._round_trip_s, took_s) + ahead_s
         factor = min(wanted_s / took_s, 2.0) if took_s > 0 else 2.0
         depth = int(max(self._probe_depth, 1) * factor) + 1
         if factor >= 1.0:

@@ -285,7 +285,7 @@ class Requests:
             peer.is_snubbed = False
             self._debts.set_stalled(peer, False)
         if mask & peer.pipeline.probe_mask and piece == peer.pipeline.probe_piece:
-            peer.pipeline.answered(now)
+            peer.pipeline.answered(now, is_alone=peer.is_only)
 
     # -- giving up ------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from swarm.engine.download.pipeline import Pipeline
 from swarm.engine.settings import EngineSettings
 
@@ -38,6 +40,13 @@ def test_pipeline_of_a_fast_peer_doubles_at_most() -> None:
 def test_pipeline_of_a_slow_peer_shrinks_to_what_it_sends_in_time() -> None:
     # A round trip of 0.1 s and one second ahead; the last block of 17 took 11 s.
     assert after_probes(0.1, 11.0).depth == int(17 * 1.1 / 11) + 1
+
+
+def test_more_is_asked_ahead_where_nobody_else_could_send_it() -> None:
+    pipeline = Pipeline(replace(SETTINGS, request_ahead_s=0.1, request_alone_s=0.2), 0.0)
+    pipeline.time_one(7, 1, 100, 0.0, is_first=False)
+    pipeline.answered(1.0, is_alone=True)
+    assert pipeline.depth == int(100 * 1.2) + 1
 
 
 def test_answer_in_time_never_makes_it_shallower() -> None:
