@@ -15,7 +15,7 @@ class Haves:
 
     Each `have` on its own costs a system call here and a wake-up there, and most could wait: the peer has the
     piece itself, or may not ask us for it yet. A seed is told at once: it may be an only one that looks where
-    its pieces go (`spreading`, BEP 16).
+    its pieces go (`spreading`, BEP 16). From us alone they go nowhere, as far as we know.
 
     Args:
         peers: all that are connected, by number; the coordinator's own dictionary.
@@ -40,17 +40,20 @@ class Haves:
         """We have these pieces now."""
         # One tuple for all; whoever has nothing else to hear waits for it as it is.
         messages = tuple(map(Have, pieces))
-        is_anybody_waiting = False
+        is_anybody_waiting = is_only = False
         for peer in self._peers.values():
             for piece in pieces:
                 if not _can_wait(peer, piece):
                     self._send(peer, messages)
                     break
             else:
+                is_only = peer.is_only and not peer.untold
                 peer.untold = (*peer.untold, *messages) if peer.untold else messages
                 is_anybody_waiting = True
         if is_anybody_waiting:
-            self._alarms.haves_at = min(self._alarms.haves_at, now + self._settings.have_delay_s)
+            at = now + self._settings.have_delay_s
+            # An only peer has heard of the earlier ones with our requests.
+            self._alarms.haves_at = at if is_only else min(self._alarms.haves_at, at)
 
     def woken(self, now: float) -> None:
         """Tell what has waited for long enough, if anything has."""
@@ -74,7 +77,7 @@ def _can_wait(peer: Peer, piece: int) -> bool:
     """Would `peer` do nothing about it now?"""
     have = peer.have
     if have.count == len(have.flags):
-        return False
+        return peer.is_only
     if have.flags[piece]:
         return True
     # It has told us that it wants something, and hears of this before it is unchoked.

@@ -34,6 +34,39 @@ def test_seed_hears_of_it_at_once_for_it_may_be_an_only_one() -> None:
     assert len(haves(seed)) == 1
 
 
+def test_seed_that_is_our_only_peer_for_a_while_hears_of_it_within_the_delay() -> None:
+    world = World()
+    seed = world.seed()
+    world.pass_time(2 * world.settings.tick_s)
+    seed.sends(2)
+    assert not haves(seed)
+    world.pass_time(world.settings.have_delay_s)
+    assert len(haves(seed)) == 1
+
+
+def test_seed_is_no_longer_our_only_peer_as_soon_as_another_comes() -> None:
+    world = World()
+    seed = world.seed()
+    world.pass_time(2 * world.settings.tick_s)
+    world.connect("    ")
+    seed.sends(2)
+    assert len(haves(seed)) == 1
+
+
+def test_what_was_told_with_another_message_wakes_nobody() -> None:
+    world = World(pieces=64)
+    seed = world.seed()
+    world.pass_time(2 * world.settings.tick_s)
+    seed.sends(16)
+    first_at = world.now
+    world.pass_time(world.settings.have_delay_s / 2)
+    # The next requests take along what it is to hear of these.
+    seed.sends(16)
+    assert 0 < len(haves(seed)) <= 8
+    at = world.engine.next_wakeup(world.now)
+    assert at is not None and at > first_at + world.settings.have_delay_s
+
+
 def test_who_has_the_piece_hears_of_it_within_the_delay() -> None:
     world, giver = world_with_piece_zero_to_come()
     owner = world.connect("**  ")
