@@ -346,6 +346,8 @@ class TorrentEngine:
         wakeup_at = alarms.tick_at
         if alarms.refill_at < wakeup_at:
             wakeup_at = alarms.refill_at
+        if alarms.dry_at < wakeup_at and self._uploads.is_dry:
+            wakeup_at = alarms.dry_at
         if alarms.look_again_at < wakeup_at:
             wakeup_at = alarms.look_again_at
         if alarms.haves_at < wakeup_at:

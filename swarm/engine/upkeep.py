@@ -86,7 +86,7 @@ class Upkeep:
     def woken(self, now: float) -> None:
         """Do what is due by `now`."""
         alarms = self._alarms
-        if now >= alarms.refill_at:
+        if now >= alarms.refill_at or now >= alarms.dry_at:
             self._slots.refill(now)
         if now >= alarms.look_again_at:
             # Those who owe blocks have been silent for a while, and nobody else may have anything to say.

@@ -28,6 +28,7 @@ class Slots:
     """
 
     __slots__ = (
+        "_alarms",
         "_choker",
         "_freed_at",
         "_peers",
@@ -52,6 +53,7 @@ class Slots:
         send: Send,
         alarms: Alarms,
     ) -> None:
+        self._alarms = alarms
         self._peers = peers
         self._picker = picker
         self._uploads = uploads
@@ -102,7 +104,11 @@ class Slots:
         self.judged(peer, now)
         self._uploads.sent(peer, length, now)
         if self._uploads.is_dry:
-            self._choker.ran_dry(now)
+            if len(self._peers) > 1:
+                self._choker.ran_dry(now)
+            elif not now < self._alarms.dry_at < float("inf"):
+                # Nobody else waits for a slot; and mostly it has asked for more by then.
+                self._alarms.dry_at = now + self._settings.slot_delay_s
 
     def lost(self, peer: Peer) -> None:
         """The link to `peer` is closed; `refill` where it had a slot."""
@@ -122,6 +128,7 @@ class Slots:
 
     def refill(self, now: float) -> None:
         """Free slots, between two rounds."""
+        self._alarms.dry_at = float("inf")
         self._choker.refill(
             self._peers.values(), is_seeding=self._picker.is_complete, is_dry=self._uploads.is_dry, now=now
         )

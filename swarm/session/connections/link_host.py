@@ -127,11 +127,14 @@ class LinkHost(ABC):
     # -- time -----------------------------------------------------------------------------------
 
     def _wake_up_at(self, at: float | None) -> None:
-        """The engine wants to be woken then; an earlier instant that is set already stands."""
-        if at is not None and at < self._wakeup_at:
+        """The engine wants to be woken then, and not before; None: not at all."""
+        if at is None:
+            at = float("inf")
+        if at != self._wakeup_at:
             self._stop_timer()
             self._wakeup_at = at
-            self._timer = self._loop.call_at(at + _TIMER_S, self._wake)
+            if at < float("inf"):
+                self._timer = self._loop.call_at(at + _TIMER_S, self._wake)
 
     def _wake(self) -> None:
         self._timer = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from swarm.base.blocks import BLOCK_BYTES
+from swarm.engine.events import UploadLimited
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.messages import Interested, KeepAlive, NotInterested, Request
 from tests.unit.engine.world import FakePeer, World
@@ -42,6 +43,21 @@ def test_one_who_asks_between_two_rounds_gets_a_free_slot_in_a_moment() -> None:
     assert not second.is_unchoked
     world.pass_time(world.settings.slot_delay_s)
     assert second.is_unchoked
+
+
+def test_line_that_is_asked_for_more_at_once_does_not_wake_the_engine_for_having_stood_still() -> None:
+    world = seed()
+    world.tell(UploadLimited(1e6))
+    peer = interested(world)
+    peer.is_reading = False
+    peer.says(Request(0, 0, BLOCK_BYTES))
+    peer.reads_on()
+    moment_at = world.now + world.settings.slot_delay_s
+    assert world.engine.next_wakeup(world.now) == moment_at
+    peer.is_reading = False
+    peer.says(Request(1, 0, BLOCK_BYTES), Request(2, 0, BLOCK_BYTES), Request(3, 0, BLOCK_BYTES))
+    at = world.engine.next_wakeup(world.now)
+    assert at is not None and at > moment_at
 
 
 def test_slots_go_round_among_those_who_take_nothing() -> None:
