@@ -358,6 +358,10 @@ class PeerLink(asyncio.BufferedProtocol):
         self, transport: asyncio.Transport, frames: memoryview, chunk: Chunk, length: int
     ) -> None:
         transport.write(frames)
+        self._keep(frames, chunk, length)
+
+    def _keep(self, frames: memoryview, chunk: Chunk, length: int) -> None:
+        """Remember what `frames` lie in until they have left."""
         self._written_bytes += len(frames)
         self._sending.append((chunk, self._written_bytes))
         self._unreported_bytes += length
@@ -372,6 +376,8 @@ class PeerLink(asyncio.BufferedProtocol):
         """Send about `size_bytes` of what waits, in whole blocks."""
         moved = 0
         transport = self._transport
+        runs: list[memoryview] = []
+        gathered = 0
         while self._outbox and moved < size_bytes and transport is not None and not self._is_paused:
             frames, chunk, length = self._outbox.popleft()
             blocks = max(1, (size_bytes - moved) // WIRE_BLOCK_BYTES)
@@ -382,7 +388,15 @@ class PeerLink(asyncio.BufferedProtocol):
                 # Each part gives the chunk back.
                 chunk.pins += 1
             moved += len(frames)
-            self._write_blocks(transport, frames, chunk, length)
+            self._keep(frames, chunk, length)
+            # Together: each write of its own wakes whoever reads.
+            runs.append(frames)
+            gathered += len(frames)
+            if gathered >= self._source.settings.send_high_water_bytes:
+                transport.writelines(runs)
+                runs, gathered = [], 0
+        if transport is not None and runs:
+            transport.writelines(runs)
         if moved and not self._is_paused:
             # Once a turn, not once a run: what the engine hands over next waits for the turn after this.
             self._report()
