@@ -48,6 +48,22 @@ class Descriptors:
         return self._lent(self._acquire(index, is_writable=is_writable))
 
     @contextmanager
+    def opened_before(self, index: int) -> Iterator[int | None]:
+        """The descriptor of file `index` if it is open; None: to open it may take the disk's time."""
+        with self._lock:
+            handle = self._handles.get(index)
+            if handle is not None:
+                self._handles.move_to_end(index)
+                handle.users += 1
+        if handle is None:
+            yield None
+            return
+        try:
+            yield handle.descriptor
+        finally:
+            self._release(handle)
+
+    @contextmanager
     def _lent(self, handle: _Handle) -> Iterator[int]:
         try:
             yield handle.descriptor

@@ -20,7 +20,7 @@ from swarm.metainfo.files import FileRange, Layout
 from swarm.storage.descriptors import Descriptors, open_below
 from swarm.storage.faults import ContentChangedError, name_error, storage_error
 from swarm.storage.sealed import sync_folder
-from swarm.storage.vectors import Cursor, data_regions, read_all, write_all
+from swarm.storage.vectors import Cursor, data_regions, read_all, read_cached, write_all
 from swarm.storage.watch import Watch
 
 #: Descriptors of one torrent that stay open (defaults.md: 100 files).
@@ -66,6 +66,8 @@ class ContentFiles:
         self._watch = Watch(on_changed)
         #: Guards the set of files that were written since the last `sync`.
         self._lock = threading.Lock()
+        #: False once a file system has said that it cannot answer at once.
+        self._can_read_at_once = True
         self._allocated: set[int] = set()
         self._dirty: set[int] = set()
         #: Files whose names were synced: once is enough.
@@ -88,6 +90,32 @@ class ContentFiles:
             StorageError: a file is missing, too short, or cannot be read.
         """
         self._transfer(offset, views, is_write=False)
+
+    def read_at_once(self, offset: int, views: Sequence[memoryview]) -> bool:
+        """As `read`, of what is in memory, and does not wait for the disk; False: call `read` in a thread.
+
+        To hand a small read to a thread and its answer back costs more than the read.
+        """
+        if not self._can_read_at_once:
+            return False
+        ranges = self.layout.ranges(offset, sum(map(len, views)))
+        part = ranges[0]
+        index = part.file_index
+        if len(ranges) > 1 or self.layout.files[index].is_pad or index in self._unwanted:
+            return False
+        generation = self._watch.generation(index)
+        try:
+            with self._descriptors.opened_before(index) as descriptor:
+                return (
+                    descriptor is not None
+                    and read_cached(descriptor, views, part.offset)
+                    and self._watch.was_read(index, os.fstat(descriptor), generation)
+                )
+        except OSError as error:
+            # Whatever else is wrong `read` will say.
+            if error.errno == errno.EOPNOTSUPP:
+                self._can_read_at_once = False
+            return False
 
     def write(self, offset: int, views: Sequence[memoryview]) -> None:
         """Put `views` into the content from `offset` on; files and folders are created as needed.

@@ -22,6 +22,9 @@ KEPT_BUFFERS_BYTES = 32 << 20
 CHUNK_BLOCKS = 64
 #: Chunks kept for the next peer that asks for the same.
 CHUNK_CACHE_BYTES = 16 << 20
+#: What may be read on the loop in a second, if it is in memory. To hand a small read to a thread and its
+#: answer back costs more than the read; where there are thousands of them the loop has no time for them.
+READ_AT_ONCE_BYTES = 16 << 20
 
 
 @dataclass(slots=True, frozen=True)
@@ -267,6 +270,9 @@ class ChunkReader:
         self._cache: OrderedDict[tuple[int, int], Chunk] = OrderedDict()
         self._cached_max = kept_max
         self._reading: dict[tuple[int, int], list[ChunkDone]] = {}
+        #: Since when, and how much, was read or tried to be read on the loop.
+        self._at_once_at = float("-inf")
+        self._at_once_bytes = 0
 
     @staticmethod
     def chunk_of(begin: int) -> int:
@@ -309,7 +315,7 @@ class ChunkReader:
         self._disk.submit(job, done)
 
     def get(self, piece: int, number: int, done: ChunkDone) -> None:
-        """Call `done(chunk, error)` with a pinned chunk: at once if it is cached, else when it was read."""
+        """Call `done(chunk, error)` with a pinned chunk: at once if it is in memory, else when it is read."""
         key = (piece, number)
         chunk = self._cache.get(key)
         if chunk is not None:
@@ -323,12 +329,27 @@ class ChunkReader:
             return
         self._reading[key] = [done]
         buffer = self._pool.lend()
-        self._disk.submit(
-            lambda: self._read(piece, number, buffer),
-            lambda chunk, error: self._was_read(key, buffer, chunk, error),
-        )
+        chunk = Chunk(buffer.memory, number * CHUNK_BLOCKS, buffer)
+        offset, views = self._lay_out(piece, number, buffer)
+        if self._may_read_at_once(len(buffer.memory)) and self._files.read_at_once(offset, views):
+            self._was_read(key, buffer, chunk, None)
+            return
 
-    def _read(self, piece: int, number: int, buffer: ChunkBuffer) -> Chunk:
+        def job() -> Chunk:
+            self._files.read(offset, views)
+            return chunk
+
+        self._disk.submit(job, lambda chunk, error: self._was_read(key, buffer, chunk, error))
+
+    def _may_read_at_once(self, size_bytes: int) -> bool:
+        now = time.monotonic()
+        if now - self._at_once_at >= 1.0:
+            self._at_once_at, self._at_once_bytes = now, 0
+        self._at_once_bytes += size_bytes
+        return self._at_once_bytes <= READ_AT_ONCE_BYTES
+
+    def _lay_out(self, piece: int, number: int, buffer: ChunkBuffer) -> tuple[int, Sequence[memoryview]]:
+        """Write the heads of a chunk's blocks; returns where its content begins, and where it goes."""
         first = number * CHUNK_BLOCKS * BLOCK_BYTES
         length = min(CHUNK_BLOCKS * BLOCK_BYTES, self._geometry.piece_bytes(piece) - first)
         stride = BLOCK_BYTES + self._head_bytes
@@ -339,8 +360,7 @@ class ChunkReader:
         views = buffer.blocks[: -(-length // BLOCK_BYTES)]
         if length % BLOCK_BYTES:
             views[-1] = views[-1][: length % BLOCK_BYTES]
-        self._files.read(self._geometry.piece_offset(piece) + first, views)
-        return Chunk(buffer.memory, number * CHUNK_BLOCKS, buffer)
+        return self._geometry.piece_offset(piece) + first, views
 
     def _was_read(
         self, key: tuple[int, int], buffer: ChunkBuffer, chunk: Chunk | None, error: BaseException | None

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 
 #: `preadv` and `pwritev` take so many buffers at a time (Linux IOV_MAX).
 _VECTORS_MAX = 1024
+#: "Do not wait for data which is not immediately available" (preadv2(2)); only Linux has it.
+_RWF_NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
 
 
 class Cursor:
@@ -46,6 +48,20 @@ def read_all(descriptor: int, views: Sequence[memoryview], offset: int) -> None:
                 raise EOFError(f"it is shorter than the torrent says (ends before byte {offset + length})")
             done += count
         offset += length
+
+
+def read_cached(descriptor: int, views: Sequence[memoryview], offset: int) -> bool:
+    """As `read_all`, without waiting for the disk; False where not all of it is in memory.
+
+    Raises:
+        OSError: as `os.preadv`; EOPNOTSUPP: this file system can only wait.
+    """
+    if not _RWF_NOWAIT or len(views) > _VECTORS_MAX:
+        return False
+    try:
+        return os.preadv(descriptor, views, offset, _RWF_NOWAIT) == sum(map(len, views))
+    except BlockingIOError:
+        return False
 
 
 def write_all(descriptor: int, views: Sequence[memoryview], offset: int) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry
+from swarm.storage import pieces
 from swarm.storage.disk import Disk
 from swarm.storage.files import ContentFiles
 from swarm.storage.pieces import Chunk, ChunkReader, PieceHashed, PieceStore
@@ -225,6 +228,85 @@ async def test_chunk_asked_for_by_many_is_read_once(reader: Reader, disk: Disk) 
     assert chunk is not None and chunk.pins == 4
     for _ in range(4):
         reader.chunks.unpin(chunk)
+
+
+def fails(error: int) -> Callable[..., int]:
+    """A `preadv` that cannot answer at once; without the flag it is the real one."""
+    preadv = os.preadv
+
+    def answer(descriptor: int, views: Sequence[memoryview], offset: int, flags: int = 0) -> int:
+        if flags:
+            raise OSError(error, os.strerror(error))
+        return preadv(descriptor, views, offset)
+
+    return answer
+
+
+async def test_chunk_that_is_in_memory_is_there_at_once(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not every file system can answer at once: for one that cannot its whole answer stands in."""
+    preadv = os.preadv
+    monkeypatch.setattr(
+        os, "preadv", lambda descriptor, views, offset, flags: preadv(descriptor, views, offset)
+    )
+    reader.chunks.get(1, 0, reader.done)
+    (chunk,) = reader.got
+    assert chunk is not None
+    assert bytes(reader.chunks.run_of(chunk, 0, PIECE)) == on_wire(1, 0, PIECE)
+    reader.chunks.unpin(chunk)
+
+
+async def test_where_very_much_is_read_the_loop_leaves_it_to_the_threads(
+    reader: Reader, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once: list[int] = []
+    preadv = os.preadv
+
+    def note(descriptor: int, views: Sequence[memoryview], offset: int, flags: int = 0) -> int:
+        at_once.append(flags)
+        return preadv(descriptor, views, offset)
+
+    monkeypatch.setattr(os, "preadv", note)
+    monkeypatch.setattr(pieces, "READ_AT_ONCE_BYTES", 0)
+    reader.chunks.get(1, 0, reader.done)
+    await disk.drained()
+    assert at_once == [0]
+    (chunk,) = reader.got
+    assert chunk is not None
+    reader.chunks.unpin(chunk)
+
+
+@pytest.mark.parametrize("error", [errno.EAGAIN, errno.EOPNOTSUPP])
+async def test_chunk_that_the_disk_has_to_fetch_is_read_in_a_thread(
+    reader: Reader, disk: Disk, error: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "preadv", fails(error))
+    reader.chunks.get(1, 0, reader.done)
+    assert not reader.got
+    await disk.drained()
+    (chunk,) = reader.got
+    assert chunk is not None
+    assert bytes(reader.chunks.run_of(chunk, 0, PIECE)) == on_wire(1, 0, PIECE)
+    reader.chunks.unpin(chunk)
+
+
+async def test_half_of_a_chunk_in_memory_is_not_taken_for_all_of_it(
+    reader: Reader, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preadv = os.preadv
+
+    def half(descriptor: int, views: Sequence[memoryview], offset: int, flags: int = 0) -> int:
+        return preadv(descriptor, views[: len(views) // 2] if flags else views, offset)
+
+    monkeypatch.setattr(os, "preadv", half)
+    reader.chunks.get(1, 0, reader.done)
+    assert not reader.got
+    await disk.drained()
+    (chunk,) = reader.got
+    assert chunk is not None
+    assert bytes(reader.chunks.run_of(chunk, 0, PIECE)) == on_wire(1, 0, PIECE)
+    reader.chunks.unpin(chunk)
 
 
 async def test_memory_of_a_chunk_being_sent_is_not_used_again(reader: Reader, disk: Disk) -> None:
