@@ -373,13 +373,17 @@ class PeerLink(asyncio.BufferedProtocol):
             self._source.up_throttle.wait(self._send_turn, self._owner.up_bucket)
 
     def _send_turn(self, size_bytes: int) -> tuple[int, bool]:
-        """Send about `size_bytes` of what waits, in whole blocks."""
+        """Send up to `size_bytes` of what waits, in whole blocks, but at least one."""
         moved = 0
         transport = self._transport
         runs: list[memoryview] = []
         gathered = 0
         while self._outbox and moved < size_bytes and transport is not None and not self._is_paused:
-            frames, chunk, length = self._outbox.popleft()
+            frames, chunk, length = self._outbox[0]
+            if moved and size_bytes - moved < min(len(frames), WIRE_BLOCK_BYTES):
+                # At a low limit one block is a turn, and two would be seen in ten seconds.
+                break
+            self._outbox.popleft()
             blocks = max(1, (size_bytes - moved) // WIRE_BLOCK_BYTES)
             part = blocks * WIRE_BLOCK_BYTES
             if chunk.source is not None and part < len(frames):
