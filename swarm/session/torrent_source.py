@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 
 from swarm.base.errors import MetainfoError
@@ -11,7 +10,7 @@ from swarm.metainfo import magnet as magnets
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import MAX_METAINFO_BYTES
 from swarm.net.outlet import Outlet
-from swarm.storage.whole_file import read_whole
+from swarm.storage.whole_file import read_whole_beside
 
 #: A web server may take this long to give a .torrent.
 _FETCH_TIMEOUT_S = 30.0
@@ -49,7 +48,7 @@ async def read_source(source: str | os.PathLike[str] | bytes, bind: str | None =
         from swarm.net.http import fetch
 
         return await fetch(text, MAX_METAINFO_BYTES, _FETCH_TIMEOUT_S, Outlet.of(bind))
-    raw, _ = await asyncio.to_thread(read_whole, text, MAX_METAINFO_BYTES)
+    raw = await read_whole_beside(text, MAX_METAINFO_BYTES)
     if len(raw) > MAX_METAINFO_BYTES:
         raise MetainfoError(f"{text}: larger than any .torrent ({MAX_METAINFO_BYTES >> 20} MiB)")
     return raw

@@ -13,7 +13,36 @@ from swarm.storage.faults import storage_error
 #: Whoever writes into a named pipe may be begun beside us, and come a moment later.
 WRITER_S = 2.0
 _LOOK_S = 0.02
-_STEP_BYTES = 1 << 20
+
+
+class Opening:
+    """How `open` opens it, as its `opener`: without waiting for ever for a pipe's other end.
+
+    Attributes:
+        first: what was read to see whether anybody writes; it comes before the rest.
+        status: the file's, as it was opened.
+    """
+
+    def __init__(self) -> None:
+        self.first = b""
+        self.status: os.stat_result | None = None
+
+    def __call__(self, path: str, flags: int) -> int:
+        """Raises OSError, as `open` does, or StorageError where it has no end to be read to."""
+        # Not blocking: to open a pipe is to wait for its other end, for ever if need be.
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            self.status = os.fstat(descriptor)
+            mode = self.status.st_mode
+            if stat.S_ISFIFO(mode):
+                self.first = _first_byte(descriptor, path)
+                os.set_blocking(descriptor, True)
+            elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise StorageError("neither a file nor a pipe", path=path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
 
 def read_whole(path: Path | str, bytes_max: int) -> tuple[bytes, os.stat_result]:
@@ -22,25 +51,31 @@ def read_whole(path: Path | str, bytes_max: int) -> tuple[bytes, os.stat_result]
     Raises:
         StorageError: it cannot be read, is neither a file nor a pipe, or a pipe that nobody writes to.
     """
+    opening = Opening()
     try:
-        # Not blocking: to open a pipe is to wait for its other end, for ever if need be.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            status = os.fstat(descriptor)
-            first = b""
-            if stat.S_ISFIFO(status.st_mode):
-                first = _first_byte(descriptor, path)
-                os.set_blocking(descriptor, True)
-            elif not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-                raise StorageError("neither a file nor a pipe", path=str(path))
-            return first + _rest(descriptor, bytes_max + 1 - len(first)), status
-        finally:
-            os.close(descriptor)
+        with open(os.fspath(path), "rb", opener=opening) as file:
+            raw = file.read(bytes_max + 1 - len(opening.first))
     except OSError as error:
         raise storage_error(error, path) from None
+    assert opening.status is not None
+    return opening.first + raw, opening.status
 
 
-def _first_byte(descriptor: int, path: Path | str) -> bytes:
+async def read_whole_beside(path: str, bytes_max: int) -> bytes:
+    """`read_whole` for a loop that goes on meanwhile."""
+    # Here: it brings tempfile, shutil and three compressors, which a magnet link can do without.
+    import aiofiles
+
+    opening = Opening()
+    try:
+        async with aiofiles.open(path, "rb", opener=opening) as file:
+            raw = await file.read(bytes_max + 1 - len(opening.first))
+    except OSError as error:
+        raise storage_error(error, path) from None
+    return opening.first + raw
+
+
+def _first_byte(descriptor: int, path: str) -> bytes:
     """The first byte of a pipe; nothing where somebody has its other end and has not written yet.
 
     Raises:
@@ -55,16 +90,5 @@ def _first_byte(descriptor: int, path: Path | str) -> bytes:
         if first:
             return first
         if time.monotonic() >= ends_at:
-            raise StorageError("a pipe that nobody writes to", path=str(path))
+            raise StorageError("a pipe that nobody writes to", path=path)
         time.sleep(_LOOK_S)
-
-
-def _rest(descriptor: int, length: int) -> bytes:
-    parts = []
-    while length > 0:
-        part = os.read(descriptor, min(length, _STEP_BYTES))
-        if not part:
-            break
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)

@@ -9,7 +9,7 @@ import pytest
 
 #: Packages of others, and parts of the standard library, that only some commands or moments need.
 RARE = (
-    "cryptography", "dns", "h11", "http", "httptools", "multiprocessing",
+    "aiofiles", "cryptography", "dns", "h11", "http", "httptools", "multiprocessing",
     "prometheus_client", "redis", "tempfile", "tqdm", "unittest", "xml", "zipfile",
 )  # fmt: skip
 #: They come with shutil, which click wants for the width of a help page.

@@ -11,7 +11,7 @@ import pytest
 
 from swarm.base.errors import StorageError
 from swarm.storage import whole_file
-from swarm.storage.whole_file import read_whole
+from swarm.storage.whole_file import read_whole, read_whole_beside
 
 
 @pytest.fixture
@@ -69,3 +69,17 @@ def test_what_a_process_substitution_gives_is_read(tmp_path: Path) -> None:
 def test_other_things_are_errors(path: str, reason: str) -> None:
     with pytest.raises(StorageError, match=f"^{path}: {reason}"):
         read_whole(path, 100)
+
+
+async def test_beside_a_loop_it_is_the_same(pipe: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(bytes(range(100)))
+    assert await read_whole_beside(str(path), 50) == bytes(range(51))
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"content",))
+    writer.start()
+    try:
+        assert await read_whole_beside(str(pipe), 100) == b"content"
+    finally:
+        writer.join()
+    with pytest.raises(StorageError, match="null: neither a file nor a pipe"):
+        await read_whole_beside("/dev/null", 100)
