@@ -158,10 +158,11 @@ class Tracker:
         return sum(way.is_known for way in self.ways)
 
     def give_up_if_told(self) -> None:
-        """Over no family it is asked again when over one of them it said so."""
+        """It said so over one family: it is asked again over none but those over which it has worked."""
         if any(way.state is TrackerState.OFF for way in self.ways):
             for way in self.ways:
-                way.state = TrackerState.OFF
+                if not way.is_known:
+                    way.state = TrackerState.OFF
 
     def status(self, next_at: float | None) -> TrackerStatus:
         """As it is shown."""

@@ -396,6 +396,16 @@ class TestFamilies:
         assert (desk.status()[0].state, desk.status()[0].error) == (TrackerState.OFF, "go away")
         assert desk.next_wakeup() is None
 
+    def test_what_it_forbids_over_one_does_not_end_the_other_at_its_first_failure(self) -> None:
+        desk = dual(["t"])
+        asked(desk, 0)
+        desk.answered("t", response(), 0)
+        desk.failed("t", TrackerError("no IPv6, please", is_final=True), 0, is_v6=True)
+        assert asked(desk, 1800) == [("t", False, None)]
+        desk.failed("t", TrackerError("no answer"), 1800)
+        assert (desk.status()[0].state, desk.status()[0].error) == (TrackerState.FAILED, "no answer")
+        assert asked(desk, 1900) == [("t", False, None)]
+
     def test_they_keep_in_step(self) -> None:
         desk = dual(["t"], settings=AnnounceSettings())
         now = 0.0
