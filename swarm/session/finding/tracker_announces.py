@@ -81,8 +81,8 @@ class TrackerAnnounces:
         #: The announces on their way.
         self._asking: set[asyncio.Task[None]] = set()
         self._is_stopped = False
-        #: Trackers that have failed when they were told of a partial seed: some take only BEP 3's events.
-        self._plain: set[str] = set()
+        #: (url, is IPv6?) of those that failed when told of a partial seed: some take only BEP 3's events.
+        self._plain: set[tuple[str, bool]] = set()
         #: url -> the last that was said of it, so that nothing is said twice.
         self._said: dict[str, str] = {}
 
@@ -161,7 +161,7 @@ class TrackerAnnounces:
             response = await self._client.announce(due.url, request, is_v6=due.is_v6)
         except TrackerError as error:
             if request.event == "paused":
-                self._plain.add(due.url)
+                self._plain.add((due.url, due.is_v6))
             self._failed(due, error)
             return
         except Exception as error:
@@ -199,7 +199,8 @@ class TrackerAnnounces:
     def _request(self, due: Due) -> AnnounceRequest:
         totals = self._totals()
         # BEP 21: "in every announce while it is a partial seed", the first one too; we leave like all others.
-        is_paused = totals.is_partial_seed and due.event in (None, "started") and due.url not in self._plain
+        is_told = totals.is_partial_seed and due.event in (None, "started")
+        is_paused = is_told and (due.url, due.is_v6) not in self._plain
         return AnnounceRequest(
             info_hash=self._info_hash,
             peer_id=self._peer_id,

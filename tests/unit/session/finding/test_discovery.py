@@ -70,6 +70,7 @@ class World:
         sources: Sequence[PeerSource] = (),
         is_private: bool | None = False,
         port: int = 6881,
+        families: Sequence[bool] = (False,),
     ) -> None:
         self.now = 0.0
         self.client = client
@@ -89,6 +90,7 @@ class World:
             on_notice=lambda level, text: self.notices.append((level, text)),
             tracker_client=client,
             rng=random.Random(1),
+            families=families,
             sources=sources,
             is_private=is_private,
             clock=lambda: self.now,
@@ -270,6 +272,32 @@ async def test_tracker_that_does_not_take_paused_is_told_nothing_of_it_the_next_
     await world.has_peers.wait()
     await world.discovery.stop()
     assert client.events == ["paused", "started", "stopped"]
+
+
+async def test_partial_seed_says_so_over_one_family_where_the_tracker_has_no_address_of_the_other() -> None:
+    class OnlyV4(FakeClient):
+        async def announce(
+            self,
+            url: str,
+            request: AnnounceRequest,
+            timeout_s: float | None = None,
+            *,
+            is_v6: bool | None = None,
+        ) -> AnnounceResponse:
+            if is_v6:
+                raise TrackerError("the server has no IPv6 address", lacks="address")
+            return await super().announce(url, request, timeout_s, is_v6=is_v6)
+
+    client = OnlyV4(AnnounceResponse(peers=(PEER,)))
+    world = World(client, [["http://t/announce"]], families=(True, False))
+    world.is_partial = True
+    world.discovery.start()
+    await world.has_peers.wait()
+    world.now += 10_000
+    world.discovery.need_peers()
+    await client.until_asked(2)
+    await world.discovery.stop()
+    assert client.events == ["paused", "paused", "stopped"]
 
 
 async def test_one_that_was_complete_from_the_start_never_says_completed() -> None:
