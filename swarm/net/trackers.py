@@ -176,7 +176,9 @@ class TrackerClient:
         # Loaded when first needed: a magnet link without trackers is up the sooner.
         from swarm.net import http
 
-        async with self._host_turns.turn(urlsplit(url).hostname or ""), self._turns:
+        # Each family has turns of its own: one that leads nowhere must not hold up the other.
+        family = "any" if is_v6 is None else "IPv6" if is_v6 else "IPv4"
+        async with self._host_turns.turn(f"{urlsplit(url).hostname} {family}"), self._turns:
             if self._is_closed:
                 raise TrackerError("closed")
             try:

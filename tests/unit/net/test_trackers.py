@@ -233,6 +233,26 @@ class TestTurns:
         await asked
         assert client._host_turns._hosts == {}
 
+    async def test_a_family_that_leads_nowhere_does_not_hold_up_the_other(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def only_v4(url: str, *, is_v6: bool | None, **_: object) -> HttpAnswer:
+            if is_v6:
+                await asyncio.Event().wait()
+            return HttpAnswer(200, b"de", url)
+
+        monkeypatch.setattr(http, "get", only_v4)
+        client = TrackerClient(preferences=NO_PREFERENCES, host_concurrent_max=2)
+        lost = [
+            asyncio.create_task(client.announce("http://t/announce", REQUEST, is_v6=True)) for _ in range(9)
+        ]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(1):
+            await client.announce("http://t/announce", REQUEST, is_v6=False)
+        for task in lost:
+            task.cancel()
+        await asyncio.gather(*lost, return_exceptions=True)
+
     async def test_requests_at_a_time_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         running_max = running = 0
 
