@@ -36,9 +36,10 @@ class ResumeRecord:
         synced: those of them that the disk had confirmed; a reboot loses no more than the others.
         partials: piece -> mask of blocks that an orderly stop has written into place.
         signature: (size, mtime in ns) of each file, see `ContentFiles.signature`.
-        is_clean: written by an orderly stop; nothing was written to the files after it.
+        is_clean: written by an orderly stop; we wrote nothing to the files after it.
         saved_at_ns: wall clock, to be compared with file times.
         boot_id: of the running system then; empty where there is none.
+        is_unsure: pieces that are not verified may be there all the same.
     """
 
     info_hash: bytes
@@ -52,6 +53,7 @@ class ResumeRecord:
     downloaded_bytes: int = 0
     uploaded_bytes: int = 0
     partials: dict[int, int] = field(default_factory=dict)
+    is_unsure: bool = False
 
     def encode(self) -> bytes:
         body = bencode.encode(
@@ -66,6 +68,7 @@ class ResumeRecord:
                 b"pieces": len(self.verified),
                 b"saved": self.saved_at_ns,
                 b"synced": self.synced.to_bytes(),
+                b"unsure": int(self.is_unsure),
                 b"uploaded": self.uploaded_bytes,
                 b"verified": self.verified.to_bytes(),
             }
@@ -97,6 +100,8 @@ class ResumeRecord:
                 downloaded_bytes=_count(fields[b"downloaded"]),
                 uploaded_bytes=_count(fields[b"uploaded"]),
                 partials={int(piece): int(mask, 16) for piece, mask in fields[b"partials"].items()},
+                # Older records do not say.
+                is_unsure=bool(fields.get(b"unsure", 0)),
             )
         except (BencodeError, KeyError, TypeError, ValueError, AttributeError):
             raise StorageError("the resume data is not understood") from None
@@ -164,7 +169,7 @@ def weigh(
     # An orderly stop does not wait for the disk either: a power cut after it may have lost the rest.
     verified = (record.verified if is_same_boot else record.synced).copy()
     newest_ns = record.saved_at_ns + (0 if record.is_clean else _CRASH_SLACK_NS)
-    is_unchanged = record.is_clean and verified.count == record.verified.count
+    is_unchanged = record.is_clean and not record.is_unsure and verified.count == record.verified.count
     for index, (now, then) in enumerate(zip(signature, record.signature, strict=True)):
         if now == then:
             continue

@@ -321,6 +321,19 @@ async def test_seed_that_does_not_match_hashes_only_what_has_changed_the_next_ti
         assert torrent.snapshot().checking_bytes == 3 * PIECE
 
 
+async def test_seed_that_was_mended_in_one_place_and_broken_in_another_does_not_match(tmp_path: Path) -> None:
+    """Seconds after the first look: as after a crash, when files may be a little younger than the record."""
+    offer = offer_file(tmp_path / "seed", 20 * PIECE, PIECE)
+    good = offer.path.read_bytes()
+    settings = settings_of(tmp_path / "state")
+    for bad in (3, 11):
+        offer.path.write_bytes(good[: bad * PIECE] + bytes(PIECE) + good[(bad + 1) * PIECE :])
+        async with open_session(settings) as session:
+            torrent = await session.add(offer.raw, content=offer.path, is_seeding_only=True)
+            with pytest.raises(DataMismatchError):
+                await within(torrent.completed())
+
+
 async def test_damaged_resume_data_is_set_aside_and_the_content_hashed(tmp_path: Path) -> None:
     offer = offer_file(tmp_path / "seed", 8 * PIECE, PIECE)
     await stop_after(offer, tmp_path, 8)

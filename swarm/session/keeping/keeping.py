@@ -289,7 +289,7 @@ class Keeping:
                 await self._keeper.save(is_clean=True)
         elif self._is_hashed_in_part:
             # Of what is not verified nobody knows yet whether it is there.
-            await self._keeper.save(is_clean=False)
+            await self._keeper.save(is_clean=True, is_unsure=True)
 
     def _keep_partials(self, runner: Runner) -> None:
         """In a thread, when all has stopped."""

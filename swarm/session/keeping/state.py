@@ -118,15 +118,18 @@ class ResumeKeeper:
             return
         self._synced = self._syncing.copy()
 
-    async def save(self, *, is_clean: bool) -> None:
-        """Write the record now; where the caller is cancelled, it is written all the same."""
-        await asyncio.shield(asyncio.ensure_future(self._save(is_clean=is_clean)))
+    async def save(self, *, is_clean: bool, is_unsure: bool = False) -> None:
+        """Write the record now; where the caller is cancelled, it is written all the same.
 
-    async def _save(self, *, is_clean: bool) -> None:
+        The arguments are those of `ResumeRecord`.
+        """
+        await asyncio.shield(asyncio.ensure_future(self._save(is_clean=is_clean, is_unsure=is_unsure)))
+
+    async def _save(self, *, is_clean: bool, is_unsure: bool) -> None:
         async with self._saving:
-            await self._save_alone(is_clean=is_clean)
+            await self._save_alone(is_clean=is_clean, is_unsure=is_unsure)
 
-    async def _save_alone(self, *, is_clean: bool) -> None:
+    async def _save_alone(self, *, is_clean: bool, is_unsure: bool) -> None:
         self._is_dirty = False
         record = self._snapshot(self._synced.copy())
         record.verified = self._trusted()
@@ -134,7 +137,9 @@ class ResumeKeeper:
         for piece in in_doubt:
             record.synced.discard(piece)
         # Where something is in doubt the next run has to look: what is not verified may be there.
-        record.is_clean = is_clean and not in_doubt
+        record.is_unsure = is_unsure or bool(in_doubt)
+        # What others write to the files from now on is not ours, and they may be writing just now.
+        record.is_clean = is_clean
         try:
             await asyncio.to_thread(self._sign, record)
             await resume.save(self.path, record)

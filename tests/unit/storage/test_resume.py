@@ -40,6 +40,7 @@ def record_of(
     signature: list[tuple[int, int]],
     *,
     is_clean: bool = True,
+    is_unsure: bool = False,
 ) -> ResumeRecord:
     return ResumeRecord(
         info_hash=b"i" * 20,
@@ -53,6 +54,7 @@ def record_of(
         downloaded_bytes=1 << 40,
         uploaded_bytes=3,
         partials={1: 0b1011, 7: 1 << 600},
+        is_unsure=is_unsure,
     )
 
 
@@ -70,8 +72,9 @@ def weighed(
 
 
 def test_decoded_record_equals_the_encoded_one() -> None:
-    record = record_of("** *", "*   ", SIGNATURE)
-    assert ResumeRecord.decode(record.encode()) == record
+    for is_unsure in (False, True):
+        record = record_of("** *", "*   ", SIGNATURE, is_unsure=is_unsure)
+        assert ResumeRecord.decode(record.encode()) == record
 
 
 def test_record_of_nothing_survives_too() -> None:
@@ -86,6 +89,13 @@ def test_clean_stop_is_believed_whole() -> None:
 def test_file_changed_after_a_clean_stop_loses_its_pieces() -> None:
     changed = [SIGNATURE[0], (200, SIGNATURE[1][1] + 1)]
     assert weighed(record_of("****", "****", SIGNATURE), changed) == ("*   ", False)
+
+
+def test_stop_before_all_was_hashed_has_the_rest_looked_at_and_believes_no_later_write() -> None:
+    """Another program may be writing at that moment, and go on."""
+    record = record_of("**  ", "*   ", SIGNATURE, is_unsure=True)
+    assert weighed(record, SIGNATURE) == ("**  ", False)
+    assert weighed(record, [SIGNATURE[0], (200, SAVED + 1 * S)]) == ("*   ", False)
 
 
 def test_file_gone_after_a_clean_stop_loses_its_pieces() -> None:

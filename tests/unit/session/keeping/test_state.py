@@ -142,7 +142,7 @@ async def test_pieces_of_a_failed_sync_are_not_believed_although_the_next_one_su
     assert record is not None
     assert list(record.verified) == list(record.synced) == [1, 3]
     # The next run must look for the piece.
-    assert not record.is_clean
+    assert record.is_unsure
     (notice,) = world.notices
     assert "input/output error" in notice
     world.files.close()
