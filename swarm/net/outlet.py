@@ -20,6 +20,9 @@ from swarm.base.errors import SettingsError
 _SIOCGIFADDR = 0x8915
 #: Linux; elsewhere an interface is held to by its addresses alone.
 _BINDTODEVICE: int | None = getattr(socket, "SO_BINDTODEVICE", None)
+#: Linux: the first second or two of an IPv6 address, until nobody else has claimed it, and for good where
+#: somebody has (IFA_F_TENTATIVE, IFA_F_DADFAILED). Nothing can be bound to it.
+_NOT_OURS_YET = 0x40 | 0x08
 #: What the system says where no way leads from here, whoever is there: no network, or none of that family.
 NO_WAY = (errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 #: The kernel counts interfaces up to 31 bits; none has ever come so far.
@@ -174,5 +177,7 @@ def _interface_v6(name: str) -> list[str]:
         return []
     # Link-local addresses (scope 0x20) need an interface number to be of use; peers do not carry one.
     return [
-        str(ipaddress.IPv6Address(bytes.fromhex(row[0]))) for row in rows if row[5] == name and row[3] != "20"
+        str(ipaddress.IPv6Address(bytes.fromhex(row[0])))
+        for row in rows
+        if row[5] == name and row[3] != "20" and not int(row[4], 16) & _NOT_OURS_YET
     ]

@@ -76,6 +76,9 @@ async def bound_to_the_interface(folder: Path) -> None:
         come_into_network(3)
         # The kernel knows the sockets of the old one by its number, and no name for it any more.
         await until(lambda: f"%lan:{port}" in sockets("-lt") and f"%lan:{port}" in sockets("-lu"))
+        # For a second nobody can be at an address of IPv6: it is not ours before nobody else has claimed it.
+        ip("-6 address add 2001:db8:6::2/64 dev lan")
+        await until(lambda: f"[2001:db8:6::2]%lan:{port}" in sockets("-lt"))
         said = [text for level, text in world.notices if level == "warning"]
         assert not [text for text in said if "reach us" in text or "cannot use UDP" in text], said
 
