@@ -397,10 +397,10 @@ class PeerLink(asyncio.BufferedProtocol):
             runs.append(frames)
             gathered += len(frames)
             if gathered >= self._source.settings.send_high_water_bytes:
-                transport.writelines(runs)
+                transport.write(_together(runs))
                 runs, gathered = [], 0
         if transport is not None and runs:
-            transport.writelines(runs)
+            transport.write(_together(runs))
         if moved and not self._is_paused:
             # Once a turn, not once a run: what the engine hands over next waits for the turn after this.
             self._report()
@@ -429,3 +429,9 @@ class PeerLink(asyncio.BufferedProtocol):
         if self._owner is not None:
             self._report()
             self._ask_to_send()
+
+
+def _together(runs: Sequence[memoryview]) -> memoryview | bytes:
+    # Not `writelines`: until CPython 3.13.1 asyncio's own knows no full transport (CVE-2024-12254), and until
+    # 3.13.5 none that was closed. Under a limit a copy is little.
+    return runs[0] if len(runs) == 1 else b"".join(runs)
