@@ -13,6 +13,8 @@ VOTERS_MAX = 64
 VOTES_MIN = 2
 #: What begins the names of voters that are believed alone.
 _BELIEVED = ("tracker ", "dht ")
+#: (is it of IPv6?, is it of a local network?)
+_View = tuple[bool, bool]
 
 
 def _crc_table() -> list[int]:
@@ -70,24 +72,24 @@ class OwnAddress:
 
     def __init__(self, listen_port: int | None) -> None:
         self._port = listen_port or 0
-        #: voter -> (the address it names, its votes).
-        self._votes: dict[str, tuple[Endpoint, int]] = {}
-        #: (is it of IPv6?, is it of a local network?) -> our endpoint there.
-        self._chosen: dict[tuple[bool, bool], Endpoint] = {}
+        #: voter, view -> (the address it names, its votes). A tracker sees us over either family.
+        self._votes: dict[tuple[str, _View], tuple[Endpoint, int]] = {}
+        #: view -> our endpoint there.
+        self._chosen: dict[_View, Endpoint] = {}
 
     def seen(self, host: str, voter: str) -> bool:
         """Count a vote; returns whether one of our addresses is another now."""
         named = Endpoint(host, self._port or 1)
         if not named.is_dialable:
             return False
-        self._votes.pop(voter, None)
-        self._votes[voter] = (named, VOTES_MIN if voter.startswith(_BELIEVED) else 1)
+        view = named.is_v6, named.is_local
+        self._votes.pop((voter, view), None)
+        self._votes[voter, view] = (named, VOTES_MIN if voter.startswith(_BELIEVED) else 1)
         if len(self._votes) > VOTERS_MAX:
             del self._votes[next(iter(self._votes))]
-        view = named.is_v6, named.is_local
         counts: Counter[str] = Counter()
-        for other, votes in self._votes.values():
-            if (other.is_v6, other.is_local) == view:
+        for (_, seen_in), (other, votes) in self._votes.items():
+            if seen_in == view:
                 counts[other.host] += votes
         best, votes = counts.most_common(1)[0]
         before = self._chosen.get(view)

@@ -66,6 +66,13 @@ class TestOwnAddress:
         assert own.seen("8.8.8.8", "dht IPv4") and own.seen("2a00:1450::1", "dht IPv6")
         assert own.seen_from(Endpoint("1.1.1.1", 5)) == Endpoint("8.8.8.8", 6881)
 
+    def test_what_a_tracker_sees_over_one_family_does_not_take_back_what_it_saw_over_the_other(self) -> None:
+        own = OwnAddress(6881)
+        own.seen("8.8.8.8", "tracker example.org")
+        own.seen("2a00:1450::1", "tracker example.org")
+        assert not own.seen("9.9.9.9", "1.1.1.1") and not own.seen("9.9.9.9", "2.2.2.2")
+        assert own.seen_from(Endpoint("5.5.5.5", 1)) == Endpoint("8.8.8.8", 6881)
+
     def test_most_votes_win(self) -> None:
         own = OwnAddress(6881)
         for number in range(3):
