@@ -174,11 +174,13 @@ class Company(Generic[LinkedPeer]):
         if peer is not None:
             self._expel(peer, reason, now)
         elif number in self._suspects:
-            self._shut_out(*self._suspects[number], reason)
+            self._shut_out(*self._suspects.pop(number), reason)
 
     def _expel(self, peer: LinkedPeer, reason: str, now: float) -> None:
         self._shut_out(peer.endpoint, peer.peer_id, reason)
         self.drop(peer, reason, now)
+        # More may come out; once is enough.
+        self._suspects.pop(peer.number, None)
 
     def _shut_out(self, endpoint: Endpoint, peer_id: PeerId, reason: str) -> None:
         self._book.ban(endpoint, peer_id, reason)

@@ -131,6 +131,18 @@ def test_liar_is_banned_when_it_is_proven_be_it_here_or_gone() -> None:
     assert host.taken(BanHost) == [BanHost(gone.endpoint, "wrong data"), BanHost(here.endpoint, "wrong data")]
 
 
+def test_liar_is_banned_once_however_much_is_proven() -> None:
+    host = Host()
+    here, gone = host.connect(1), host.connect(2)
+    assert here is not None and gone is not None
+    here.has_sent = gone.has_sent = True
+    host.company.lost(PeerLost(2, "it left"), NOW)
+    for _piece in range(3):
+        host.company.convict(1, "wrong data", NOW)
+        host.company.convict(2, "wrong data", NOW)
+    assert host.taken(BanHost) == [BanHost(here.endpoint, "wrong data"), BanHost(gone.endpoint, "wrong data")]
+
+
 def test_of_those_gone_only_they_who_sent_something_are_suspected_and_not_for_ever() -> None:
     host = Host(is_seeking=False)
     for number in range(SUSPECTS_MAX + 3):
