@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 15.0
 #: Over UDP a lost request is sent again after 15 s (BEP 15), and that one may take its time too.
 UDP_TIMEOUT_S = 45.0
-#: HTTP requests on their way at a time, over all torrents: each costs a connection.
+#: HTTP requests on their way at a time over one family, of all torrents: each costs a connection.
 CONCURRENT_MAX = 100
-#: Requests on their way to one host.
+#: Requests on their way to one host over one family.
 HOST_CONCURRENT_MAX = 25
 #: Info-hashes in one scrape request; URLs of more than 4 KiB meet limits on the way.
 _SCRAPE_MAX = 50
@@ -62,7 +62,8 @@ class TrackerClient:
         concurrent_max: int = CONCURRENT_MAX,
         host_concurrent_max: int = HOST_CONCURRENT_MAX,
     ) -> None:
-        self._turns = asyncio.Semaphore(concurrent_max)
+        #: Each family has turns of its own: one that leads nowhere must not hold up the other.
+        self._turns = {is_v6: asyncio.Semaphore(concurrent_max) for is_v6 in (None, False, True)}
         self._host_turns = HostTurns(host_concurrent_max)
         self._outlet = outlet or Outlet()
         self._preferences = preferences or TrackerPreferences(outlet=self._outlet)
@@ -176,9 +177,8 @@ class TrackerClient:
         # Loaded when first needed: a magnet link without trackers is up the sooner.
         from swarm.net import http
 
-        # Each family has turns of its own: one that leads nowhere must not hold up the other.
         family = "any" if is_v6 is None else "IPv6" if is_v6 else "IPv4"
-        async with self._host_turns.turn(f"{urlsplit(url).hostname} {family}"), self._turns:
+        async with self._host_turns.turn(f"{urlsplit(url).hostname} {family}"), self._turns[is_v6]:
             if self._is_closed:
                 raise TrackerError("closed")
             try:
