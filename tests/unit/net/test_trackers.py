@@ -233,9 +233,9 @@ class TestTurns:
         await asked
         assert client._host_turns._hosts == {}
 
-    @pytest.mark.parametrize("limit", [{"host_concurrent_max": 2}, {"concurrent_max": 2}])
+    @pytest.mark.parametrize(("at_a_host", "in_all"), [(2, 100), (100, 2)])
     async def test_a_family_that_leads_nowhere_does_not_hold_up_the_other(
-        self, monkeypatch: pytest.MonkeyPatch, limit: dict[str, int]
+        self, monkeypatch: pytest.MonkeyPatch, at_a_host: int, in_all: int
     ) -> None:
         async def only_v4(url: str, *, is_v6: bool | None, **_: object) -> HttpAnswer:
             if is_v6:
@@ -243,7 +243,9 @@ class TestTurns:
             return HttpAnswer(200, b"de", url)
 
         monkeypatch.setattr(http, "get", only_v4)
-        client = TrackerClient(preferences=NO_PREFERENCES, **limit)
+        client = TrackerClient(
+            preferences=NO_PREFERENCES, host_concurrent_max=at_a_host, concurrent_max=in_all
+        )
         lost = [
             asyncio.create_task(client.announce("http://t/announce", REQUEST, is_v6=True)) for _ in range(9)
         ]
