@@ -74,6 +74,7 @@ class Discovery:
         self._kept: dict[Endpoint, str] | None = {} if is_private is None else None
         self._is_started = False
         self._is_stopped = False
+        self._has_left = asyncio.Event()
         self._trackers = TrackerAnnounces(
             info_hash,
             tiers,
@@ -160,11 +161,19 @@ class Discovery:
         return [*self._trackers.status(), *(sourced.status() for sourced in self._sourced)]
 
     async def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """Leave: tell those trackers that list us, in `timeout_s` at most. Never raises."""
+        """Leave: tell those trackers that list us, in `timeout_s` at most. Never raises.
+
+        Whoever says so for the second time waits for the first one's end.
+        """
         if self._is_stopped:
+            await self._has_left.wait()
             return
         self._is_stopped = True
-        await asyncio.gather(self._trackers.stop(timeout_s), *(sourced.stop() for sourced in self._sourced))
+        try:
+            leaving = (self._trackers.stop(timeout_s), *(sourced.stop() for sourced in self._sourced))
+            await asyncio.gather(*leaving)
+        finally:
+            self._has_left.set()
 
     def _notice_of(self, kind: str, on_source_notice: Callable[[str, str, str], None] | None) -> OnNotice:
         if on_source_notice is not None:

@@ -202,6 +202,18 @@ async def test_who_leaves_is_gone_from_the_tracker_though_nobody_waits(
     assert world.finder.of(FIRST) is None
 
 
+async def test_who_ends_while_it_leaves_is_gone_from_the_tracker_first(
+    world: World, tracker: TrackerServer
+) -> None:
+    """A torrent fails, and the program ends by that."""
+    world.begin(FIRST, *tracker.urls)
+    await until(lambda: tracker.store.peer_count == 1)
+    world.finder.leave(FIRST)
+    await asyncio.sleep(0)
+    await world.finder.stop(FIRST)
+    assert tracker.store.peer_count == 0
+
+
 async def test_in_another_network_everything_is_asked_anew(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
