@@ -38,6 +38,8 @@ class Workers:
             return work(0, None, None)
         secret = secrets.token_bytes(32)
         reading, writing = os.pipe()
+        # Whoever started us may ignore its children, and has that passed on: nobody could tell how ours end.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number in range(1, self._count):
             # Nothing runs here yet, no loop and no thread, so a fork is safe and the cheapest.
             if (child := os.fork()) == 0:

@@ -6,12 +6,14 @@ import subprocess
 import sys
 
 WORK = """
-import os, sys, time
+import os, signal, sys, time
 from swarm.base.errors import SettingsError
 from swarm.cli import tracker_workers
 from swarm.cli.tracker_workers import Workers
 
 tracker_workers.ENDING_S = 0.1
+# As a program may leave it to us that wants to hear nothing of its own.
+signal.signal(signal.SIGCHLD, signal.{children})
 workers = Workers(2)
 
 def work(number, secret, parent):
@@ -27,10 +29,10 @@ sys.exit(workers.run(work))
 """
 
 
-def ended(other: str, *, is_watching: bool = True) -> tuple[int, str, str]:
+def ended(other: str, *, is_watching: bool = True, children: str = "SIG_DFL") -> tuple[int, str, str]:
     """What a pair of workers says of which the second one does `other`."""
     done = subprocess.run(
-        [sys.executable, "-c", WORK.format(other=other, is_watching=is_watching)],
+        [sys.executable, "-c", WORK.format(other=other, is_watching=is_watching, children=children)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -54,6 +56,11 @@ def test_an_error_in_a_worker_is_one_line() -> None:
 
 def test_a_worker_that_is_killed_is_told_of() -> None:
     status, said, errors = ended("os.kill(os.getpid(), 11)")
+    assert (status, said, errors) == (7, "worker 1 was killed (SIGSEGV); 1 of 2 goes on", "")
+
+
+def test_a_worker_is_told_of_where_whoever_started_us_ignores_children() -> None:
+    status, said, errors = ended("os.kill(os.getpid(), 11)", children="SIG_IGN")
     assert (status, said, errors) == (7, "worker 1 was killed (SIGSEGV); 1 of 2 goes on", "")
 
 
