@@ -142,6 +142,10 @@ class ResumeKeeper:
         record.is_clean = is_clean
         try:
             await asyncio.to_thread(self._sign, record)
+            # Meanwhile a file may have been found changed, and been taken as it is, to be verified again.
+            for piece in record.verified.without(self._trusted()):
+                record.verified.discard(piece)
+                record.synced.discard(piece)
             await resume.save(self.path, record)
         except StorageError as error:
             self._is_dirty = True

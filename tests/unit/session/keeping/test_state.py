@@ -30,6 +30,7 @@ class World:
         self.have = content.have
         self.notices: list[str] = []
         self.failures: list[SwarmError] = []
+        self.in_doubt: list[int] = []
         self.snapshots = 0
         self.keeper = ResumeKeeper(
             folder / "state/x.resume",
@@ -37,6 +38,7 @@ class World:
             self.snapshot,
             lambda level, text: self.notices.append(f"{level}: {text}"),
             on_failed=self.failures.append,
+            in_doubt=lambda: self.in_doubt,
             save_s=save_s,
             sync_s=sync_s,
         )
@@ -188,6 +190,29 @@ async def test_piece_lost_during_a_sync_is_not_taken_for_synced(
     assert record is not None
     assert list(record.verified) == [1, 2]
     assert list(record.synced) == [2]
+    world.files.close()
+
+
+async def test_file_taken_as_it_is_while_a_record_is_signed_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was changed by somebody else, and has a right signature again before its pieces are verified."""
+    world = World(tmp_path)
+    world.files.write(0, [memoryview(content_of(LAYOUT))])
+    world.have.add(1)
+    world.have.add(2)
+    world.keeper.start(world.have)
+    signature = world.files.signature
+
+    def sign() -> list[tuple[int, int]]:
+        world.in_doubt.append(1)
+        return signature()
+
+    monkeypatch.setattr(world.files, "signature", sign)
+    await world.keeper.save(is_clean=False)
+    record = await resume.load(world.keeper.path)
+    assert record is not None
+    assert list(record.verified) == list(record.synced) == [2]
     world.files.close()
 
 
