@@ -497,10 +497,10 @@ async def test_disk_that_gives_an_input_output_error_for_a_piece_offers_it_no_lo
     settings = settings_of(tmp_path / "state")
     real = os.preadv
 
-    def preadv(descriptor: int, views: Sequence[memoryview], offset: int) -> int:
+    def preadv(descriptor: int, views: Sequence[memoryview], offset: int, flags: int = 0) -> int:
         if offset == 5 * 64 * KIB:
             raise OSError(errno.EIO, "Input/output error")
-        return real(descriptor, views, offset)
+        return real(descriptor, views, offset, flags)
 
     async with open_session(settings) as seeder, open_session(settings) as leecher:
         giving = await seed(seeder, offer)
