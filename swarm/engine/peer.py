@@ -65,6 +65,7 @@ class Peer:
         "last_served_at",
         "listens_at",
         "number",
+        "passed_over",
         "patience",
         "peer_choking",
         "peer_id",
@@ -158,6 +159,8 @@ class Peer:
         # What it asked us for (uploads desk, choker).
         self.queue: list[Request] = []
         self.queued_blocks = 0
+        #: So often in a row something rarer was sent before what it has asked for first (turns).
+        self.passed_over = 0
         self.sending_bytes = 0
         self.choked_requests = 0
         #: Pieces that we would not give it, for others have or get them (spreading desk).

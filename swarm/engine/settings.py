@@ -181,6 +181,10 @@ class EngineSettings:
     serve_alone_bytes: int = 1 << 20
     #: whose wish is common waits no longer than this for those whose wishes are rare;
     turn_patience_s: float = 1.0
+    #: in a crowd, of what one peer has asked for the rarest leaves first: so many requests are looked at, and
+    #: their first waits no longer than this for the others;
+    queue_looked_at: int = 8
+    passed_over_s: float = 0.25
     #: more while it sends less than this share of what it may, since then it is they who are slow ...
     busy_share: float = 0.9
     #: ... up to this.

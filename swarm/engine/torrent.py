@@ -172,6 +172,7 @@ class TorrentEngine:
             self._spreading,
             self._super_seeding,
             settings,
+            geometry.piece_length,
             self._send,
             self._serve,
         )

@@ -33,6 +33,7 @@ class Choker:
         "_rng",
         "_settings",
         "_unchoke",
+        "is_crowd",
         "next_round_at",
         "slots",
     )
@@ -56,6 +57,8 @@ class Choker:
         self._optimistic_at = float("-inf")
         self.next_round_at = float("-inf")
         self.slots = settings.unchoke_slots
+        #: Under a limit, so many want something that they fill the usual slots, and more.
+        self.is_crowd = False
         #: Up to so many in a crowd; 0: not more than usual.
         self._crowd_slots_max = 0
         #: Does anybody who is choked want something, as far as is known? Else nothing is to be refilled.
@@ -74,11 +77,13 @@ class Choker:
             self._crowd_slots_max = min(most, settings.limited_slots_max)
 
     def _slots_for(self, wanting_count: int) -> int:
-        """How many slots there are where so many want something.
+        """How many slots there are where so many want something, and with that whether it is a crowd.
 
         In a crowd most of those in slots have all that we have; the more may ask, the sooner somebody does.
         """
-        return max(self.slots, min(wanting_count // self._settings.crowd_per_slot, self._crowd_slots_max))
+        slots = min(wanting_count // self._settings.crowd_per_slot, self._crowd_slots_max)
+        self.is_crowd = slots >= self.slots
+        return max(slots, self.slots)
 
     def interested(self, peer: Peer, peers: Iterable[Peer], now: float, *, is_dry: bool = False) -> None:
         """`peer` wants something: a free slot is given soon, not at the next round.

@@ -78,6 +78,7 @@ class Slots:
         """`peer` wants something of ours, and did not before."""
         peer.peer_interested = True
         self._choker.interested(peer, self._peers.values(), now, is_dry=self._uploads.is_dry)
+        self._uploads.serves_crowd(self._choker.is_crowd)
 
     def not_interested(self, peer: Peer, now: float) -> None:
         """`peer` wants nothing any more: its slot is for others."""
@@ -117,6 +118,7 @@ class Slots:
     def round(self, now: float) -> None:
         """All slots anew."""
         self._choker.round(list(self._peers.values()), is_seeding=self._picker.is_complete, now=now)
+        self._uploads.serves_crowd(self._choker.is_crowd)
 
     def freed(self, now: float) -> None:
         """One who had a slot has gone: somebody else gets it at once, or, where they go in crowds, soon."""
@@ -132,6 +134,7 @@ class Slots:
         self._choker.refill(
             self._peers.values(), is_seeding=self._picker.is_complete, is_dry=self._uploads.is_dry, now=now
         )
+        self._uploads.serves_crowd(self._choker.is_crowd)
         if self._uploads.is_dry and not self._super_seeding.is_active:
             self._suggestions.offer(self._peers.values(), now)
 

@@ -16,6 +16,7 @@ class Turns:
     crowd in a fraction of the time. So the host is given only what it sends in a moment.
 
     Attributes:
+        is_crowd: so many want something that the order matters most.
         rate: what the host sends a second at the most, for all peers; None for no limit that it knows of.
     """
 
@@ -24,19 +25,26 @@ class Turns:
         "_alone",
         "_availability",
         "_midway",
+        "_piece_length",
         "_sent_bytes",
         "_settings",
         "_takers",
         "_ticked_at",
         "_ticked_bytes",
+        "_turn_s",
         "_waiting",
+        "is_crowd",
         "rate",
     )
 
-    def __init__(self, availability: Availability, settings: EngineSettings) -> None:
+    def __init__(self, availability: Availability, settings: EngineSettings, piece_length: int) -> None:
         self._availability = availability
+        self._piece_length = piece_length
+        #: How long the line needs for a piece.
+        self._turn_s = 0.0
         self._settings = settings
         self.rate: float | None = None
+        self.is_crowd = False
         self._ahead_s = settings.serve_ahead_s
         #: Who waits, and since when; who has waited for longest first.
         self._waiting: dict[int, tuple[Peer, float]] = {}
@@ -52,6 +60,7 @@ class Turns:
     def limit(self, rate: float | None) -> list[Peer]:
         """The rate is another one; returns who has waited, to be served anew."""
         self.rate = rate
+        self._turn_s = self._piece_length / rate if rate else 0.0
         self._ahead_s = self._settings.serve_ahead_s
         waited = [peer for peer, _ in self._waiting.values()]
         if self._midway is not None:
@@ -100,6 +109,8 @@ class Turns:
         those whose last blocks still leave come later, and those who pass nothing on come last. Among these
         it makes no difference what they want, and nobody's wish may keep him waiting for ever: then the turn
         is his who has waited for longest.
+
+        What he is to get first is made the head of his queue (`_wish`).
         """
         if self._midway is not None:
             peer, self._midway = self._midway, None
@@ -107,6 +118,7 @@ class Turns:
                 return peer
         best: Peer | None = None
         best_rank = (True, True, True, 0, 0)
+        best_at = 0
         overdue_at = now - self._settings.turn_patience_s
         for number, (peer, since) in list(self._waiting.items()):
             if not peer.queue:
@@ -114,15 +126,39 @@ class Turns:
                 continue
             is_early = since > overdue_at
             is_sending = peer.sending_bytes > 0
-            rarity = count = 0
+            at = wish = count = 0
             if is_early and not peer.comes_last:
-                rarity, count = self._availability.of(peer.queue[0].piece), peer.have.count
-            rank = (peer.comes_last, is_early, is_sending, rarity, count)
+                count = peer.have.count
+                at, wish = self._wish(peer, count)
+            rank = (peer.comes_last, is_early, is_sending, wish, count)
             if best is None or rank < best_rank:
-                best, best_rank = peer, rank
+                best, best_rank, best_at = peer, rank, at
         if best is not None:
             del self._waiting[best.number]
+            _put_first(best, best_at)
         return best
+
+    def _wish(self, peer: Peer, count: int) -> tuple[int, int]:
+        """Where in its queue is what `peer` is served first; and its wish, which comes before greater ones.
+
+        Elsewhere than in a crowd it is the first, and its rarity alone says whose turn it is. In a crowd
+        what is new has far to go: of the first few the rarest is sent, and who has little gets it before who
+        has much. The head waits for others only so long: common ones must come too, and where a piece takes
+        long all come in their order.
+        """
+        of = self._availability.of
+        queue = peer.queue
+        at, rarity = 0, of(queue[0].piece)
+        if not self.is_crowd:
+            return 0, rarity
+        settings = self._settings
+        if len(queue) > 1 and (1 + peer.passed_over) * self._turn_s <= settings.passed_over_s:
+            for place in range(1, min(len(queue), settings.queue_looked_at)):
+                held_by = of(queue[place].piece)
+                if held_by < rarity:
+                    at, rarity = place, held_by
+        # What nobody has goes first, whoever wants it.
+        return at, rarity * (1 + count)
 
     def served(self, peer: Peer, piece: int, now: float) -> None:
         """The host got a run of `piece` for `peer`, whose turn it was: it is until all of that is sent."""
@@ -162,3 +198,14 @@ class Turns:
             return False
         waiting_blocks = sum(peer.queued_blocks for peer, _ in self._waiting.values())
         return waiting_blocks * BLOCK_BYTES > self.rate * self._settings.request_ahead_s
+
+
+def _put_first(peer: Peer, at: int) -> None:
+    """Let what `peer` asks for at place `at` of its queue come first, with all it wants of that piece."""
+    if not at:
+        peer.passed_over = 0
+        return
+    peer.passed_over += 1
+    piece = peer.queue[at].piece
+    # Stable: requests of one piece keep their order, and so do the others.
+    peer.queue.sort(key=lambda request: request.piece != piece)

@@ -44,6 +44,7 @@ class Uploads:
         spreading: Spreading,
         super_seeding: SuperSeeding,
         settings: EngineSettings,
+        piece_length: int,
         send: Send,
         serve: Serve,
     ) -> None:
@@ -55,12 +56,16 @@ class Uploads:
         self._serve = serve
         #: Bytes of all peers that the host has and has not sent.
         self._in_host_bytes = 0
-        self._turns = Turns(availability, settings)
+        self._turns = Turns(availability, settings, piece_length)
 
     def limit(self, rate: float | None, now: float) -> None:
         """The host sends `rate` bytes a second at the most, for all peers; None for no limit it knows of."""
         for peer in self._turns.limit(rate):
             self.serve(peer, now)
+
+    def serves_crowd(self, is_crowd: bool) -> None:
+        """So many want something, or no longer, that the order in which they get it matters most."""
+        self._turns.is_crowd = is_crowd
 
     def tick(self, now: float) -> None:
         """Once a second: see `Turns.tick`."""

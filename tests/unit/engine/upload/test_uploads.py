@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -315,6 +316,60 @@ class TestUnderALimit:
             length, busy.unread_bytes = busy.unread_bytes, 0
             world.tell(BlocksSent(busy.number, length))
         assert (rich.unread_bytes, poor.unread_bytes) == (0, 2 * BLOCK_BYTES)
+
+
+class TestOrderOfOnePeer:
+    """In a crowd (of two) under a limit; piece 0 others have, the others nobody else has."""
+
+    SETTINGS = replace(
+        TestUnderALimit.AHEAD,
+        limited_slots_min=1,
+        crowd_per_slot=1,
+        crowd_slot_bytes_per_s=1,
+        passed_over_s=2.0,
+        serve_ahead_s=1.0,
+        serve_alone_s=0.0,
+        turn_patience_s=60.0,
+    )
+
+    def pieces_sent(self, requests: str, settings: EngineSettings = SETTINGS) -> list[int]:
+        """What leaves, a piece a second, where a peer asks for `requests` while another's piece leaves."""
+        world = World(pieces=6, blocks=BLOCKS, have="***** ", settings=settings)
+        world.tell(UploadLimited(float(BLOCKS * BLOCK_BYTES)))
+        world.connect("*     ")
+        busy, peer = world.connect("     *"), world.connect("     *")
+        for one in (busy, peer):
+            one.is_reading = False
+            one.says(Interested())
+        world.pass_time(0.1)
+        busy.says(blocks(Request, 3, 0, BLOCKS))
+        for piece in requests:
+            peer.says(
+                blocks(Request, int(piece), 0, BLOCKS // 2),
+                blocks(Request, int(piece), BLOCKS // 2, BLOCKS // 2),
+            )
+        for _ in range(4 * len(requests)):
+            for one in (busy, peer):
+                length, one.unread_bytes = one.unread_bytes, 0
+                if length:
+                    world.tell(BlocksSent(one.number, length))
+        return [piece for piece, _ in itertools.groupby(piece for piece, _, _ in peer.got)]
+
+    def test_what_the_fewest_have_leaves_first(self) -> None:
+        assert self.pieces_sent("012") == [1, 2, 0]
+
+    def test_what_was_asked_first_is_passed_over_only_so_long(self) -> None:
+        assert self.pieces_sent("01234") == [1, 2, 0, 3, 4]
+
+    def test_elsewhere_than_in_a_crowd_it_is_sent_as_asked(self) -> None:
+        assert self.pieces_sent("012", replace(self.SETTINGS, crowd_per_slot=3, limited_slots_min=2)) == [
+            0,
+            1,
+            2,
+        ]
+
+    def test_on_a_line_where_a_piece_takes_long_it_is_sent_as_asked(self) -> None:
+        assert self.pieces_sent("012", replace(self.SETTINGS, passed_over_s=0.9)) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
