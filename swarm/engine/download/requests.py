@@ -395,8 +395,7 @@ class Requests:
             self._in_flight_bytes -= self._geometry.piece_bytes(piece)
             for number, mask in list(partial.asked.items()):
                 peer = self._peers[number]
-                del peer.asked[piece]
-                peer.asked_blocks -= mask.bit_count()
+                self._debts.settle(peer, piece, mask)
                 self._cancel(peer, piece, mask, partial.cancelled_at(number))
         return dropped
 
