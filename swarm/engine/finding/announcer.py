@@ -79,12 +79,12 @@ class Announcer:
         self._is_stopping = False
         self._asking: list[Way] = []
         self._tiers: list[list[Tracker]] = []
-        self._by_url: dict[str, Tracker] = {}
+        known: set[str] = set()
         for urls in tiers:
-            fresh = [url for url in dict.fromkeys(urls) if url not in self._by_url]
+            fresh = [url for url in dict.fromkeys(urls) if url not in known]
             rng.shuffle(fresh)
             tier = [Tracker(url, len(self._tiers), families) for url in fresh]
-            self._by_url |= {tracker.url: tracker for tracker in tier}
+            known.update(fresh)
             if tier:
                 self._tiers.append(tier)
 
