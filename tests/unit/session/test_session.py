@@ -22,9 +22,9 @@ from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse
 from tests.e2e.transfers import offer_file, offer_folder, open_session, seed, settings_of, until, within
 
 
-async def test_tracker_hears_at_the_end_that_a_seed_leaves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[AnnounceRequest]:
+    """What trackers are told; they answer that nobody is there."""
     heard: list[AnnounceRequest] = []
 
     async def announce(
@@ -34,6 +34,12 @@ async def test_tracker_hears_at_the_end_that_a_seed_leaves(
         return AnnounceResponse(interval_s=1800)
 
     monkeypatch.setattr(TrackerClient, "announce", announce)
+    return heard
+
+
+async def test_tracker_hears_at_the_end_that_a_seed_leaves(
+    tmp_path: Path, heard: list[AnnounceRequest]
+) -> None:
     offer = offer_file(tmp_path, 100_000, 16384)
     async with open_session(settings_of(tmp_path / "state")) as session:
         await session.add(
@@ -44,17 +50,8 @@ async def test_tracker_hears_at_the_end_that_a_seed_leaves(
 
 
 async def test_download_of_some_files_is_no_seed_to_trackers_when_it_has_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, heard: list[AnnounceRequest]
 ) -> None:
-    heard: list[AnnounceRequest] = []
-
-    async def announce(
-        self: TrackerClient, url: str, request: AnnounceRequest, timeout_s: float | None = None, **_: object
-    ) -> AnnounceResponse:
-        heard.append(request)
-        return AnnounceResponse(interval_s=1800)
-
-    monkeypatch.setattr(TrackerClient, "announce", announce)
     offer = offer_folder(tmp_path, {"a": 16384, "b": 3 * 16384}, 16384)
     trackers = ["http://tracker.invalid/announce"]
     async with (

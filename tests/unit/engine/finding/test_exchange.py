@@ -295,30 +295,29 @@ class TestBelieving:
         world.pass_time(1)
         assert world.dialled == [first, leech]
 
-    def test_those_who_come_to_us_themselves_speak_for_who_named_them(self) -> None:
+    def at_its_limit(self) -> tuple[World, FakePeer, Endpoint, list[Endpoint]]:
+        """Who has named as many as it may, which of them is being dialled, and the others, who wait."""
         world = World(settings=EngineSettings(half_open_max=1, connections_max=300))
         one = join(world, endpoint=Endpoint("30.1.1.1", 1))
         named = public(world.settings.pex_untried_max)
         tells(one, *named)
         (first,) = world.dialled
-        for endpoint in named:
-            if endpoint != first:
-                came = world.connect(endpoint=Endpoint(endpoint.host, 50_000), has_extended=True)
-                introduce(came, port=endpoint.port)
+        return world, one, first, [endpoint for endpoint in named if endpoint != first]
+
+    def test_those_who_come_to_us_themselves_speak_for_who_named_them(self) -> None:
+        world, one, first, waiting = self.at_its_limit()
+        for endpoint in waiting:
+            came = world.connect(endpoint=Endpoint(endpoint.host, 50_000), has_extended=True)
+            introduce(came, port=endpoint.port)
         tells(one, *public(1, 40))
         world.tell(DialFailed(first, "no answer"))
         world.pass_time(1)
         assert world.dialled == [first, *public(1, 40)]
 
     def test_the_banned_do_not_count_among_those_that_wait(self) -> None:
-        world = World(settings=EngineSettings(half_open_max=1, connections_max=300))
-        one = join(world, endpoint=Endpoint("30.1.1.1", 1))
-        named = public(world.settings.pex_untried_max)
-        tells(one, *named)
-        (first,) = world.dialled
-        for endpoint in named:
-            if endpoint != first:
-                world.engine._book.ban(endpoint, None, "it lied")
+        world, one, first, waiting = self.at_its_limit()
+        for endpoint in waiting:
+            world.engine._book.ban(endpoint, None, "it lied")
         tells(one, *public(1, 40))
         world.tell(DialFailed(first, "no answer"))
         world.pass_time(1)
