@@ -1,4 +1,4 @@
-"""Which blocks are owed to us: an account with each peer, and one with each piece, always the same."""
+"""Which blocks are owed to us: an account with each peer, and one with each piece, which always agree."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from swarm.engine.peer import Peer
 
 class Debts:
     """What was asked of whom and has not come; it is written in `Peer.asked` and in `PartialPiece.asked`.
+
+    A debt ends when the blocks come, or when it is forgiven: then it counts no longer and the blocks may be
+    asked of others, but they may be on their way and are welcome if they come (`Peer.forgiven`).
 
     Args:
         peers: all that are connected, by number; the coordinator's own dictionary.
@@ -79,6 +82,12 @@ class Debts:
 
     # -- owed no longer -------------------------------------------------------------------------
 
+    def came(self, partial: PartialPiece, mask: int) -> None:
+        """The blocks `mask` are here, whoever sent them; `settle` what is owed of them afterwards."""
+        partial.arrived |= mask
+        if not partial.missing:
+            self.open.pop(partial.piece, None)
+
     def settle(self, peer: Peer, piece: int, mask: int) -> None:
         """`peer` owes us the blocks `mask` (all of which it did owe) no longer."""
         left = peer.asked[piece] & ~mask
@@ -101,7 +110,7 @@ class Debts:
         mask = peer.asked.get(piece, 0)
         if not mask:
             return
-        peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
+        self.forgive(peer, piece, mask)
         self.settle(peer, piece, mask)
         partial = self.partials.get(piece)
         if partial is not None and partial.sole_peer == peer.number:
@@ -115,7 +124,7 @@ class Debts:
         """
         for piece, mask in peer.asked.items():
             if is_forgiven:
-                peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
+                self.forgive(peer, piece, mask)
             partial = self.partials.get(piece)
             if partial is not None:
                 partial.asked.pop(peer.number, None)
@@ -124,6 +133,19 @@ class Debts:
                 self._recount(partial)
         peer.asked.clear()
         peer.asked_blocks = 0
+
+    @staticmethod
+    def forgive(peer: Peer, piece: int, mask: int) -> None:
+        """From now on `peer` may send the blocks `mask` or not, as it likes."""
+        peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
+
+    @staticmethod
+    def redeem(peer: Peer, piece: int, mask: int) -> int:
+        """Those of the blocks `mask` that were forgiven, and have been answered now; once each."""
+        forgiven = mask & peer.forgiven.get(piece, 0)
+        if forgiven:
+            peer.forgiven[piece] &= ~forgiven
+        return forgiven
 
     def set_stalled(self, peer: Peer, is_stalled: bool) -> None:
         """What a stalled peer owes may be asked of others too, until it has woken up."""

@@ -217,7 +217,7 @@ class Requests:
         useful = mask & ~partial.arrived if partial is not None else 0
         if partial is not None:
             # Before the peer is struck off below: what is here is not missing again.
-            partial.arrived |= useful
+            self._debts.came(partial, useful)
         if asked:
             self._debts.settle(peer, piece, asked)
         self._keep_pace(peer, piece, asked, now)
@@ -230,8 +230,6 @@ class Requests:
         if len(partial.asked) > (peer.number in partial.asked):
             self._cancel_elsewhere(partial, useful)
         if not partial.is_complete:
-            if not partial.missing:
-                self._debts.open.pop(piece, None)
             return useful >> first, None
         self._debts.end(piece)
         self.hashing[piece] = partial
@@ -239,10 +237,7 @@ class Requests:
 
     def _strangers(self, peer: Peer, piece: int, mask: int) -> int:
         """Which of the blocks `peer` does not owe were never asked of it: they are not taken."""
-        forgiven = peer.forgiven.get(piece, 0)
-        if mask & forgiven:
-            peer.forgiven[piece] = forgiven & ~mask
-        strangers = mask & ~forgiven
+        strangers = mask & ~self._debts.redeem(peer, piece, mask)
         if strangers:
             self._unasked(peer, strangers.bit_count())
         return strangers
@@ -266,7 +261,7 @@ class Requests:
 
     def _cancel(self, peer: Peer, piece: int, mask: int, told: int) -> None:
         """Tell `peer` that it does not owe these blocks any more (`told`: it knows); they may still come."""
-        peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
+        self._debts.forgive(peer, piece, mask)
         if mask & ~told:
             self._send_cancel(peer, piece, mask & ~told)
 
@@ -334,11 +329,8 @@ class Requests:
         first = begin // BLOCK_BYTES
         mask = run_mask(first, -(-length // BLOCK_BYTES))
         asked = mask & peer.asked.get(piece, 0)
-        forgiven = mask & ~asked & peer.forgiven.get(piece, 0)
-        if asked | forgiven != mask:
+        if self._debts.redeem(peer, piece, mask & ~asked) | asked != mask:
             raise PeerError("it rejected requests that were never sent")
-        if forgiven:
-            peer.forgiven[piece] &= ~forgiven
         if asked:
             self._debts.settle(peer, piece, asked)
             partial = self.partials.get(piece)
