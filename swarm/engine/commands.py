@@ -52,13 +52,6 @@ class HashPiece:
 
 
 @dataclass(slots=True)
-class ForgetPiece:
-    """What was stored of `piece` is not wanted any more."""
-
-    piece: int
-
-
-@dataclass(slots=True)
 class Dial:
     """Connect to it. Answer with `PeerConnected` after the handshake, or with `DialFailed`."""
 
@@ -104,4 +97,4 @@ class NodeFound:
 
 #: What hosts do with links and addresses, whatever engine they run.
 LinkCommand: TypeAlias = SendMessages | Dial | DropPeer | BanHost | SeekPeers | NodeFound
-Command: TypeAlias = LinkCommand | SendBlocks | StoreBlocks | HashPiece | ForgetPiece | AnnounceCompleted
+Command: TypeAlias = LinkCommand | SendBlocks | StoreBlocks | HashPiece | AnnounceCompleted

@@ -131,14 +131,6 @@ class OwnAddressSeen:
 
 
 @dataclass(slots=True)
-class SelectionChanged:
-    """The user chose anew: one priority a piece, 0 for unwanted."""
-
-    priorities: bytes
-    is_sequential: bool
-
-
-@dataclass(slots=True)
 class DownloadHeld:
     """The disk takes no more (`is_held`), or takes again: nothing new is asked for meanwhile."""
 
@@ -166,7 +158,6 @@ Event: TypeAlias = (
     | PieceNotWritten
     | PieceUnreadable
     | OwnAddressSeen
-    | SelectionChanged
     | DownloadHeld
     | UploadLimited
 )

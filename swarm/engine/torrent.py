@@ -43,7 +43,6 @@ from swarm.engine.events import (
     PieceNotWritten,
     PiecesHashed,
     PieceUnreadable,
-    SelectionChanged,
     UploadLimited,
     WokenUp,
 )
@@ -236,7 +235,6 @@ class TorrentEngine:
             self._uploads,
             self._super_seeding,
             send=self._send,
-            emit=self._emit,
             ban=self._company.convict,
             completed=self._completed,
             reopened=self._tell_all_whether_upload_only,
@@ -314,10 +312,6 @@ class TorrentEngine:
                 self._blocks_lost(event)
             case OwnAddressSeen():
                 self._addresses.own_address_seen(event.host, event.source)
-            case SelectionChanged():
-                self._collection.select(event, now)
-                self._requests.fill_all(now)
-                self._company.dial(now)
             case DownloadHeld():
                 self._requests.is_held = event.is_held
                 self._requests.fill_all(now)

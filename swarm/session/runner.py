@@ -15,7 +15,6 @@ from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.commands import (
     AnnounceCompleted,
     Command,
-    ForgetPiece,
     HashPiece,
     SendBlocks,
     StoreBlocks,
@@ -218,8 +217,6 @@ class Runner(LinkHost):
                     self.serving.send(command)
                 case HashPiece(piece, with_block_digests):
                     complete.append((piece, with_block_digests))
-                case ForgetPiece(piece):
-                    self.store.forget(piece)
                 case AnnounceCompleted():
                     self._torrent.became_complete()
                 case _:

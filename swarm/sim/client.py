@@ -17,7 +17,6 @@ from swarm.engine.commands import (
     Command,
     Dial,
     DropPeer,
-    ForgetPiece,
     HashPiece,
     NodeFound,
     SeekPeers,
@@ -298,8 +297,6 @@ class Client:
                 case HashPiece(piece, with_block_digests):
                     length = self._geometry.piece_bytes(piece)
                     self.disk.write(length, self._hashed, piece, with_block_digests, self._life)
-                case ForgetPiece(piece):
-                    self._wrong.pop(piece, None)
                 case Dial(endpoint):
                     self._network.dial(self, endpoint)
                 case DropPeer(number, reason):

@@ -302,40 +302,21 @@ class ContentFiles:
                 except OSError as error:
                     raise storage_error(error, path) from None
 
-    def select(self, unwanted: frozenset[int]) -> None:
-        """Change which files are wanted; bytes of theirs in the part file move to where they belong.
-
-        Raises:
-            StorageError: the move failed; nothing was taken out of the part file.
-        """
-        gained = self._unwanted - unwanted
-        self._unwanted = unwanted
-        self._take_from_part(sorted(gained))
-
     def take_from_part(self) -> None:
-        """Bring bytes of wanted files, that an earlier run put into the part file, to where they belong.
+        """Copy bytes of wanted files, which an earlier run put into the part file, to where they belong.
 
         Raises:
-            StorageError: as `select`.
+            StorageError: that failed; nothing was taken out of the part file.
         """
-        if not self._is_reading_only:
-            self._take_from_part(
-                [
-                    index
-                    for index, file in enumerate(self.layout.files)
-                    if file.length and not file.is_pad and index not in self._unwanted
-                ]
-            )
-
-    def _take_from_part(self, indices: Sequence[int]) -> None:
-        if not indices or not os.path.exists(self._part_path):
+        if self._is_reading_only or not os.path.exists(self._part_path):
             return
-        for index in indices:
+        for index, file in enumerate(self.layout.files):
+            if not file.length or file.is_pad or index in self._unwanted:
+                continue
             # The bytes of a file that exists went there and not into the part file. Holes do not tell
             # single bytes apart: copying once more could put a neighbour's zeros over good data.
             if self._exists(index):
                 continue
-            file = self.layout.files[index]
             try:
                 with self._descriptors.opened(self.PART, is_writable=False) as source:
                     for start, end in data_regions(source, file.offset, file.offset + file.length):

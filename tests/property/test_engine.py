@@ -18,7 +18,6 @@ from swarm.engine.events import (
     DownloadHeld,
     PieceNotWritten,
     PieceUnreadable,
-    SelectionChanged,
 )
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.extended import LOCAL_IDS, encode_dont_have
@@ -69,13 +68,19 @@ class Swarm(RuleBasedStateMachine):
         super().__init__()
         self.liars: set[Endpoint] = set()
 
-    @initialize(have=st.sets(pieces, max_size=PIECES), seed=st.integers(0, 9), is_sequential=st.booleans())
-    def begin(self, have: set[int], seed: int, is_sequential: bool) -> None:
+    @initialize(
+        have=st.sets(pieces, max_size=PIECES),
+        priorities=st.just("") | st.text("012", min_size=PIECES, max_size=PIECES),
+        seed=st.integers(0, 9),
+        is_sequential=st.booleans(),
+    )
+    def begin(self, have: set[int], priorities: str, seed: int, is_sequential: bool) -> None:
         drawing = "".join("*" if piece in have else " " for piece in range(PIECES))
         self.world = World(
             PIECES,
             BLOCKS,
             have=drawing,
+            priorities=priorities,
             settings=SETTINGS,
             seed=seed,
             has_quick_disk=False,
@@ -237,12 +242,6 @@ class Swarm(RuleBasedStateMachine):
     def hold(self, is_held: bool) -> None:
         self.world.tell(DownloadHeld(is_held))
 
-    @rule(
-        priorities=st.lists(st.integers(0, 2), min_size=PIECES, max_size=PIECES), is_sequential=st.booleans()
-    )
-    def select(self, priorities: list[int], is_sequential: bool) -> None:
-        self.world.tell(SelectionChanged(bytes(priorities), is_sequential))
-
     @rule(last=st.integers(1, 4), source=st.sampled_from(["tracker", "user"]))
     def find_candidates(self, last: int, source: str) -> None:
         self.world.tell(CandidatesFound([Endpoint(f"10.9.0.{last}", 6881)], source))
@@ -271,7 +270,6 @@ class Swarm(RuleBasedStateMachine):
             return
         world = self.world
         world.tell(DownloadHeld(False))
-        world.tell(SelectionChanged(b"\x01" * PIECES, False))
         while world.to_hash:
             world.hash_next()
         world.has_quick_disk = True

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from swarm.base.bitfield import Bitfield
-from swarm.engine.commands import Command, ForgetPiece
 from swarm.engine.download.haves import Haves
 from swarm.engine.download.holdings import Holdings
-from swarm.engine.download.picker import UNWANTED, Picker
+from swarm.engine.download.picker import Picker
 from swarm.engine.download.requests import Requests
 from swarm.engine.download.verifier import Verifier
-from swarm.engine.events import HashResult, SelectionChanged
+from swarm.engine.events import HashResult
 from swarm.engine.peer import Peer
 from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.engine.upload.uploads import Uploads
@@ -25,7 +24,6 @@ class Collection:
     Args:
         have: the verified pieces.
         peers: all that are connected, by number; the coordinator's own dictionary.
-        emit: an order to the host.
         ban: peer number, reason, now.
         completed: everything wanted is verified, and was not before.
         reopened: something that is wanted is missing, and was not before.
@@ -34,7 +32,6 @@ class Collection:
     __slots__ = (
         "_ban",
         "_completed",
-        "_emit",
         "_have",
         "_haves",
         "_holdings",
@@ -62,7 +59,6 @@ class Collection:
         super_seeding: SuperSeeding,
         *,
         send: Callable[[Peer, list[Message]], None],
-        emit: Callable[[Command], None],
         ban: Callable[[int, str, float], None],
         completed: Callable[[float], None],
         reopened: Callable[[], None],
@@ -77,7 +73,6 @@ class Collection:
         self._uploads = uploads
         self._super_seeding = super_seeding
         self._send = send
-        self._emit = emit
         self._ban = ban
         self._completed = completed
         self._reopened = reopened
@@ -132,17 +127,6 @@ class Collection:
                 self._send(peer, [Extended(dont_have, encode_dont_have(piece))])
         self._holdings.we_lost(self._peers.values(), piece)
         self._look_if_reopened()
-
-    def select(self, event: SelectionChanged, now: float) -> None:
-        """The user wants other pieces now; `fill_all` is due."""
-        unwanted = [piece for piece in self._requests.partials if event.priorities[piece] == UNWANTED]
-        for piece in self._requests.abandon(unwanted):
-            self._emit(ForgetPiece(piece))
-        busy = [*self._requests.partials, *self._requests.hashing]
-        self._picker.select(event.priorities, is_sequential=event.is_sequential, started=busy)
-        self._holdings.reselected(self._peers.values())
-        self._look_if_reopened()
-        self._look_if_complete(now)
 
     def _look_if_complete(self, now: float) -> None:
         was_complete, self._was_complete = self._was_complete, self._picker.is_complete

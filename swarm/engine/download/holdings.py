@@ -151,12 +151,6 @@ class Holdings:
                     peer.interesting += 1
                     self._show_interest(peer)
 
-    def reselected(self, peers: Iterable[Peer]) -> None:
-        """The user wants other pieces now."""
-        for peer in peers:
-            peer.interesting = self._picker.count_interesting(peer.have)
-            self._show_interest(peer)
-
     def _show_interest(self, peer: Peer) -> None:
         is_interested = peer.interesting > 0
         if is_interested != peer.am_interested:

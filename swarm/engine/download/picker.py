@@ -48,6 +48,8 @@ class Picker:
         is_sequential: bool = False,
         random_first_pieces: int = 4,
     ) -> None:
+        if len(priorities) != len(have):
+            raise ValueError(f"{len(priorities)} priorities for {len(have)} pieces")
         self._have = have
         self._availability = availability
         self._rng = rng
@@ -61,27 +63,19 @@ class Picker:
         self.priorities = priorities
         #: How many pieces are wanted and not verified yet.
         self.wanted_missing = 0
-        self.select(priorities, is_sequential=is_sequential, started=())
-
-    def select(self, priorities: bytes, *, is_sequential: bool, started: tuple[int, ...] | list[int]) -> None:
-        """Take the user's choice; `started` pieces are not offered again."""
-        if len(priorities) != len(self._have):
-            raise ValueError(f"{len(priorities)} priorities for {len(self._have)} pieces")
-        self.priorities = priorities
-        self._is_sequential = is_sequential
-        self._epoch += 1
-        busy = set(started)
-        by_priority: dict[int, list[int]] = {}
-        self._startable = bytearray(len(priorities))
-        self.wanted_missing = 0
-        for piece in self._have.missing():
-            priority = priorities[piece]
-            if priority == UNWANTED:
-                continue
-            self.wanted_missing += 1
-            if piece not in busy:
-                by_priority.setdefault(priority, []).append(piece)
+        for piece in have.missing():
+            if priorities[piece] != UNWANTED:
+                self.wanted_missing += 1
                 self._startable[piece] = 1
+        self._set_orders()
+
+    def _set_orders(self) -> None:
+        """Make the orders anew, of all that is on offer."""
+        self._epoch += 1
+        by_priority: dict[int, list[int]] = {}
+        for piece, is_startable in enumerate(self._startable):
+            if is_startable:
+                by_priority.setdefault(self.priorities[piece], []).append(piece)
         # Highest first; dicts keep that order.
         self._orders = {}
         for priority in sorted(by_priority, reverse=True):
@@ -193,13 +187,10 @@ class Picker:
             self._epoch += 1
             self._startable[piece] = 1
             priority = self.priorities[piece]
-            if priority not in self._orders:
-                self.select(self.priorities, is_sequential=self._is_sequential, started=self._unstartable())
-            else:
+            if priority in self._orders:
                 self._orders[priority].add(piece)
-
-    def _unstartable(self) -> list[int]:
-        return [piece for piece in self._have.missing() if not self._startable[piece]]
+            else:
+                self._set_orders()
 
     def verified(self, piece: int) -> None:
         """`piece` is ours now (its bit in `have` is set already)."""

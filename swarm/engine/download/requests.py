@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry, lowest_blocks, mask_runs, run_mask
 from swarm.base.errors import PeerError
@@ -255,15 +255,12 @@ class Requests:
             if not both:
                 continue
             other = self._peers[number]
-            told = partial.cancelled_at(number)
+            # Those that were to move to another peer it knows of already.
+            untold = both & ~partial.cancelled_at(number)
+            self._debts.forgive(other, partial.piece, both)
             self._debts.settle(other, partial.piece, both)
-            self._cancel(other, partial.piece, both, told)
-
-    def _cancel(self, peer: Peer, piece: int, mask: int, told: int) -> None:
-        """Tell `peer` that it does not owe these blocks any more (`told`: it knows); they may still come."""
-        self._debts.forgive(peer, piece, mask)
-        if mask & ~told:
-            self._send_cancel(peer, piece, mask & ~told)
+            if untold:
+                self._send_cancel(other, partial.piece, untold)
 
     def _send_cancel(self, peer: Peer, piece: int, mask: int) -> None:
         cancels: list[Message] = [
@@ -374,22 +371,6 @@ class Requests:
         """Go on with a piece of which an earlier run has stored the blocks `arrived` (not all of them)."""
         full = self._geometry.full_mask(piece)
         self._begin(PartialPiece(piece, full, arrived=arrived, senders={EARLIER_RUN: arrived}))
-
-    def abandon(self, pieces: Iterable[int]) -> list[int]:
-        """Drop these partial pieces (they are not wanted any more); returns those that were started."""
-        dropped = []
-        for piece in pieces:
-            partial = self.partials.get(piece)
-            if partial is None:
-                continue
-            dropped.append(piece)
-            self._debts.end(piece)
-            self._in_flight_bytes -= self._geometry.piece_bytes(piece)
-            for number, mask in list(partial.asked.items()):
-                peer = self._peers[number]
-                self._debts.settle(peer, piece, mask)
-                self._cancel(peer, piece, mask, partial.cancelled_at(number))
-        return dropped
 
     @property
     def in_flight_bytes(self) -> int:

@@ -11,7 +11,7 @@ import pytest
 from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
-from swarm.engine.commands import AnnounceCompleted, BanHost, DropPeer, ForgetPiece, HashPiece
+from swarm.engine.commands import BanHost, DropPeer, HashPiece
 from swarm.engine.events import (
     BlocksSent,
     CandidatesFound,
@@ -22,7 +22,6 @@ from swarm.engine.events import (
     PieceNotWritten,
     PiecesHashed,
     PieceUnreadable,
-    SelectionChanged,
     WokenUp,
 )
 from swarm.engine.settings import EngineSettings
@@ -35,7 +34,6 @@ from swarm.wire.peer.extended import (
 )
 from swarm.wire.peer.messages import (
     BitfieldMessage,
-    Cancel,
     Extended,
     Have,
     HaveAll,
@@ -48,7 +46,7 @@ from swarm.wire.peer.messages import (
     Suggest,
     Unchoke,
 )
-from tests.unit.engine.world import OWN_ID, FakePeer, World, sent
+from tests.unit.engine.world import OWN_ID, FakePeer, World
 
 ADDRESS = Endpoint("10.7.7.7", 6881)
 WANTS_NO_MORE = Extended(0, encode_extended_handshake(ExtendedHandshake(is_upload_only=True)))
@@ -288,13 +286,6 @@ class TestPartialSeeds:
         world.pass_time(2 * world.settings.choke_round_s)
         assert peer.drop_reason == "it has nothing for us"
 
-    def test_who_wants_more_again_says_so(self) -> None:
-        world = World(have="**  ", priorities="1100")
-        peer = world.connect("    ", has_extended=True)
-        peer.says(Extended(0, b"d1:md11:lt_donthavei9eee"))
-        world.tell(SelectionChanged(b"\1\1\1\1", False))
-        assert handshakes(peer)[-1].is_upload_only is False
-
     def test_who_loses_a_piece_says_so(self) -> None:
         world = World(have="****")
         peer = world.connect("    ", has_extended=True)
@@ -418,42 +409,6 @@ class TestPeersLosingPieces:
         peer = World().connect("*** ")
         peer.says(Extended(1, b"\0"))
         assert peer.drop_reason is not None
-
-
-class TestSelection:
-    def test_pieces_not_wanted_any_more_are_cancelled_and_forgotten(self) -> None:
-        world = World()
-        peer = world.seed()
-        peer.sends(1)
-        started = set(world.asked_pieces(peer)) | world.memory.keys()
-        assert started == {0, 1, 2, 3}
-        commands = world.tell(SelectionChanged(b"\0\0\1\1", False))
-        assert {command.piece for command in commands if isinstance(command, ForgetPiece)} == {0, 1}
-        assert sum(isinstance(message, Cancel) for message in sent(commands, peer)) == 2
-        peer.sends()
-        assert world.have == "  **" and world.completed_count == 1
-
-    def test_wish_for_more_takes_up_again(self) -> None:
-        world = World(priorities="1000")
-        peer = world.seed()
-        peer.sends()
-        assert world.have == "*   " and peer.drop_reason == "we have all that we want"
-        world.tell(SelectionChanged(b"\1\1\1\1", False))
-        assert not world.engine.is_complete
-        world.seed().sends()
-        assert world.have == "****" and world.completed_count == 2
-
-    def test_wanting_nothing_more_completes(self) -> None:
-        world = World(have="**  ")
-        assert AnnounceCompleted() in world.tell(SelectionChanged(b"\1\1\0\0", False))
-
-    def test_piece_being_hashed_counts_although_unwanted_now(self) -> None:
-        world = World(has_quick_disk=False)
-        world.seed().sends()
-        world.tell(SelectionChanged(b"\0\1\1\1", False))
-        while world.to_hash:
-            world.hash_next()
-        assert world.have == "****"
 
 
 class TestTime:

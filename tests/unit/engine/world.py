@@ -29,7 +29,6 @@ from swarm.engine.commands import (
     Command,
     Dial,
     DropPeer,
-    ForgetPiece,
     HashPiece,
     NodeFound,
     SeekPeers,
@@ -432,8 +431,6 @@ class World:
             case HashPiece(piece, with_digests):
                 assert len(self.memory[piece]) == self.geometry.block_count(piece), "blocks are missing"
                 self.to_hash.append((piece, with_digests))
-            case ForgetPiece(piece):
-                self.memory.pop(piece, None)
             case DropPeer(number, reason):
                 self.peers.pop(number).drop_reason = reason
             case Dial(endpoint):

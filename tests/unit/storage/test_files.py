@@ -143,20 +143,6 @@ def test_unselected_file_is_never_created_and_its_border_bytes_are_kept_apart(tm
     files.close()
 
 
-def test_file_selected_later_gets_its_bytes_from_the_part_file(tmp_path: Path) -> None:
-    layout = layout_of(*THREE)
-    content = content_of(layout)
-    files = files_of(tmp_path, layout, unwanted=frozenset({1}))
-    write_pieces(files, content, [0, 1, 3, 4], PIECE)
-    files.select(frozenset())
-    write_pieces(files, content, [2], PIECE)
-    assert (tmp_path / "content/b").read_bytes() == content[20_000:50_000]
-    files.remove_part_file()
-    assert not (tmp_path / ".content.part").exists()
-    assert read_bytes(files, 0, len(content)) == content
-    files.close()
-
-
 def test_file_selected_in_a_later_run_gets_its_bytes_from_the_part_file(tmp_path: Path) -> None:
     layout = layout_of(*THREE)
     content = content_of(layout)
@@ -168,6 +154,11 @@ def test_file_selected_in_a_later_run_gets_its_bytes_from_the_part_file(tmp_path
     for piece in (0, 1, 3, 4):
         expected = content[piece * PIECE : (piece + 1) * PIECE]
         assert read_bytes(second, piece * PIECE, len(expected)) == expected
+    write_pieces(second, content, [2], PIECE)
+    assert (tmp_path / "content/b").read_bytes() == content[20_000:50_000]
+    second.remove_part_file()
+    assert not (tmp_path / ".content.part").exists()
+    assert read_bytes(second, 0, len(content)) == content
     second.close()
 
 

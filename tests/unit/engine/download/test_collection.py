@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarm.engine.events import PieceUnreadable, SelectionChanged
+from swarm.engine.events import PieceUnreadable
 from swarm.wire.peer.extended import ExtendedHandshake, encode_extended_handshake
 from swarm.wire.peer.messages import Extended, Have, Unchoke
 from tests.unit.engine.world import FakePeer, World
@@ -42,10 +42,3 @@ def test_pieces_hashed_together_are_told_in_one_go() -> None:
     world.has_quick_disk = True
     seed.says(Unchoke())
     assert [message.piece for message in watcher.heard if isinstance(message, Have)] == [0, 1]
-
-
-def test_wish_that_everything_here_fulfils_completes_once() -> None:
-    world = World(have="**  ", priorities="1111")
-    for _ in range(2):
-        world.tell(SelectionChanged(b"\x01\x01\x00\x00", False))
-    assert world.completed_count == 1

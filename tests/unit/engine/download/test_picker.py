@@ -156,29 +156,19 @@ class TestBooks:
         desk.check()
         assert desk.pick(peer("**")) == 0
 
-    def test_selection_keeps_started_pieces_out(self) -> None:
-        desk = picker("111")
-        desk.started(0)
-        desk.select(b"\1\0\2", is_sequential=False, started=[0])
-        desk.check()
-        assert picks(desk, peer("***")) == [2]
-        assert desk.wanted_missing == 2
-
     def test_unwanted_piece_is_not_taken_back(self) -> None:
-        desk = picker("11")
-        desk.started(0)
-        desk.select(b"\0\1", is_sequential=False, started=[0])
+        desk = picker("11", priorities="01")
         desk.returned(0)
         desk.check()
         assert picks(desk, peer("**")) == [1]
 
-    def test_piece_of_a_priority_that_had_no_more_pieces_is_taken_back(self) -> None:
-        desk = picker("11", priorities="21")
-        desk.started(0)
-        desk.select(b"\2\1", is_sequential=False, started=[0])
-        desk.returned(0)
+    def test_piece_of_a_priority_of_which_none_was_missing_is_taken_back(self) -> None:
+        desk = picker("111", "*  ", priorities="211")
+        desk.started(1)
+        desk._have.discard(0)
+        desk.lost(0)
         desk.check()
-        assert desk.pick(peer("**")) == 0
+        assert picks(desk, peer("***")) == [0, 2]
 
     def test_lost_piece_is_offered_again(self) -> None:
         desk = picker("11", "**")
@@ -190,7 +180,7 @@ class TestBooks:
 
     def test_wrong_number_of_priorities_is_our_own_fault(self) -> None:
         with pytest.raises(ValueError, match="3 priorities for 2 pieces"):
-            picker("11").select(b"\1\1\1", is_sequential=False, started=[])
+            picker("11", priorities="111")
 
     def test_missing_bytes_know_the_short_last_piece(self) -> None:
         geometry = Geometry(250, 100)
