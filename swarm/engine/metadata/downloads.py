@@ -150,10 +150,6 @@ class MetadataDownloads:
         draft = self._drafts.begin(peer.number, peer.total_bytes, self._votes(now), now)
         if draft is None:
             return
-        if draft.is_complete:
-            # It sent all of it to the failed one already.
-            self._judge(draft, now)
-            return
         requests: list[Message] = []
         while len(peer.asked) < peer.depth:
             piece = draft.next_for(peer.number, now, self._settings.metadata_hurry_s)

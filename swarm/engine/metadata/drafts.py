@@ -119,7 +119,7 @@ class Drafts:
         return self._shared.get(total_bytes)
 
     def begin(self, peer: int, total_bytes: int, votes: dict[int, int], now: float) -> Draft | None:
-        """The draft that `peer` shall work on; None where others must end first.
+        """The draft that `peer` shall work on, which lacks something; None where others must end first.
 
         Args:
             votes: size -> how many peers claim it and answer.
@@ -137,6 +137,7 @@ class Drafts:
         draft = Draft(total_bytes, now, peer if is_sole else None)
         if is_sole:
             self._sole[peer] = draft
+            # Others sent some of what failed, so this is never all of it.
             for piece, data in self._forget_said(peer).items():
                 draft.arrived(piece, peer, data)
         else:
