@@ -7,26 +7,25 @@ import contextlib
 import os
 import random
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from swarm.base.blocks import BLOCK_BYTES
-from swarm.base.endpoint import Endpoint
 from swarm.base.errors import MetainfoError, SettingsError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.events import OwnAddressSeen
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
-from swarm.net.names import Address, endpoints_of
+from swarm.net.names import Address
 from swarm.session.bugs import failure
 from swarm.session.connections.links import Links
 from swarm.session.connections.peer_link import LinkOwner
 from swarm.session.finding.peer_finder import PeerFinder
+from swarm.session.hints import Hints
 from swarm.session.magnets.fetches import Fetches
 from swarm.session.notices import Notice, Notices
-from swarm.session.settings import CLIENT_NAME, SessionSettings
+from swarm.session.settings import SessionSettings
 from swarm.session.torrent_source import magnet_of, read_source
 from swarm.storage.disk import Disk
 from swarm.wire.peer.handshake import Handshake
@@ -94,8 +93,6 @@ class Session:
         self._removing: dict[InfoHash, asyncio.Task[None]] = {}
         self._closing: asyncio.Task[None] | None = None
         self._is_open = False
-        #: Of the torrents that have joined their swarms.
-        self._runners: dict[InfoHash, Runner] = {}
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -155,15 +152,16 @@ class Session:
         up, down = _checked_rate(up_bytes_per_s), _checked_rate(down_bytes_per_s)
         self._links.up_throttle.set_rate(up)
         self._links.down_throttle.set_rate(down)
-        for runner in self._runners.values():
-            runner.upload_limited(up_bytes_per_s)
+        for torrent in self._torrents.values():
+            if torrent.runner is not None:
+                torrent.runner.upload_limited(up_bytes_per_s)
 
     def set_torrent_limits(
         self, torrent: Torrent, *, up_bytes_per_s: float | None, down_bytes_per_s: float | None
     ) -> None:
         """As `set_limits`, for one torrent; the tighter of its own and the session's limit holds."""
-        runner = self._runners.get(torrent.info_hash)
-        if runner is None:
+        runner = torrent.runner
+        if runner is None or self._torrents.get(torrent.info_hash) is not torrent:
             raise SwarmError(f"{torrent.name} has not started yet")
         up, down = _checked_rate(up_bytes_per_s), _checked_rate(down_bytes_per_s)
         now = asyncio.get_running_loop().time()
@@ -249,10 +247,11 @@ class Session:
         self._refuse_closed()
         if allocate not in ("sparse", "full"):
             raise SettingsError(f"allocate is 'sparse' or 'full', not {allocate!r}")
+        hints = Hints.of(peers, trackers, use_trackers=use_trackers)
         link = magnet_of(source)
         if link is not None:
             self._refuse_known(link.info_hash)
-            metainfo = await self._fetches.metainfo_of(link, peers, trackers, use_trackers)
+            metainfo = await self._fetches.metainfo_of(link, hints)
             if files is None and link.selected:
                 # Numbers beyond the last file are none of this torrent's.
                 files = [index for index in link.selected if index < len(metainfo.files)]
@@ -264,6 +263,7 @@ class Session:
         # The session may have been closed meanwhile.
         disk = self._refuse_closed()
         self._refuse_known(metainfo.info_hash)
+        from swarm.session.joining import Joining
         from swarm.session.selection import Selection
         from swarm.session.torrent import Torrent
 
@@ -290,7 +290,17 @@ class Session:
                 await self._fetches.let_go(metainfo.info_hash)
             raise
         self._torrents[metainfo.info_hash] = torrent
-        start = self._start(torrent, list(peers), list(trackers), use_trackers, skip_verify)
+        joining = Joining(
+            self.settings,
+            disk,
+            self._links,
+            self._finder,
+            self._fetches,
+            self._peer_id,
+            self._rng,
+            on_own_address=self._own_address_seen,
+        )
+        start = joining.start(torrent, hints, skip_verify=skip_verify)
         self._starting[metainfo.info_hash] = asyncio.get_running_loop().create_task(start)
         return torrent
 
@@ -340,7 +350,7 @@ class Session:
         if link is None:
             raise MetainfoError(f"not a magnet link: {str(source)[:80]!r}")
         self._refuse_known(link.info_hash)
-        return self._fetches.begin(link, peers, trackers, use_trackers)
+        return self._fetches.begin(link, Hints.of(peers, trackers, use_trackers=use_trackers))
 
     async def read_source(self, source: str | os.PathLike[str] | bytes) -> bytes:
         """The bytes of a .torrent, from where `Session.add` would take them.
@@ -350,108 +360,29 @@ class Session:
         """
         return await read_source(source, self._bind)
 
-    async def _start(
-        self,
-        torrent: Torrent,
-        peers: list[Address],
-        trackers: list[str],
-        use_trackers: bool,
-        skip_verify: bool,
-    ) -> None:
-        """Verify what is there, then join the swarm."""
-        try:
-            await torrent.prepare(skip_verify=skip_verify)
-            fetch = self._fetches.of(torrent.info_hash)
-            # Where the metadata had been kept, nobody has asked those that the link names.
-            named, nodes = ((), ()) if fetch is None else (fetch.magnet.peers, fetch.magnet.dht_nodes)
-            found = await endpoints_of(
-                [*peers, *named],
-                self.settings.names_timeout_s,
-                lambda name, reason: torrent.notice("warning", f"peer {name}: {reason}"),
-            )
-            await self._join(torrent, found, trackers, use_trackers)
-            if not torrent.metainfo.is_private:
-                await self._finder.nodes_named([*torrent.metainfo.dht_nodes, *nodes])
-        except Exception as error:
-            torrent.failed(failure(error, f"starting {torrent.name}"))
-            await self._fetches.let_go(torrent.info_hash)
-
-    async def _join(
-        self, torrent: Torrent, peers: list[Endpoint], trackers: list[str], use_trackers: bool
-    ) -> None:
-        from swarm.session.runner import Runner
-
-        assert self._disk is not None
-        metainfo = torrent.metainfo
-        fetch = self._fetches.of(metainfo.info_hash)
-        # BEP 27: a private torrent's peers come from its trackers alone.
-        dht = None if metainfo.is_private else self._finder.join_dht()
-        runner = Runner(
-            metainfo.info_hash,
-            metainfo.geometry,
-            metainfo.piece_hashes,
-            self._peer_id,
-            torrent.files,
-            self._disk,
-            self._links,
-            torrent,
-            rng=random.Random(self._rng.getrandbits(64)),
-            is_waiting_for_room=self.settings.is_waiting_for_room,
-            seek_peers=partial(self._finder.seek, torrent.info_hash),
-            is_private=metainfo.is_private,
-            info=metainfo.info_bytes,
-            book=None if fetch is None else fetch.engine.book,
-            dht_port=None if dht is None else dht.port,
-            on_node=self._finder.node_found,
-        )
-        await torrent.load_partials(runner.store)
-        torrent.begin(runner, client=CLIENT_NAME, listen_port=self.port)
-        self._runners[metainfo.info_hash] = runner
-        runner.upload_limited(self._links.up_throttle.rate)
-        for host, source in self._finder.own_addresses():
-            # The DHT learnt it before this torrent came.
-            runner.tell(OwnAddressSeen(host, source))
-        await self._fetches.take_over(metainfo.info_hash, runner)
-        discovery = self._finder.of(metainfo.info_hash)
-        if discovery is not None:
-            await discovery.hand_over(
-                totals=torrent.totals,
-                on_peers=runner.candidates_found,
-                on_notice=torrent.notice,
-                is_private=metainfo.is_private,
-            )
-        runner.candidates_found(peers, "user")
-        if discovery is None:
-            discovery = self._finder.begin(
-                metainfo.info_hash,
-                # What the user names comes before what the torrent says.
-                [*((url,) for url in trackers), *metainfo.trackers] if use_trackers else [],
-                is_private=metainfo.is_private,
-                totals=torrent.totals,
-                on_peers=runner.candidates_found,
-                on_notice=torrent.notice,
-                on_own_address=partial(self._own_address_seen, metainfo.info_hash),
-            )
-        torrent.discovery = discovery
-
     def _owner_of(self, info_hash: InfoHash) -> tuple[LinkOwner, Handshake] | None:
         """Who takes a link for that torrent, and what it says first; None where nobody does."""
         fetch = self._fetches.of(info_hash)
         if fetch is not None:
             return fetch, fetch.handshake
-        runner = self._runners.get(info_hash)
-        if runner is None or runner.engine is None or runner.is_stopped:
+        runner = self._runner_of(info_hash)
+        if runner is None or runner.is_stopped:
             return None
         return runner, runner.handshake
 
+    def _runner_of(self, info_hash: InfoHash) -> Runner | None:
+        """Who exchanges that torrent; None before it has joined its swarm."""
+        torrent = self._torrents.get(info_hash)
+        return None if torrent is None else torrent.runner
+
     def _own_address_seen(self, info_hash: InfoHash, host: str, source: str) -> None:
-        runner = self._runners.get(info_hash)
+        runner = self._runner_of(info_hash)
         if runner is not None:
             runner.tell(OwnAddressSeen(host, source))
 
     def _own_address_seen_by_all(self, host: str, source: str) -> None:
         # It is no less ours in private torrents, which ask the DHT for nothing.
-        for info_hash in self._runners:
+        for info_hash in self._torrents:
             self._own_address_seen(info_hash, host, source)
 
     async def remove(self, torrent: Torrent) -> None:
@@ -480,9 +411,8 @@ class Session:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
         await self._fetches.let_go(torrent.info_hash)
-        runner = self._runners.pop(torrent.info_hash, None)
-        if runner is not None:
-            runner.stop()
+        if torrent.runner is not None:
+            torrent.runner.stop()
         farewell = asyncio.create_task(self._finder.stop(torrent.info_hash))
         if self._disk is not None:
             with contextlib.suppress(TimeoutError):

@@ -79,6 +79,7 @@ class Torrent:
         )
         self._reading = Reading(metainfo, self._keeping, disk, self._course, selection)
         self._finishing: asyncio.Task[None] | None = None
+        #: Who exchanges its pieces; None before it has joined its swarm.
         self.runner: Runner | None = None
         #: Who looks for its peers; None before it has joined.
         self.discovery: Discovery | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,11 @@ from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
-from swarm.net.names import Address, endpoints_of
+from swarm.net.names import endpoints_of
 from swarm.session.connections.links import Links
 from swarm.session.finding.peer_finder import PeerFinder
 from swarm.session.finding.sources import Totals
+from swarm.session.hints import Hints
 from swarm.session.settings import CLIENT_NAME, SessionSettings
 
 if TYPE_CHECKING:
@@ -61,13 +62,8 @@ class Fetches:
 
     # -- life -----------------------------------------------------------------------------------
 
-    def begin(
-        self, link: Magnet, peers: Iterable[Address], trackers: Sequence[str], use_trackers: bool
-    ) -> MetadataFetch:
+    def begin(self, link: Magnet, hints: Hints) -> MetadataFetch:
         """Begin to fetch the metadata of `link`, from peers or from what an earlier time has kept.
-
-        Args:
-            peers, trackers, use_trackers: as in `Session.add`; those that the link names come after them.
 
         Raises:
             SwarmError: it is being fetched already.
@@ -93,13 +89,11 @@ class Fetches:
             save=lambda info: metadata_cache.save(self._settings.state_dir, info_hash, info),
             on_close=self._close,
         )
-        fetch.start(partial(self._run, fetch, list(peers), list(trackers), use_trackers))
+        fetch.start(partial(self._run, fetch, hints))
         return fetch
 
-    async def metainfo_of(
-        self, link: Magnet, peers: Iterable[Address], trackers: Sequence[str], use_trackers: bool
-    ) -> Metainfo:
-        """Wait for the metadata of `link`; the arguments are those of `begin`, if it has not begun.
+    async def metainfo_of(self, link: Magnet, hints: Hints) -> Metainfo:
+        """Wait for the metadata of `link`; where nobody fetches it yet, begin.
 
         Raises:
             MetainfoError: it is there, but no torrent that can be read. SwarmError: it was closed.
@@ -107,16 +101,14 @@ class Fetches:
         fetch = self._fetches.get(link.info_hash)
         if fetch is not None:
             return await fetch.metainfo()
-        fetch = self.begin(link, peers, trackers, use_trackers)
+        fetch = self.begin(link, hints)
         try:
             return await fetch.metainfo()
         except BaseException:
             await fetch.close()
             raise
 
-    async def _run(
-        self, fetch: MetadataFetch, peers: list[Address], trackers: list[str], use_trackers: bool
-    ) -> None:
+    async def _run(self, fetch: MetadataFetch, hints: Hints) -> None:
         """Find peers for a magnet link, unless its metadata was kept."""
         from swarm.session.magnets import metadata_cache
 
@@ -128,10 +120,9 @@ class Fetches:
         if info is not None:
             fetch.completed(info, is_new=False)
             return
-        urls = [*trackers, *fetch.magnet.trackers] if use_trackers else []
         discovery = self._finder.begin(
             fetch.info_hash,
-            [(url,) for url in urls],
+            hints.tiers((url,) for url in fetch.magnet.trackers),
             is_private=None,
             # Something is left, nobody knows how much.
             totals=lambda: Totals(0, 0, BLOCK_BYTES, is_complete=False),
@@ -140,7 +131,7 @@ class Fetches:
             on_own_address=partial(self._on_own_address, fetch.info_hash),
         )
         fetch.discovery = discovery
-        for source, addresses in (("user", peers), ("magnet", list(fetch.magnet.peers))):
+        for source, addresses in (("user", hints.peers), ("magnet", fetch.magnet.peers)):
             found = await endpoints_of(
                 addresses,
                 self._settings.names_timeout_s,

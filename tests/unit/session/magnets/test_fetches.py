@@ -12,9 +12,12 @@ import pytest
 from swarm import Session
 from swarm.base.errors import SwarmError
 from swarm.metainfo.magnet import Magnet
+from swarm.session.hints import Hints
 from swarm.session.magnets import metadata_cache
 from swarm.session.magnets.fetches import Fetches
 from tests.e2e.transfers import Offer, offer_file, open_session, seed, settings_of, until, within
+
+NOBODY = Hints.of([], [], use_trackers=False)
 
 
 @pytest.fixture
@@ -34,20 +37,18 @@ def link_of(offer: Offer) -> Magnet:
 
 async def test_link_is_begun_once(tmp_path: Path, offer: Offer) -> None:
     async with opened(tmp_path) as (_, fetches):
-        fetch = fetches.begin(link_of(offer), [], [], False)
+        fetch = fetches.begin(link_of(offer), NOBODY)
         assert fetches.of(offer.metainfo.info_hash) is fetch and fetches.all() == [fetch]
         with pytest.raises(SwarmError, match="is being fetched already"):
-            fetches.begin(link_of(offer), [], [], False)
+            fetches.begin(link_of(offer), NOBODY)
         assert len(fetches) == 1
 
 
 async def test_who_waits_for_the_same_link_waits_for_the_same_fetch(tmp_path: Path, offer: Offer) -> None:
     async with opened(tmp_path) as (_, fetches), open_session(settings_of(tmp_path / "other")) as seeder:
         await seed(seeder, offer)
-        peer = [("127.0.0.1", seeder.port)]
-        waiting = [
-            asyncio.ensure_future(fetches.metainfo_of(link_of(offer), peer, [], False)) for _ in range(3)
-        ]
+        peers = Hints.of([("127.0.0.1", seeder.port)], [], use_trackers=False)
+        waiting = [asyncio.ensure_future(fetches.metainfo_of(link_of(offer), peers)) for _ in range(3)]
         await until(lambda: len(fetches) == 1)
         await within(asyncio.wait(waiting))
         assert {one.result().info_hash for one in waiting} == {offer.metainfo.info_hash}
@@ -57,18 +58,18 @@ async def test_who_waits_for_the_same_link_waits_for_the_same_fetch(tmp_path: Pa
 
 async def test_nothing_is_left_of_one_for_which_nobody_waits_any_more(tmp_path: Path, offer: Offer) -> None:
     async with opened(tmp_path) as (session, fetches):
-        waiting = asyncio.ensure_future(fetches.metainfo_of(link_of(offer), [], [], False))
+        waiting = asyncio.ensure_future(fetches.metainfo_of(link_of(offer), NOBODY))
         await until(lambda: len(fetches) == 1)
         waiting.cancel()
         await within(asyncio.wait([waiting]))
         assert waiting.cancelled() and len(fetches) == 0
         assert len(session._links) == 0
-        fetches.begin(link_of(offer), [], [], False)
+        fetches.begin(link_of(offer), NOBODY)
 
 
 async def test_one_that_is_let_go_ends_for_all_who_wait(tmp_path: Path, offer: Offer) -> None:
     async with opened(tmp_path) as (_, fetches):
-        waiting = asyncio.ensure_future(fetches.metainfo_of(link_of(offer), [], [], False))
+        waiting = asyncio.ensure_future(fetches.metainfo_of(link_of(offer), NOBODY))
         await until(lambda: len(fetches) == 1)
         await fetches.let_go(offer.metainfo.info_hash)
         await within(asyncio.wait([waiting]))
@@ -81,7 +82,7 @@ async def test_metadata_that_was_kept_needs_no_peer(tmp_path: Path, offer: Offer
     async with opened(tmp_path) as (session, fetches):
         info_hash = offer.metainfo.info_hash
         await metadata_cache.save(session.settings.state_dir, info_hash, offer.metainfo.info_bytes)
-        found = fetches.metainfo_of(link_of(offer), [("192.0.2.1", 1)], [], False)
+        found = fetches.metainfo_of(link_of(offer), Hints.of([("192.0.2.1", 1)], [], use_trackers=False))
         assert (await asyncio.wait_for(found, 20)).info_bytes == offer.metainfo.info_bytes
         (fetch,) = fetches.all()
         assert fetch.snapshot().peers == 0 and not session._links.of(fetch)
