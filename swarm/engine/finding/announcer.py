@@ -41,7 +41,11 @@ _ENOUGH = (TrackerState.WORKING, TrackerState.WAITING)
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """An announce to be made now; the rest of the request is the host's to fill in."""
+    """An announce to be made now; the rest of the request is the host's to fill in.
+
+    Args:
+        has_answered: the last announce to it was answered, so an answer to this one is worth a wait.
+    """
 
     url: str
     is_v6: bool
@@ -49,6 +53,7 @@ class Due:
     num_want: int
     key: int
     tracker_id: bytes | None
+    has_answered: bool
 
 
 class Announcer:
@@ -186,7 +191,7 @@ class Announcer:
                 way.failure_count = 0
 
     def stopping(self) -> list[Due]:
-        """We leave: the `stopped` announces for all that list us; nothing is due any more."""
+        """We leave: the `stopped` announces for all that list us, or may; nothing is due any more."""
         self._is_stopping = True
         leaving = [way for way in self._ways() if way.is_known or way in self._asking]
         self._asking = []
@@ -232,7 +237,8 @@ class Announcer:
     def _due(self, way: Way, event: Event | None) -> Due:
         num_want = 0 if event == "stopped" else self._settings.num_want
         tracker = way.tracker
-        return Due(tracker.url, way.is_v6, event, num_want, self._key, tracker.tracker_id)
+        has_answered = way.is_known and not way.failure_count
+        return Due(tracker.url, way.is_v6, event, num_want, self._key, tracker.tracker_id, has_answered)
 
     def _returned(self, url: str, *, is_v6: bool) -> Way | None:
         """The way whose announce is back; None for one that nobody waits for any more."""

@@ -22,6 +22,9 @@ from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, track
 #: Host names of peers looked up for one answer; hardly any tracker sends names.
 NAMES_MAX = 20
 _NAMES_TIMEOUT_S = 10.0
+#: Longest that leaving waits where no tracker has answered: whoever lists us all the same hears us in this
+#: time from anywhere, and mostly nobody does.
+UNHEARD_TIMEOUT_S = 0.5
 
 
 class AnnounceClient(Protocol):
@@ -128,15 +131,27 @@ class TrackerAnnounces:
             await asyncio.gather(*ending, return_exceptions=True)
         leaving = self._announcer.stopping()
         if leaving:
-            assert self._client is not None
-            farewells = (
+            await self._leave(leaving, timeout_s)
+
+    async def _leave(self, leaving: Sequence[Due], timeout_s: float) -> None:
+        """Say so to each; those that have not answered before have as long as the others take."""
+        assert self._client is not None
+        said = {
+            asyncio.create_task(
                 self._client.announce(due.url, self._request(due), timeout_s, is_v6=due.is_v6)
-                for due in leaving
-            )
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    # What a tracker says to that changes nothing any more.
-                    await asyncio.gather(*farewells, return_exceptions=True)
+            ): due.has_answered
+            for due in leaving
+        }
+        awaited = [task for task, has_answered in said.items() if has_answered]
+        if not awaited:
+            timeout_s = min(timeout_s, UNHEARD_TIMEOUT_S)
+        try:
+            await asyncio.wait(awaited or said, timeout=timeout_s)
+        finally:
+            for task in said:
+                task.cancel()
+            # What a tracker says to that changes nothing any more.
+            await asyncio.gather(*said, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:

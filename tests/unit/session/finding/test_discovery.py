@@ -14,6 +14,7 @@ from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.finding.tracker_ways import TrackerState
 from swarm.net import names
 from swarm.net.trackers import TrackerClient
+from swarm.session.finding import tracker_announces
 from swarm.session.finding.discovery import Discovery
 from swarm.session.finding.sources import Membership, PeerSource, Totals
 from swarm.tracker.server import TrackerServer
@@ -327,6 +328,44 @@ async def test_stop_interrupts_an_announce_on_its_way() -> None:
     await client.until_asked(1)
     await world.discovery.stop(timeout_s=0.01)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_stop_waits_for_the_family_that_answered_and_not_for_the_one_that_hangs() -> None:
+    class OnlyV4(FakeClient):
+        async def announce(
+            self,
+            url: str,
+            request: AnnounceRequest,
+            timeout_s: float | None = None,
+            *,
+            is_v6: bool | None = None,
+        ) -> AnnounceResponse:
+            if is_v6:
+                self.asked.append((url, request))
+                self.news.set()
+                await asyncio.Event().wait()
+            return await super().announce(url, request, timeout_s, is_v6=is_v6)
+
+    client = OnlyV4(AnnounceResponse(peers=(PEER,)))
+    world = World(client, [["http://t/announce"]], families=(False, True))
+    world.discovery.start()
+    await client.until_asked(2)
+    async with asyncio.timeout(10):
+        await world.discovery.stop(timeout_s=60)
+    # The one that hangs is told too: it may list us all the same.
+    assert sorted(map(str, client.events)) == ["started", "started", "stopped", "stopped"]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_stop_hardly_waits_where_no_tracker_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracker_announces, "UNHEARD_TIMEOUT_S", 0.01)
+    client = FakeClient("hang")
+    world = World(client, [["http://t/announce"]])
+    world.discovery.start()
+    await client.until_asked(1)
+    async with asyncio.timeout(10):
+        await world.discovery.stop(timeout_s=60)
+    assert client.events == ["started", "stopped"]
 
 
 async def test_stop_survives_trackers_that_fail_and_comes_twice_or_without_start() -> None:
