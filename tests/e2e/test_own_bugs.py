@@ -16,7 +16,9 @@ import pytest
 from swarm import Session, SwarmError, Torrent
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import StorageError
+from swarm.engine.commands import HashPiece
 from swarm.engine.events import CandidatesFound, Event, MessagesReceived, PeerConnected, WokenUp
+from swarm.engine.metadata.engine import MetadataCompleted, MetadataEngine
 from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
 from swarm.metainfo import magnet
@@ -163,6 +165,48 @@ async def test_bug_in_what_a_magnet_links_peers_said_costs_their_link_at_most(
         torrent = await world.leecher.add(link, save_to=tmp_path / "here")
         await within(torrent.completed())
         assert any(isinstance(error, Bug) for error in world.reported)
+
+
+def breaks_before(monkeypatch: pytest.MonkeyPatch, mind: type[Any], wanted: type[Any]) -> list[Any]:
+    """Have `mind` give one command that no host knows, before the first `wanted` that a message brings about.
+
+    Returns:
+        The commands that came with it, once there are any.
+    """
+    handle = mind.handle
+    hit: list[Any] = []
+
+    def handle_with_bug(self: Any, event: Event, now: float) -> list[Any]:
+        commands = handle(self, event, now)
+        if hit or not isinstance(event, MessagesReceived) or not any(isinstance(x, wanted) for x in commands):
+            return list(commands)
+        hit.extend(commands)
+        return ["a bug", *commands]
+
+    monkeypatch.setattr(mind, "handle", handle_with_bug)
+    return hit
+
+
+async def test_bug_at_one_command_leaves_none_of_the_others_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hit = breaks_before(monkeypatch, TorrentEngine, HashPiece)
+    async with world_in(tmp_path) as world:
+        torrent = await world.leech(world.broken)
+        await within(torrent.completed())
+        assert hit and any("a bug" in str(error) for error in world.reported)
+
+
+async def test_bug_at_one_command_keeps_no_magnet_link_from_being_told_of_its_metadata(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hit = breaks_before(monkeypatch, MetadataEngine, MetadataCompleted)
+    async with world_in(tmp_path) as world:
+        link = magnet.make(world.broken.metainfo.info_hash, peers=[("127.0.0.1", world.seeder.port)])
+        adding = asyncio.create_task(world.leecher.add(link, save_to=tmp_path / "here"))
+        await within(adding)
+        await within(adding.result().completed())
+        assert hit and any("a bug" in str(error) for error in world.reported)
 
 
 async def test_bug_while_the_disk_syncs_fails_the_download(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import MetainfoError, StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
-from swarm.engine.metadata.engine import MetadataCompleted, MetadataEngine, MetadataEvent
+from swarm.engine.metadata.engine import MetadataCommand, MetadataCompleted, MetadataEngine, MetadataEvent
 from swarm.engine.settings import EngineSettings
 from swarm.metainfo.builder import TorrentOptions, build_metainfo
 from swarm.metainfo.magnet import Magnet
@@ -262,11 +262,7 @@ class MetadataFetch(LinkHost):
             return
         now = self._loop.time()
         try:
-            for command in self.engine.handle(event, now):
-                if isinstance(command, MetadataCompleted):
-                    self.completed(command.info, is_new=True)
-                else:
-                    self._carry_out_on_links(command)
+            self._carry_out(self.engine.handle(event, now))
             wakeup_at = self.engine.next_wakeup(now)
         except Exception as error:
             reason = self._upset(error, event, f"fetching the metadata of {self.info_hash}")
@@ -274,6 +270,19 @@ class MetadataFetch(LinkHost):
                 self.failed(reason)
             return
         self._wake_up_at(wakeup_at)
+
+    def _carry_out(self, commands: Iterable[MetadataCommand]) -> None:
+        rest = iter(commands)
+        try:
+            for command in rest:
+                if isinstance(command, MetadataCompleted):
+                    self.completed(command.info, is_new=True)
+                else:
+                    self._carry_out_on_links(command)
+        except Exception:
+            # As in `Runner`: the engine takes the rest for done.
+            self._carry_out(rest)
+            raise
 
     def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None:
         """No blocks are sent."""
