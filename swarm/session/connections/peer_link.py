@@ -373,6 +373,15 @@ class PeerLink(asyncio.BufferedProtocol):
             self._source.up_throttle.wait(self._send_turn, self._owner.up_bucket)
 
     def _send_turn(self, size_bytes: int) -> tuple[int, bool]:
+        """Send up to `size_bytes` when the ring has come round to us; a bug of ours costs this link alone."""
+        try:
+            return self._send_waiting(size_bytes)
+        except Exception as error:
+            # As the transport would. What was taken from the outbox is lost, and with it the stream.
+            self.close(str(failure(error, f"sending to {self.endpoint}")))
+            return 0, False
+
+    def _send_waiting(self, size_bytes: int) -> tuple[int, bool]:
         """Send up to `size_bytes` of what waits, in whole blocks, but at least one."""
         moved = 0
         transport = self._transport

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -25,9 +25,16 @@ class Written(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__({"peername": ("127.0.0.1", 6881)})
         self.writes: list[int] = []
+        self.is_broken = False
+        self.is_aborted = False
 
     def write(self, data: Any) -> None:
+        if self.is_broken:
+            raise ValueError("a bug")
         self.writes.append(len(data))
+
+    def abort(self) -> None:
+        self.is_aborted = True
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
         pytest.fail("in many versions of asyncio this takes any amount, and never pauses us")
@@ -39,31 +46,62 @@ class Written(asyncio.Transport):
         pass
 
 
+class World:
+    """A link under an upload limit, and what its owner hears of it."""
+
+    def __init__(self, rate: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.throttle = Throttle(loop, rate)
+        self.reasons: list[str] = []
+        self.given_back = 0
+        source = SimpleNamespace(
+            settings=SessionSettings(),
+            up_throttle=self.throttle,
+            down_throttle=self.throttle,
+            link_closed=lambda link: None,
+        )
+        owner = SimpleNamespace(
+            up_bucket=Bucket(None, loop.time()),
+            link_sent=self._link_sent,
+            link_lost=lambda link, reason: self.reasons.append(reason),
+        )
+        self.transport = Written()
+        self.link = PeerLink(cast(Any, source), owner=cast(Any, owner), dialled=Endpoint("127.0.0.1", 6881))
+        self.link.connection_made(self.transport)
+
+    def _link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None:
+        self.given_back += length
+
+    def queue(self, runs: int) -> None:
+        """So many runs of three blocks each."""
+        for _ in range(runs):
+            buffer = ChunkBuffer(3, BLOCK_HEAD_BYTES)
+            chunk = Chunk(buffer.memory, 0, buffer)
+            chunk.pins = 1
+            self.link.send_blocks(buffer.memory, chunk, 3 * BLOCK_BYTES)
+
+    def end(self) -> None:
+        self.throttle.close()
+        self.link.connection_lost(None)
+
+
 @pytest.mark.parametrize(("rate", "blocks"), [(100 * 1024, 1), (150 * 1024, 1), (400 * 1024, 2)])
 async def test_turn_is_one_write_of_the_whole_blocks_that_fit(rate: int, blocks: int) -> None:
-    loop = asyncio.get_running_loop()
-    throttle = Throttle(loop, rate)
-    source = SimpleNamespace(
-        settings=SessionSettings(),
-        up_throttle=throttle,
-        down_throttle=throttle,
-        link_closed=lambda link: None,
-    )
-    owner = SimpleNamespace(
-        up_bucket=Bucket(None, loop.time()),
-        link_sent=lambda link, length, chunks: None,
-        link_lost=lambda link, reason: None,
-    )
-    transport = Written()
-    link = PeerLink(cast(Any, source), owner=cast(Any, owner), dialled=Endpoint("127.0.0.1", 6881))
-    link.connection_made(transport)
-    # Three runs of three blocks each.
-    for _ in range(3):
-        buffer = ChunkBuffer(3, BLOCK_HEAD_BYTES)
-        chunk = Chunk(buffer.memory, 0, buffer)
-        chunk.pins = 1
-        link.send_blocks(buffer.memory, chunk, 3 * BLOCK_BYTES)
-    throttle.wake()
-    assert transport.writes == [blocks * WIRE_BLOCK_BYTES]
-    throttle.close()
-    link.connection_lost(None)
+    world = World(rate)
+    world.queue(3)
+    world.throttle.wake()
+    assert world.transport.writes == [blocks * WIRE_BLOCK_BYTES]
+    world.end()
+
+
+async def test_bug_in_a_turn_ends_the_link_and_gives_all_blocks_back() -> None:
+    reported: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["message"]))
+    world = World(100 * 1024)
+    world.queue(3)
+    world.transport.is_broken = True
+    world.throttle.wake()
+    assert world.transport.is_aborted and reported == ["sending to 127.0.0.1:6881 failed"]
+    world.end()
+    assert world.given_back == 9 * BLOCK_BYTES
+    assert "a bug" in world.reasons[0]
