@@ -268,6 +268,8 @@ async def _seed_on(torrent: Torrent, wish: _Wish, report: Report) -> int:
         if torrent.error is not None:
             report.error(str(torrent.error))
             return status_of(torrent.error)
-        if now.uploaded_bytes >= ratio * now.wanted_bytes or loop.time() >= ends_at:
+        left_s = ends_at - loop.time()
+        # What was changed on disk meanwhile is fetched again first.
+        if now.state == "seeding" and (left_s <= 0 or now.uploaded_bytes >= ratio * now.wanted_bytes):
             return EXIT_DONE
-        await asyncio.sleep(min(1.0, max(0.0, ends_at - loop.time())))
+        await asyncio.sleep(min(1.0, left_s) if left_s > 0 else 1.0)

@@ -84,6 +84,11 @@ class AnnounceCompleted:
 
 
 @dataclass(slots=True)
+class AnnounceReopened:
+    """After `AnnounceCompleted`, or from the start: some of what is wanted is missing again."""
+
+
+@dataclass(slots=True)
 class SeekPeers:
     """Too few peers are known to go on well: ask the sources again when their rules allow it."""
 
@@ -97,4 +102,4 @@ class NodeFound:
 
 #: What hosts do with links and addresses, whatever engine they run.
 LinkCommand: TypeAlias = SendMessages | Dial | DropPeer | BanHost | SeekPeers | NodeFound
-Command: TypeAlias = LinkCommand | SendBlocks | StoreBlocks | HashPiece | AnnounceCompleted
+Command: TypeAlias = LinkCommand | SendBlocks | StoreBlocks | HashPiece | AnnounceCompleted | AnnounceReopened

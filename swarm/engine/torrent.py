@@ -16,6 +16,7 @@ from swarm.base.ids import InfoHash, PeerId, client_name
 from swarm.engine.alarms import Alarms
 from swarm.engine.commands import (
     AnnounceCompleted,
+    AnnounceReopened,
     Command,
     SendBlocks,
     SendMessages,
@@ -237,7 +238,7 @@ class TorrentEngine:
             send=self._send,
             ban=self._company.convict,
             completed=self._completed,
-            reopened=self._tell_all_whether_upload_only,
+            reopened=self._reopened,
         )
         self._conversation = Conversation(
             geometry.piece_count,
@@ -505,6 +506,10 @@ class TorrentEngine:
         self._tell_all_whether_upload_only()
         for peer in list(self._peers.values()):
             self._part_if_useless(peer, now)
+
+    def _reopened(self) -> None:
+        self._commands.append(AnnounceReopened())
+        self._tell_all_whether_upload_only()
 
     def _tell_all_whether_upload_only(self) -> None:
         for peer in self._peers.values():

@@ -58,6 +58,12 @@ class Course:
         self._complete.set()
         self.advance()
 
+    def reopen(self) -> None:
+        """Some of it is missing again: who waits for all of it from now on waits until it is back."""
+        if self.state == "seeding":
+            self.state = "downloading"
+            self._complete.clear()
+
     def fail(self, error: SwarmError) -> None:
         """It cannot go on; only the first reason counts."""
         if not self.is_over:

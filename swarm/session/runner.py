@@ -14,6 +14,7 @@ from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.commands import (
     AnnounceCompleted,
+    AnnounceReopened,
     Command,
     HashPiece,
     SendBlocks,
@@ -51,6 +52,9 @@ class RunTorrent(Protocol):
 
     def became_complete(self) -> None:
         """Everything wanted is there."""
+
+    def reopened(self) -> None:
+        """Something wanted is missing again."""
 
     def piece_lost(self, piece: int) -> None:
         """A piece can no longer be read."""
@@ -221,6 +225,8 @@ class Runner(LinkHost):
                         complete.append((piece, with_block_digests))
                     case AnnounceCompleted():
                         self._torrent.became_complete()
+                    case AnnounceReopened():
+                        self._torrent.reopened()
                     case _:
                         self._carry_out_on_links(command)
         except Exception:

@@ -321,6 +321,11 @@ class Torrent:
         self._begin_to_finish()
         self._finder.completed(self.info_hash)
 
+    def reopened(self) -> None:
+        """Something wanted is missing again, and fetched as before."""
+        self._keeping.reopened()
+        self._finder.reopened(self.info_hash)
+
     def short_of_room(self, error: StorageError) -> None:
         """A good piece could not be written: wait for room, and seed meanwhile."""
         self._keeping.short_of_room(error)

@@ -13,6 +13,7 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
 from swarm.engine.commands import (
     AnnounceCompleted,
+    AnnounceReopened,
     BanHost,
     Command,
     Dial,
@@ -309,6 +310,9 @@ class Client:
                 case AnnounceCompleted():
                     assert self._discovery is not None
                     self._discovery.completed()
+                case AnnounceReopened():
+                    assert self._discovery is not None
+                    self._discovery.reopened()
                 case SeekPeers():
                     assert self._discovery is not None
                     self._discovery.need_peers()

@@ -76,6 +76,10 @@ class Discovery:
         self._announcer.completed(self._world.now)
         self._look()
 
+    def reopened(self) -> None:
+        self._announcer.reopened(self._world.now)
+        self._look()
+
     def need_peers(self) -> None:
         self._announcer.need_peers(self._world.now)
         self._look()

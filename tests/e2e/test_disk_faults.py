@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from swarm import Session, SessionSettings, StorageError, SwarmError, Torrent
+from swarm.base.endpoint import Endpoint
 from swarm.storage.descriptors import open_below
 from swarm.storage.faults import ContentChangedError
 from swarm.storage.files import ContentFiles
@@ -355,6 +357,35 @@ async def test_file_that_is_damaged_during_its_download_is_right_in_the_end(
         await within(torrent.completed())
         assert_same(path, offer.path)
         assert f"{path} was changed by somebody else" in notices_of(torrent)
+
+
+async def test_download_that_was_complete_and_is_damaged_goes_on_until_it_is_whole_again(
+    tmp_path: Path,
+) -> None:
+    offer = offer_file(tmp_path / "seed", 20 * 64 * KIB, 64 * KIB)
+    settings = settings_of(tmp_path / "state")
+    async with open_session(settings) as leecher:
+        async with open_session(settings) as seeder:
+            torrent = await leech(leecher, seeder, offer, tmp_path / "leech")
+            await within(torrent.completed())
+            await torrent.read(0, 5)
+            assert (torrent.state, torrent.totals().left_bytes) == ("seeding", 0)
+        path = tmp_path / "leech/file.bin"
+        with open(path, "r+b") as file:  # noqa: ASYNC230  # a moment
+            file.write(b"somebody else's")
+        os.utime(path, ns=(0, 0))
+        reading = asyncio.ensure_future(torrent.read(0, 5))
+        await until(lambda: torrent.state == "downloading")
+        assert torrent.totals().left_bytes == 64 * KIB
+        whole_again = asyncio.ensure_future(torrent.completed())
+        assert torrent.runner is not None
+        async with open_session(settings) as seeder:
+            await seed(seeder, offer)
+            torrent.runner.candidates_found([Endpoint("127.0.0.1", seeder.port)], "tracker")
+            await within(whole_again)
+            assert torrent.state == "seeding"
+            assert await reading == offer.path.read_bytes()[:5]
+            assert_same(path, offer.path)
 
 
 async def test_seeded_file_that_is_overwritten_is_never_served_wrong(tmp_path: Path) -> None:

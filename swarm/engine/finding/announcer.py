@@ -159,14 +159,24 @@ class Announcer:
         Args:
             is_partial: it is not all there is: no download has completed for them (BEP 21).
         """
-        self._is_complete = True
+        was_complete, self._is_complete = self._is_complete, True
         if is_partial or self._is_seed:
+            if not was_complete:
+                self._hurry(now)
             return
         self._is_seed = True
         for way in self._ways():
             # One that is being asked right now hears of a leecher; it is told after its answer.
             if way.is_known or way in self._asking:
                 way.owes_completed = True
+
+    def reopened(self, now: float) -> None:
+        """Something we want is missing again: trackers hear of it as early as they allow, peers are sought.
+
+        When it is back no `completed` is said once more: no second download has completed for them.
+        """
+        self._is_complete = False
+        self._hurry(now)
 
     def need_peers(self, now: float) -> None:
         """We have too few: the next announce comes as early as the tracker's min interval allows."""
@@ -179,10 +189,9 @@ class Announcer:
 
     def network_changed(self, now: float) -> None:
         """We are at another address, or back: what failed may work; who works has to learn where we are."""
+        self._hurry(now)
         for way in self._ways():
-            if way.state is TrackerState.WORKING:
-                way.next_at = min(way.next_at, max(now, way.not_before))
-            elif way.state is TrackerState.FAILED:
+            if way.state is TrackerState.FAILED:
                 # A network that comes and goes all the time has us ask no more often than a failure does.
                 soonest_at = way.asked_at + self._settings.after_failure_s(1, self._rng)
                 way.next_at = min(way.next_at, max(now, way.not_before, soonest_at))
@@ -198,6 +207,12 @@ class Announcer:
         return [self._due(way, "stopped") for way in leaving]
 
     # The desk itself.
+
+    def _hurry(self, now: float) -> None:
+        """Who works is announced to as early as its min interval allows."""
+        for way in self._ways():
+            if way.state is TrackerState.WORKING:
+                way.next_at = min(way.next_at, max(now, way.not_before))
 
     def _ordered(self) -> Iterator[Tracker]:
         for tier in self._tiers:
@@ -216,7 +231,8 @@ class Announcer:
         for way in self._ways():
             if is_full and way.tracker not in asked:
                 continue
-            if way.owes_completed and way.is_known and way.state not in _SILENT:
+            is_owed = way.owes_completed and self._is_complete
+            if is_owed and way.is_known and way.state not in _SILENT:
                 has_failed = way.state is TrackerState.FAILED
                 yield way, "completed", way.next_at if has_failed else 0.0
         not_before = 0.0

@@ -85,7 +85,7 @@ class Rounds:
         self._is_hurried = self.is_under_way
         self.hurry(now)
 
-    def completed(self, now: float) -> None:
-        """We want nothing more, or are a seed: the round under way may not have told yet."""
+    def changed(self, now: float) -> None:
+        """We want nothing more, are a seed, or no longer: the round under way may not have told yet."""
         self._is_hurried = self.is_under_way
         self.hurry(now)

@@ -142,7 +142,13 @@ class Discovery:
         """Everything wanted is here: trackers hear of it, the others in their next round, which is soon."""
         self._trackers.completed()
         for sourced in self._sourced:
-            sourced.completed()
+            sourced.changed()
+
+    def reopened(self) -> None:
+        """Something wanted is missing again: all hear as early as is polite that we are no seed any more."""
+        self._trackers.reopened()
+        for sourced in self._sourced:
+            sourced.changed()
 
     def need_peers(self) -> None:
         """We have too few peers: sources are asked as early as is polite."""
@@ -235,8 +241,8 @@ class _Sourced:
         self._rounds.network_changed(self._clock())
         self._news.set()
 
-    def completed(self) -> None:
-        self._rounds.completed(self._clock())
+    def changed(self) -> None:
+        self._rounds.changed(self._clock())
         self._news.set()
 
     def status(self) -> SourceStatus:

@@ -190,6 +190,12 @@ class PeerFinder:
         if discovery is not None:
             discovery.completed()
 
+    def reopened(self, info_hash: InfoHash) -> None:
+        """Something wanted is missing again."""
+        discovery = self._discoveries.get(info_hash)
+        if discovery is not None:
+            discovery.reopened()
+
     def leave(self, info_hash: InfoHash) -> None:
         """Tell the trackers that we go, and wait for nobody; `stop` forgets it."""
         discovery = self._discoveries.get(info_hash)

@@ -104,6 +104,11 @@ class TrackerAnnounces:
         self._announcer.completed(self._clock(), is_partial=self._totals().is_partial_seed)
         self._news.set()
 
+    def reopened(self) -> None:
+        """Something wanted is missing again: trackers hear of it as early as they allow."""
+        self._announcer.reopened(self._clock())
+        self._news.set()
+
     def need_peers(self) -> None:
         """We have too few peers: trackers are asked as early as they allow."""
         self._announcer.need_peers(self._clock())

@@ -226,6 +226,12 @@ class Keeping:
             # Nothing lies beside the files any more.
             self._disk.submit(self.files.remove_part_file, self._part_file_removed)
 
+    def reopened(self) -> None:
+        """Something wanted is missing again."""
+        self._course.reopen()
+        # It may be the disk without room that has not been seen to have any yet.
+        self._held(self._hold.reason)
+
     def _part_file_removed(self, nothing: None, error: BaseException | None) -> None:
         if isinstance(error, StorageError):
             self._on_notice("warning", str(error))

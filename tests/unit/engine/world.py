@@ -25,6 +25,7 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.commands import (
     AnnounceCompleted,
+    AnnounceReopened,
     BanHost,
     Command,
     Dial,
@@ -319,6 +320,7 @@ class World:
         self.dialled: list[Endpoint] = []
         self.banned: list[Endpoint] = []
         self.completed_count = 0
+        self.reopened_count = 0
         self.seek_count = 0
         self.nodes: list[Endpoint] = []
         self._next_number = 0
@@ -439,6 +441,8 @@ class World:
                 self.banned.append(endpoint)
             case AnnounceCompleted():
                 self.completed_count += 1
+            case AnnounceReopened():
+                self.reopened_count += 1
             case SeekPeers():
                 self.seek_count += 1
             case NodeFound(endpoint):

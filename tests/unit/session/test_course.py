@@ -53,6 +53,23 @@ async def test_complete_torrents_may_stop_without_complaint() -> None:
     assert course.state == "stopped"
 
 
+async def test_what_was_complete_and_lost_a_piece_is_waited_for_again() -> None:
+    course = Course("it")
+    states = [course.state]
+    for change in (course.complete, course.reopen):
+        change()
+        states.append(course.state)
+    assert states == ["checking", "seeding", "downloading"]
+    waiting = asyncio.ensure_future(course.completed())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    course.complete()
+    await waiting
+    course.stop()
+    course.reopen()
+    assert course.state == "stopped"
+
+
 async def test_beats_come_at_once_when_it_completes_and_when_it_ends() -> None:
     course = Course("it")
     seen = []

@@ -87,6 +87,37 @@ class TestEvents:
         desk.answered("a", response(), 0)
         assert desk.due(1) == []
 
+    def test_who_lost_a_piece_says_so_early_seeks_peers_and_completes_once(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.answered("a", response(), 0)
+        desk.completed(5)
+        desk.due(5)
+        desk.answered("a", response(), 5)
+        desk.reopened(10)
+        assert desk.next_wakeup() == 65
+        assert only(desk.due(65)) == ("a", None)
+        # Nobody else is there: as a leecher it asks again soon.
+        desk.answered("a", response(peers=()), 65)
+        assert desk.next_wakeup() == 125
+        desk.completed(70)
+        assert only(desk.due(125)) == ("a", None)
+        desk.answered("a", response(peers=()), 125)
+        assert desk.next_wakeup() == 1925
+
+    def test_completed_is_not_said_while_a_piece_is_missing_again(self) -> None:
+        desk = announcer(["a"])
+        desk.due(0)
+        desk.answered("a", response(), 0)
+        desk.completed(5)
+        desk.due(5)
+        desk.failed("a", TrackerError("down"), 5)
+        desk.reopened(10)
+        assert only(desk.due(15)) == ("a", None)
+        desk.answered("a", response(), 15)
+        desk.completed(20)
+        assert only(desk.due(20)) == ("a", "completed")
+
     def test_a_seed_from_the_start_never_completes(self) -> None:
         desk = announcer(["a"], is_seed=True)
         desk.due(0)

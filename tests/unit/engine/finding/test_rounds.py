@@ -57,7 +57,7 @@ def test_need_brings_the_next_forward_to_a_minute_after_the_last() -> None:
 def test_completion_during_a_round_is_told_in_one_that_follows_soon() -> None:
     desk = rounds()
     desk.begin(100)
-    desk.completed(105)
+    desk.changed(105)
     desk.ended(5, is_complete=True)
     assert desk.next_at == 160
     desk.begin(160)

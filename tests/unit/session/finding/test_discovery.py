@@ -229,6 +229,26 @@ async def test_completed_is_told_at_once() -> None:
     assert client.asked[1][1].left_bytes == 0
 
 
+async def test_who_lost_a_piece_tells_trackers_and_sources_that_it_is_no_seed_any_more() -> None:
+    client, source = FakeClient(AnnounceResponse(peers=(PEER,))), FakeSource([PEER])
+    world = World(client, [["http://t/announce"]], left_bytes=0, sources=[source])
+    world.discovery.start()
+    await client.until_asked(1)
+    await source.until_called(2)
+    await world.has_peers.wait()
+    world.now = 61.0
+    world.left_bytes = 5
+    world.discovery.reopened()
+    await client.until_asked(2)
+    await source.until_called(3)
+    await world.discovery.stop()
+    assert [(request.event, request.left_bytes) for _, request in client.asked[:2]] == [
+        ("started", 0),
+        (None, 5),
+    ]
+    assert source.calls[1:3] == ["round of a seed on 6881", "round of a leecher on 6881"]
+
+
 async def test_partial_seed_says_paused_and_never_completed_until_it_has_everything() -> None:
     """BEP 21."""
     client = FakeClient(AnnounceResponse(peers=(PEER,)))
