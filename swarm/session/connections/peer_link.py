@@ -195,6 +195,7 @@ class PeerLink(asyncio.BufferedProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._source.link_closed(self)
+        self._transport = None
         self._is_paused = False
         if self._owner is not None:
             reason = self._reason or (f"connection lost ({error})" if error else "it closed the connection")
@@ -208,9 +209,9 @@ class PeerLink(asyncio.BufferedProtocol):
             self._outbox.clear()
             self._source.up_throttle.leave(self._send_turn)
             self._source.down_throttle.leave(self._receive_turn)
-            self._owner.link_sent(self, length, chunks)
+            # First that it is gone: else the room in its window would be filled again.
             self._owner.link_lost(self, reason)
-        self._transport = None
+            self._owner.link_sent(self, length, chunks)
 
     def eof_received(self) -> None:
         return None

@@ -54,6 +54,8 @@ class World:
         self.throttle = Throttle(loop, rate)
         self.reasons: list[str] = []
         self.given_back = 0
+        #: Like the engine: whose window has room gets more, as long as it is there.
+        self.is_refilling = False
         source = SimpleNamespace(
             settings=SessionSettings(),
             up_throttle=self.throttle,
@@ -71,6 +73,8 @@ class World:
 
     def _link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None:
         self.given_back += length
+        if self.is_refilling and not self.reasons:
+            self.queue(1)
 
     def queue(self, runs: int) -> None:
         """So many runs of three blocks each."""
@@ -105,3 +109,15 @@ async def test_bug_in_a_turn_ends_the_link_and_gives_all_blocks_back() -> None:
     world.end()
     assert world.given_back == 9 * BLOCK_BYTES
     assert "a bug" in world.reasons[0]
+
+
+async def test_link_that_is_lost_while_full_gives_all_back_and_waits_for_no_turn() -> None:
+    world = World(400 * 1024)
+    world.link.pause_writing()
+    world.queue(2)
+    world.is_refilling = True
+    world.link.connection_lost(None)
+    assert world.given_back == 6 * BLOCK_BYTES
+    # With a link in it that is gone the ring would never stand still.
+    assert not world.throttle._ring
+    world.throttle.close()
