@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
-from swarm.base.blocks import BLOCK_BYTES, Geometry
+from swarm.base.blocks import Geometry
 from swarm.base.bucket import Bucket
 from swarm.base.endpoint import Endpoint, host_of
 from swarm.base.errors import PeerError
 from swarm.base.ids import client_name
 from swarm.session.bugs import failure
+from swarm.session.connections.outbox import Outbox
 from swarm.session.connections.throttle import Throttle
 from swarm.session.settings import SessionSettings
 from swarm.wire.peer.extended import LOCAL_IDS
 from swarm.wire.peer.handshake import HANDSHAKE_BYTES, Handshake, decode_handshake, encode_handshake
 from swarm.wire.peer.messages import Message
-from swarm.wire.peer.protocol import BLOCK_HEAD_BYTES, Decoder, EarlyDecoder
+from swarm.wire.peer.protocol import Decoder, EarlyDecoder
 
 if TYPE_CHECKING:
     from swarm.storage.pieces import Chunk
 
-#: A block and its head, as they lie in a chunk.
-WIRE_BLOCK_BYTES = BLOCK_BYTES + BLOCK_HEAD_BYTES
 #: Extension messages of what a peer has and wants: they wait where it is not known how many pieces there are.
 _OF_PIECES = frozenset((LOCAL_IDS["lt_donthave"], LOCAL_IDS["upload_only"]))
 
@@ -90,14 +88,8 @@ class PeerLink(asyncio.BufferedProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._leftover = b""
         self._reason = ""
-        self._is_paused = False
-        self._written_bytes = 0
-        #: Chunks in the transport's hands: (chunk, content bytes, where in the stream it ends).
-        self._sending: deque[tuple[Chunk, int]] = deque()
-        self._unreported_bytes = 0
-        #: Blocks that wait for their turn under an upload limit: (frames, chunk, content bytes).
-        self._outbox: deque[tuple[memoryview, Chunk, int]] = deque()
-        self._is_waiting_to_send = False
+        #: Its blocks on their way out; None before the connection is made, and after it is lost.
+        self._outbox: Outbox | None = None
         #: Its share of the turn under a download limit; None when it reads without having waited.
         self._receive_share: int | None = None
         self._is_unlimited = False
@@ -158,6 +150,13 @@ class PeerLink(asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(
             settings.send_high_water_bytes, settings.send_high_water_bytes // 4
         )
+        self._outbox = Outbox(
+            self._transport,
+            self._source.up_throttle,
+            settings.send_high_water_bytes,
+            on_sent=self._sent,
+            on_bug=self._cannot_send,
+        )
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(
             settings.handshake_timeout_s, self.close, "it did not finish the handshake"
@@ -196,22 +195,14 @@ class PeerLink(asyncio.BufferedProtocol):
             self._deadline.cancel()
         self._source.link_closed(self)
         self._transport = None
-        self._is_paused = False
+        outbox, self._outbox = self._outbox, None
         if self._owner is not None:
             reason = self._reason or (f"connection lost ({error})" if error else "it closed the connection")
-            length = self._unreported_bytes
-            self._unreported_bytes = 0
-            chunks = [chunk for chunk, _ in self._sending]
-            self._sending.clear()
-            for _, chunk, waiting in self._outbox:
-                chunks.append(chunk)
-                length += waiting
-            self._outbox.clear()
-            self._source.up_throttle.leave(self._send_turn)
             self._source.down_throttle.leave(self._receive_turn)
             # First that it is gone: else the room in its window would be filled again.
             self._owner.link_lost(self, reason)
-            self._owner.link_sent(self, length, chunks)
+            if outbox is not None:
+                outbox.give_up()
 
     def eof_received(self) -> None:
         return None
@@ -327,7 +318,8 @@ class PeerLink(asyncio.BufferedProtocol):
         if transport is None or self._reason:
             return
         transport.write(frames)
-        self._written_bytes += len(frames)
+        if self._outbox is not None:
+            self._outbox.passed(len(frames))
         if self._owner is not None and not self._is_unlimited:
             # Too small to wait, but counted: blocks wait for longer then.
             self._source.up_throttle.charge(len(frames), self._owner.up_bucket)
@@ -335,113 +327,29 @@ class PeerLink(asyncio.BufferedProtocol):
             self.close("it does not read what we send")
 
     def send_blocks(self, frames: memoryview, chunk: Chunk, length: int) -> None:
-        """Queue blocks that lie in wire form in `chunk` (pinned); `link_sent` gives both back.
+        """Send blocks that lie in wire form in `chunk`, which is pinned; `link_sent` gives it back.
 
         Args:
             length: bytes of content in `frames`.
         """
-        transport = self._transport
         assert self._owner is not None
-        if transport is None or self._reason:
+        if self._outbox is None or self._reason:
             self._owner.link_sent(self, length, (chunk,))
-            return
-        if self._outbox or (
-            not self._is_unlimited and self._source.up_throttle.is_limiting(self._owner.up_bucket)
-        ):
-            self._outbox.append((frames, chunk, length))
-            self._ask_to_send()
-            return
-        self._write_blocks(transport, frames, chunk, length)
-        if not self._is_paused:
-            self._report()
+        else:
+            self._outbox.put(frames, chunk, length, None if self._is_unlimited else self._owner.up_bucket)
 
-    def _write_blocks(
-        self, transport: asyncio.Transport, frames: memoryview, chunk: Chunk, length: int
-    ) -> None:
-        transport.write(frames)
-        self._keep(frames, chunk, length)
-
-    def _keep(self, frames: memoryview, chunk: Chunk, length: int) -> None:
-        """Remember what `frames` lie in until they have left."""
-        self._written_bytes += len(frames)
-        self._sending.append((chunk, self._written_bytes))
-        self._unreported_bytes += length
-
-    def _ask_to_send(self) -> None:
-        if self._outbox and not self._is_waiting_to_send and not self._is_paused:
-            assert self._owner is not None
-            self._is_waiting_to_send = True
-            self._source.up_throttle.wait(self._send_turn, self._owner.up_bucket)
-
-    def _send_turn(self, size_bytes: int) -> tuple[int, bool]:
-        """Send up to `size_bytes` when the ring has come round to us; a bug of ours costs this link alone."""
-        try:
-            return self._send_waiting(size_bytes)
-        except Exception as error:
-            # As the transport would. What was taken from the outbox is lost, and with it the stream.
-            self.close(str(failure(error, f"sending to {self.endpoint}")))
-            return 0, False
-
-    def _send_waiting(self, size_bytes: int) -> tuple[int, bool]:
-        """Send up to `size_bytes` of what waits, in whole blocks, but at least one."""
-        moved = 0
-        transport = self._transport
-        runs: list[memoryview] = []
-        gathered = 0
-        while self._outbox and moved < size_bytes and transport is not None and not self._is_paused:
-            frames, chunk, length = self._outbox[0]
-            if moved and size_bytes - moved < min(len(frames), WIRE_BLOCK_BYTES):
-                # At a low limit one block is a turn, and two would be seen in ten seconds.
-                break
-            self._outbox.popleft()
-            blocks = max(1, (size_bytes - moved) // WIRE_BLOCK_BYTES)
-            part = blocks * WIRE_BLOCK_BYTES
-            if chunk.source is not None and part < len(frames):
-                self._outbox.appendleft((frames[part:], chunk, length - blocks * BLOCK_BYTES))
-                frames, length = frames[:part], blocks * BLOCK_BYTES
-                # Each part gives the chunk back.
-                chunk.pins += 1
-            moved += len(frames)
-            self._keep(frames, chunk, length)
-            # Together: each write of its own wakes whoever reads.
-            runs.append(frames)
-            gathered += len(frames)
-            if gathered >= self._source.settings.send_high_water_bytes:
-                transport.write(_together(runs))
-                runs, gathered = [], 0
-        if transport is not None and runs:
-            transport.write(_together(runs))
-        if moved and not self._is_paused:
-            # Once a turn, not once a run: what the engine hands over next waits for the turn after this.
-            self._report()
-        # A full transport wakes us in `resume_writing`; until then others take the turns.
-        self._is_waiting_to_send = bool(self._outbox) and not self._is_paused
-        return moved, self._is_waiting_to_send
-
-    def _report(self) -> None:
-        """Tell the owner what has left; chunks whose bytes are not all out stay pinned."""
+    def _sent(self, length: int, chunks: Sequence[Chunk]) -> None:
         assert self._owner is not None
-        transport = self._transport
-        unsent = transport.get_write_buffer_size() if transport is not None else 0
-        left = self._written_bytes - unsent
-        chunks = []
-        while self._sending and self._sending[0][1] <= left:
-            chunks.append(self._sending.popleft()[0])
-        length, self._unreported_bytes = self._unreported_bytes, 0
-        if length or chunks:
-            self._owner.link_sent(self, length, chunks)
+        self._owner.link_sent(self, length, chunks)
+
+    def _cannot_send(self, error: Exception) -> None:
+        # As the transport would. What was taken from the outbox is lost, and with it the stream.
+        self.close(str(failure(error, f"sending to {self.endpoint}")))
 
     def pause_writing(self) -> None:
-        self._is_paused = True
+        if self._outbox is not None:
+            self._outbox.pause()
 
     def resume_writing(self) -> None:
-        self._is_paused = False
-        if self._owner is not None:
-            self._report()
-            self._ask_to_send()
-
-
-def _together(runs: Sequence[memoryview]) -> memoryview | bytes:
-    # Not `writelines`: until CPython 3.13.1 asyncio's own knows no full transport (CVE-2024-12254), and until
-    # 3.13.5 none that was closed. Under a limit a copy is little.
-    return runs[0] if len(runs) == 1 else b"".join(runs)
+        if self._outbox is not None:
+            self._outbox.resume()

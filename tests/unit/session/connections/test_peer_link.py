@@ -12,7 +12,8 @@ import pytest
 from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.bucket import Bucket
 from swarm.base.endpoint import Endpoint
-from swarm.session.connections.peer_link import WIRE_BLOCK_BYTES, PeerLink
+from swarm.session.connections.outbox import WIRE_BLOCK_BYTES
+from swarm.session.connections.peer_link import PeerLink
 from swarm.session.connections.throttle import Throttle
 from swarm.session.settings import SessionSettings
 from swarm.storage.pieces import Chunk, ChunkBuffer
