@@ -516,7 +516,7 @@ class TorrentEngine:
             self._tell_upload_only(peer)
 
     def _tell_upload_only(self, peer: Peer) -> None:
-        if peer.has_extended and peer.extensions:
+        if peer.has_extended:
             self._send(peer, [self._greeting.upload_only(is_upload_only=self.is_complete)])
 
     # -- seen from outside ----------------------------------------------------------------------

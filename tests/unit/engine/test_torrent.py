@@ -286,6 +286,12 @@ class TestPartialSeeds:
         world.pass_time(2 * world.settings.choke_round_s)
         assert peer.drop_reason == "it has nothing for us"
 
+    def test_who_has_all_it_wants_says_so_to_a_newcomer_that_has_not_introduced_itself_yet(self) -> None:
+        world = World(priorities="1100")
+        slow = world.connect("    ", has_extended=True)
+        world.connect("** *", is_unchoking=True).sends()
+        assert handshakes(slow)[-1].is_upload_only
+
     def test_who_loses_a_piece_says_so(self) -> None:
         world = World(have="****")
         peer = world.connect("    ", has_extended=True)
