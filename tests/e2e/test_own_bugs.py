@@ -270,4 +270,4 @@ async def test_bug_in_the_saving_of_one_torrent_keeps_no_other_from_being_closed
         await world.leecher.close()
         assert [torrent.state for torrent in torrents] == ["failed", "failed"]
         assert not world.leecher.torrents
-        assert list((tmp_path / "leech").glob("*.lock")) == []
+        assert list((tmp_path / "leech").rglob("*.lock")) == []

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from swarm.base.errors import SwarmError
+from swarm.base.ids import InfoHash
 from swarm.session.keeping.lock import ProcessLock, word_of_owner
+from swarm.session.keeping.state import place_name
 
 
 class Claim:
@@ -15,17 +18,23 @@ class Claim:
     Downloads of other torrents to the same place may stay where they write to other files. Each says what it
     claims before it looks at the others, so that of two that begin at once at least one is refused.
 
+    The lock files of one place lie in a folder of their own, `locks/PLACE/INFOHASH.lock`: whoever looks at
+    the others there does not go through those of thousands of downloads to other places.
+
     Args:
-        resume_path: of the torrent's record, INFOHASH-PLACE.resume; the lock file lies beside it.
+        info_hash: of the torrent.
         content: the file, or the folder of the files.
         paths: of the files below `content`.
     """
 
-    def __init__(self, resume_path: Path, content: Path, paths: Iterable[tuple[str, ...]]) -> None:
+    def __init__(
+        self, state_dir: Path, info_hash: InfoHash, content: Path, paths: Iterable[tuple[str, ...]]
+    ) -> None:
         self._content = content
         self._paths = frozenset("/".join(path) for path in paths)
         refusal = f"{content} is being downloaded already, by another process or session"
-        self._lock = ProcessLock(resume_path.with_suffix(".lock"), refusal)
+        folder = state_dir / "locks" / place_name(content)
+        self._lock = ProcessLock(folder / f"{info_hash}.lock", refusal)
 
     @property
     def path(self) -> Path:
@@ -40,19 +49,20 @@ class Claim:
         # No path is empty but a single file's: an end behind each tells that from nothing.
         word = "".join(f"{path}\0" for path in sorted(self._paths))
         self._lock.acquire(word.encode("utf-8", "surrogateescape"))
-        place = self.path.stem.rpartition("-")[2]
-        for other in self.path.parent.glob(f"*-{place}.lock"):
+        for other in self.path.parent.glob("*.lock"):
             if other == self.path:
                 continue
             theirs = word_of_owner(other).decode("utf-8", "surrogateescape").split("\0")[:-1]
             shared = self._paths.intersection(theirs)
             if shared:
-                info_hash = other.name.partition("-")[0]
                 raise SwarmError(
-                    f"{self._content / min(shared)}: another torrent, {info_hash}, is downloaded to that "
+                    f"{self._content / min(shared)}: another torrent, {other.stem}, is downloaded to that "
                     "file, by another process or session; give this one another folder"
                 )
 
     def release(self) -> None:
         """Take it back; nothing happens where there is none."""
         self._lock.release()
+        # There may be others: of another torrent, or whose owner was killed.
+        with contextlib.suppress(OSError):
+            self.path.parent.rmdir()

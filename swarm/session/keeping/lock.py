@@ -33,9 +33,14 @@ class ProcessLock:
         Raises:
             SwarmError: another session has it. OSError: there can be no lock file.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         while self._descriptor < 0:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                descriptor = os.open(self.path, flags, 0o600)
+            except FileNotFoundError:
+                # Who gave up the last lock in the folder has just deleted that, too.
+                continue
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 is_ours = _is_at(descriptor, self.path)

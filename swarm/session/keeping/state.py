@@ -19,8 +19,12 @@ from swarm.storage.files import ABSENT
 
 def resume_path(state_dir: Path, info_hash: InfoHash, content: Path) -> Path:
     """Where the resume data of one torrent in one place lives."""
-    place = hashlib.sha1(os.fsencode(content)).hexdigest()[:8]
-    return state_dir / f"{info_hash}-{place}.resume"
+    return state_dir / f"{info_hash}-{place_name(content)}.resume"
+
+
+def place_name(content: Path) -> str:
+    """What stands for a place in the names of our own files."""
+    return hashlib.sha1(os.fsencode(content)).hexdigest()[:8]
 
 
 class ResumeKeeper:

@@ -1,0 +1,58 @@
+"""Who may write to which files, and what it costs to find that out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from swarm.base.errors import SwarmError
+from swarm.base.ids import InfoHash
+from swarm.session.keeping.claim import Claim
+
+
+@contextmanager
+def staked(state: Path, number: int, content: Path, *paths: str) -> Iterator[Claim]:
+    """The claim of torrent `number` on these files below `content`."""
+    claim = Claim(state, InfoHash(bytes([number]) * 20), content, [tuple(path.split("/")) for path in paths])
+    try:
+        claim.stake()
+        yield claim
+    finally:
+        claim.release()
+
+
+def test_two_torrents_share_a_folder_and_no_file(tmp_path: Path) -> None:
+    content = tmp_path / "there"
+    with staked(tmp_path, 1, content, "a", "b/c"), staked(tmp_path, 2, content, "b/d"):
+        with pytest.raises(SwarmError, match=f"{content / 'b/c'}: another torrent, 0101"):  # noqa: SIM117
+            with staked(tmp_path, 3, content, "x", "b/c"):
+                pass
+        with staked(tmp_path, 3, content, "x"):
+            pass
+
+
+def test_one_torrent_is_downloaded_to_a_place_once(tmp_path: Path) -> None:
+    with staked(tmp_path, 1, tmp_path / "there", "a"):
+        with pytest.raises(SwarmError, match="is being downloaded already"):  # noqa: SIM117
+            with staked(tmp_path, 1, tmp_path / "there", "a"):
+                pass
+        with staked(tmp_path, 1, tmp_path / "elsewhere", "a"):
+            pass
+
+
+def test_downloads_to_other_places_are_not_gone_through(tmp_path: Path) -> None:
+    with (
+        staked(tmp_path, 1, tmp_path / "one", "a"),
+        staked(tmp_path, 2, tmp_path / "two", "a"),
+        staked(tmp_path, 3, tmp_path / "three", "a") as claim,
+    ):
+        assert list(claim.path.parent.iterdir()) == [claim.path]
+
+
+def test_nothing_is_left_of_claims_that_were_given_up(tmp_path: Path) -> None:
+    with staked(tmp_path, 1, tmp_path / "there", "a"), staked(tmp_path, 2, tmp_path / "there", "b"):
+        pass
+    assert not [*tmp_path.rglob("*.lock")] and not [*(tmp_path / "locks").iterdir()]
