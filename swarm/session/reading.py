@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from swarm.base.errors import SettingsError, StorageError
 from swarm.metainfo.torrent import Metainfo
@@ -46,9 +46,7 @@ class Reading:
         buffer = bytearray(length)
         while True:
             while not self._are_right(pieces):
-                if self._keeping.is_settled:
-                    self._refuse_what_never_comes(pieces)
-                await self._course.advanced()
+                await self._until_each_came(pieces)
             try:
                 await self._disk.run(lambda: self._keeping.files.read(offset, [memoryview(buffer)]))
             except ContentChangedError:
@@ -60,9 +58,25 @@ class Reading:
             if self._course.is_over or self._are_right(pieces):
                 return bytes(buffer)
 
+    async def _until_each_came(self, pieces: Sequence[int]) -> None:
+        """Wait for one after the other; while that lasts, those before may be changed again.
+
+        Whatever comes wakes us: to look at all of them each time would be quadratic in their number.
+        """
+        has_looked = False
+        for piece in pieces:
+            while not self._is_right(piece):
+                if self._keeping.is_settled:
+                    # Of all at first: who waits for a piece must not do so in vain for those behind it.
+                    self._refuse_what_never_comes((piece,) if has_looked else pieces)
+                    has_looked = True
+                await self._course.advanced()
+
     def _are_right(self, pieces: Iterable[int]) -> bool:
-        have = self._keeping.have
-        return all(piece in have and self._keeping.is_right(piece) for piece in pieces)
+        return all(map(self._is_right, pieces))
+
+    def _is_right(self, piece: int) -> bool:
+        return piece in self._keeping.have and self._keeping.is_right(piece)
 
     def _refuse_what_never_comes(self, pieces: Iterable[int]) -> None:
         geometry, files = self._metainfo.geometry, self._metainfo.files
