@@ -164,6 +164,15 @@ def open_sockets(addresses: Sequence[str], port: int, outlet: Outlet | None = No
     return [UdpSocket(bound, {}) for bound in bind_datagrams(chosen, port, outlet)]
 
 
+def open_socket(host: str, port: int, outlet: Outlet) -> UdpSocket:
+    """One more socket, at an address of ours, and at this port.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    return UdpSocket(_bind_one(host, port, outlet), {})
+
+
 def bind_datagrams(addresses: Sequence[str], port: int, outlet: Outlet | None = None) -> list[socket.socket]:
     """Bind a socket at each address, all at the same port: `port` where it is free, else any that is.
 

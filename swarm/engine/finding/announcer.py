@@ -187,8 +187,14 @@ class Announcer:
                         way.next_at = min(way.next_at, max(now, way.not_before))
                 return
 
-    def network_changed(self, now: float) -> None:
-        """We are at another address, or back: what failed may work; who works has to learn where we are."""
+    def network_changed(self, now: float, families: Sequence[bool]) -> None:
+        """We are at another address, or back: what failed may work; who works has to learn where we are.
+
+        Args:
+            families: over which peers reach us now.
+        """
+        for tracker in self._ordered():
+            tracker.reach_over(families)
         self._hurry(now)
         for way in self._ways():
             if way.state is TrackerState.FAILED:

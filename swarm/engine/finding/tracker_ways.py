@@ -137,7 +137,19 @@ class Tracker:
         self.tier = tier
         #: What it gave us, over either family.
         self.tracker_id: bytes | None = None
-        self.ways = [Way(self, is_v6=is_v6) for is_v6 in _families_of(url, families)]
+        self.ways: list[Way] = []
+        self.reach_over(families)
+
+    def reach_over(self, families: Sequence[bool]) -> None:
+        """Peers reach us over these families by now; over those that are new it is asked as well."""
+        known = {way.is_v6 for way in self.ways}
+        is_off = bool(self.ways) and self.state is TrackerState.OFF
+        for is_v6 in _families_of(self.url, families):
+            if is_v6 not in known:
+                way = Way(self, is_v6=is_v6)
+                if is_off:
+                    way.state = TrackerState.OFF
+                self.ways.append(way)
 
     @property
     def state(self) -> TrackerState:

@@ -94,6 +94,7 @@ class Dht:
         self._news = asyncio.Event()
         self._wake = asyncio.Event()
         self._is_looking = False
+        self._is_newly_settled = False
         self._retry_s = RETRY_S
         self._saving = asyncio.Lock()
         self.port = self._sockets[0].port
@@ -129,10 +130,7 @@ class Dht:
 
     async def _run(self) -> None:
         self._known = await self._remember()
-        for socket in self._sockets:
-            self._homes.append(self._home(socket, self._known.home(is_v6=socket.is_v6)))
-        for home, other in permutations(self._homes, 2):
-            home.node.know_other_family(other.node)
+        self._settle()
         self._tell()
         early, self._early = self._early, []
         self.candidates_found(early)
@@ -159,6 +157,21 @@ class Dht:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
+
+    def reach_over(self, socket: UdpSocket) -> None:
+        """There is another family of addresses by now: it gets a node of its own."""
+        self._sockets.append(socket)
+        if self._homes:
+            self._settle()
+            self._is_newly_settled = True
+            self._wake.set()
+
+    def _settle(self) -> None:
+        """Give each socket its home."""
+        for socket in self._sockets[len(self._homes) :]:
+            self._homes.append(self._home(socket, self._known.home(is_v6=socket.is_v6)))
+        for home, other in permutations(self._homes, 2):
+            home.node.know_other_family(other.node)
 
     def _failed(self, error: SwarmError) -> None:
         self._problem = str(error)
@@ -251,7 +264,9 @@ class Dht:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WARM_S if self._routers else None):
                     await self._bootstrap({})
-        if self.node_count >= ENOUGH_NODES or not self._routers:
+        # A family that has just come may know nobody, however many nodes the other one knows.
+        is_new, self._is_newly_settled = self._is_newly_settled, False
+        if not self._routers or (self.node_count >= ENOUGH_NODES and not is_new):
             return
         routers = await self._router_endpoints()
         if routers:

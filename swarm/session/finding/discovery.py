@@ -156,9 +156,13 @@ class Discovery:
         for sourced in self._sourced:
             sourced.hurry()
 
-    def network_changed(self) -> None:
-        """We are at another address, or back: what failed is tried, all are told as early as is polite."""
-        self._trackers.network_changed()
+    def network_changed(self, families: Sequence[bool]) -> None:
+        """We are at another address, or back: what failed is tried, all are told as early as is polite.
+
+        Args:
+            families: over which peers reach us now.
+        """
+        self._trackers.network_changed(families)
         for sourced in self._sourced:
             sourced.network_changed()
 

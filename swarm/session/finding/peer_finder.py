@@ -148,14 +148,8 @@ class PeerFinder:
     async def _network_changed(self, hosts: Sequence[str]) -> None:
         self._on_notice("detail", f"the network has changed, we leave by {' and '.join(hosts)}: asking anew")
         await self._links.network_changed()
-        outlet = self._links.outlet
-        for socket in self._datagrams if outlet.interface else ():
-            host = outlet.address(is_v6=socket.is_v6)
-            if host is not None:
-                try:
-                    socket.move(host, outlet)
-                except OSError as error:
-                    self._on_notice("warning", f"dht: cannot use UDP on {host}: {error.strerror or error}")
+        if self._links.outlet.interface and self._dht is not None:
+            self._move_datagrams(self._dht)
         if self._tracker_client is not None:
             self._tracker_client.network_changed()
         if self._local is not None:
@@ -163,10 +157,27 @@ class PeerFinder:
         if self._dht is not None:
             self._dht.network_changed()
         for discovery in list(self._discoveries.values()):
-            discovery.network_changed()
+            discovery.network_changed(self._links.families)
             # A thousand torrents must not ask the DHT at one moment: a line that has just come up would lose
             # most of it.
             await asyncio.sleep(ASK_ANEW_S)
+
+    def _move_datagrams(self, dht: Dht) -> None:
+        """Have the DHT at the addresses that the bound interface has now."""
+        from swarm.net.udp import open_socket
+
+        outlet = self._links.outlet
+        at_home = {socket.is_v6: socket for socket in self._datagrams}
+        for is_v6, host in outlet.addresses.items():
+            try:
+                if is_v6 in at_home:
+                    at_home[is_v6].move(host, outlet)
+                else:
+                    socket = open_socket(host, dht.port, outlet)
+                    self._datagrams.append(socket)
+                    dht.reach_over(socket)
+            except OSError as error:
+                self._on_notice("warning", f"dht: cannot use UDP on {host}: {error.strerror or error}")
 
     def _source_noticed(self, kind: str, level: str, text: str) -> None:
         """What all torrents that share a source notice is said once."""

@@ -114,9 +114,13 @@ class TrackerAnnounces:
         self._announcer.need_peers(self._clock())
         self._news.set()
 
-    def network_changed(self) -> None:
-        """We are at another address, or back: trackers are asked as early as they allow."""
-        self._announcer.network_changed(self._clock())
+    def network_changed(self, families: Sequence[bool]) -> None:
+        """We are at another address, or back: trackers are asked as early as they allow.
+
+        Args:
+            families: over which peers reach us now.
+        """
+        self._announcer.network_changed(self._clock(), families)
         self._news.set()
 
     def status(self) -> list[SourceStatus]:

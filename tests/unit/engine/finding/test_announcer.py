@@ -449,6 +449,24 @@ class TestFamilies:
             assert desk.status()[0].next_at == wakeup_at
             now = wakeup_at
 
+    def test_a_family_that_comes_later_is_told_at_once(self) -> None:
+        desk = announcer(["t"], ["http://127.0.0.1/a"])
+        asked(desk, 0)
+        desk.answered("t", response(), 0)
+        desk.network_changed(10, (False, True))
+        assert asked(desk, 10) == [("t", True, "started")]
+        desk.answered("t", response(), 10, is_v6=True)
+        desk.network_changed(20, (False, True))
+        assert asked(desk, 20) == []
+        assert [(due.url, due.is_v6) for due in desk.stopping()] == [("t", False), ("t", True)]
+
+    def test_a_tracker_that_wants_no_more_is_not_asked_over_a_family_that_comes_later(self) -> None:
+        desk = announcer(["t"])
+        asked(desk, 0)
+        desk.failed("t", TrackerError("go away", is_final=True), 0)
+        desk.network_changed(10, (False, True))
+        assert asked(desk, 10_000) == []
+
     def test_need_hurries_both(self) -> None:
         desk = dual(["t"])
         asked(desk, 0)
@@ -524,22 +542,22 @@ class TestFailures:
             desk.failed(due.url, TrackerError("no route to the server", lacks="route"), now)
         assert (desk.next_wakeup() or 0.0) > now + 1000
         now += 60
-        desk.network_changed(now)
+        desk.network_changed(now, (False,))
         assert only(desk.due(now)) == ("a", "started")
         desk.failed("a", TrackerError("down"), now)
         assert only(desk.due(now)) == ("b", "started")
         desk.failed("b", TrackerError("down"), now)
         # One that comes and goes does not have us ask all the time.
-        desk.network_changed(now + 1)
+        desk.network_changed(now + 1, (False,))
         assert desk.next_wakeup() == now + 10
 
     def test_at_another_address_trackers_that_work_hear_of_it_as_early_as_they_allow(self) -> None:
         desk = announcer(["a"])
         desk.due(0)
         desk.answered("a", response(min_interval_s=300), 0)
-        desk.network_changed(10)
+        desk.network_changed(10, (False,))
         assert desk.next_wakeup() == 300
-        desk.network_changed(400)
+        desk.network_changed(400, (False,))
         assert only(desk.due(400)) == ("a", None)
 
     def test_a_network_that_is_back_does_not_outweigh_the_tracker_s_own_word(self) -> None:
@@ -548,7 +566,7 @@ class TestFailures:
         desk.failed("a", TrackerError("full", retry_in_s=600), 0)
         desk.due(0)
         desk.failed("b", TrackerError("go away", is_final=True), 0)
-        desk.network_changed(100)
+        desk.network_changed(100, (False,))
         assert desk.next_wakeup() == 600
 
     def test_never_means_never(self) -> None:

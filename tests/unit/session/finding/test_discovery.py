@@ -205,13 +205,13 @@ async def test_a_network_that_is_back_has_all_asked_at_once() -> None:
     await client.until_asked(1)
     for count in range(2, 8):
         world.now += 3600
-        world.discovery.network_changed()
+        world.discovery.network_changed((False,))
         world.discovery.need_peers()
         await client.until_asked(count)
     # Far from the next try.
     world.now += 60
     client.responses = [AnnounceResponse(peers=(PEER,))]
-    world.discovery.network_changed()
+    world.discovery.network_changed((False,))
     await world.has_peers.wait()
     await world.discovery.stop()
 

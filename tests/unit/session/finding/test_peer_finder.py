@@ -14,7 +14,7 @@ import pytest
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash, PeerId
-from swarm.net import names
+from swarm.net import names, outlet
 from swarm.session.connections.links import Links
 from swarm.session.finding import network_watch
 from swarm.session.finding.discovery import Discovery
@@ -221,7 +221,7 @@ async def test_in_another_network_everything_is_asked_anew(
     hosts: tuple[str, ...] = ("10.0.0.2",)
     monkeypatch.setattr(network_watch, "LOOK_S", 0.01)
     monkeypatch.setattr(network_watch, "ways_out", lambda outlet: hosts)
-    monkeypatch.setattr(Discovery, "network_changed", lambda discovery: asked.append(discovery))
+    monkeypatch.setattr(Discovery, "network_changed", lambda discovery, _: asked.append(discovery))
     async with TrackerServer("127.0.0.1", 0, udp=("127.0.0.1", 0)) as tracker:
         found = [world.begin(one, f"udp://127.0.0.1:{tracker.udp_port}") for one in (FIRST, SECOND)]
         dht = world.finder.join_dht()
@@ -237,6 +237,36 @@ async def test_in_another_network_everything_is_asked_anew(
         )
         for one in (FIRST, SECOND):
             await world.finder.stop(one)
+
+
+@pytest.mark.usefixtures("both_families")
+async def test_a_family_that_the_bound_interface_gets_later_is_used_like_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    v6: list[str] = []
+    monkeypatch.setattr(outlet, "_interface_v6", lambda name: v6)
+    monkeypatch.setattr(network_watch, "LOOK_S", 0.01)
+    async with (
+        TrackerServer("0.0.0.0", 0) as tracker,
+        world_of(tmp_path, bind="lo", listen_on="lo") as world,
+    ):
+        dht = world.finder.join_dht()
+        assert dht is not None
+        await dht.opened()
+        world.begin(FIRST, f"http://localhost:{tracker.port}/announce")
+        await until(lambda: tracker.store.peer_count == 1)
+        v6.append("::1")
+        await until(lambda: tracker.store.peer_count == 2)
+        assert world.links.families == [False, True]
+        assert len(dht.own_ids()) == 2
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as asking:
+            asking.bind(("::1", 0))
+            asking.setblocking(False)
+            asking.sendto(krpc.encode_query(krpc.Query(b"aa", b"i" * 20, krpc.Ping())), ("::1", dht.port))
+            async with asyncio.timeout(20):
+                answer = krpc.decode(await asyncio.get_running_loop().sock_recv(asking, 2048))
+        assert isinstance(answer, krpc.Response)
+        await world.finder.stop(FIRST)
 
 
 async def test_closing_waits_for_no_farewell_that_is_not_answered(tmp_path: Path) -> None:
