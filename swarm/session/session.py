@@ -46,12 +46,16 @@ class Session:
             await torrent.completed()
 
     Args:
-        port: to listen on; 0 for any that is free, None for the first free one from 6881 on.
-        bind: an address or interface that all traffic uses.
-        settings: everything else.
+        port: the TCP port to listen on (the DHT uses the same over UDP); 0 for any that is free, None for the
+            first free one from 6881 on.
+        bind: an address of this machine, or the name of a network interface, that all traffic is to use; None
+            for whatever the system chooses.
+        settings: everything else, with defaults for all.
 
     Raises (on entering):
-        SwarmError: the port is in use. SettingsError: `bind` is not ours.
+        SwarmError: the port is in use.
+        SettingsError: `bind` is no address or interface of this machine, or a rate limit is too low.
+        StorageError: the blocklist that the settings name cannot be read.
     """
 
     def __init__(
@@ -98,36 +102,39 @@ class Session:
 
     @property
     def port(self) -> int:
-        """Where peers reach us."""
+        """The port on which peers reach us; 0 before the session is entered."""
         return self._links.port
 
     @property
     def peer_id(self) -> PeerId:
+        """By which peers and trackers know us: 20 bytes, another one in each session."""
         return self._peer_id
 
     @property
     def dht(self) -> Dht | None:
-        """Our part in the DHT; None before the first torrent that may use it."""
+        """Our nodes in the DHT; None before the first torrent that may use it (one that is not private)."""
         return self._finder.dht
 
     @property
     def has_dht(self) -> bool:
-        """Whether the DHT may find peers for torrents that are not private."""
+        """Whether the settings let the DHT find peers for torrents that are not private."""
         return self._finder.has_dht
 
     @property
     def torrents(self) -> list[Torrent]:
+        """Those that were added and not removed, in the order in which they came."""
         return list(self._torrents.values())
 
     def notices(self) -> list[Notice]:
-        """Take what it had to say since the last call that concerns no torrent more than others.
+        """Take the session's notices since the last call, oldest first; each is given once.
 
-        What all share is said here, once: the DHT and local discovery, the blocklist, peers refused.
+        They concern what all torrents share: the DHT, local discovery, the blocklist, peers that were
+        refused. What concerns one torrent is in `Torrent.notices`.
         """
         return self._notices.take()
 
     async def __aenter__(self) -> Self:
-        # What is wrong is said before anything is begun.
+        # What is wrong with the settings is said before anything is begun.
         _checked_rate(self.settings.up_bytes_per_s)
         _checked_rate(self.settings.down_bytes_per_s)
         await self._links.open()
@@ -140,14 +147,14 @@ class Session:
         return self
 
     def set_limits(self, *, up_bytes_per_s: float | None, down_bytes_per_s: float | None) -> None:
-        """Limit what all torrents together send and receive, from now on; None takes a limit away.
+        """Limit what all torrents together send and receive from now on; None takes a limit away.
 
-        Bytes of the protocol count as well as content. Peers on the local network are left out unless
-        `settings.is_local_unlimited` is off.
+        The protocol's own bytes count as well as content. Peers on the local network are not limited, unless
+        `SessionSettings.is_local_unlimited` is off.
 
         Raises:
-            SettingsError: less than a block (16 KiB) a second, at which nothing would ever arrive in time;
-                0 is no way to pause. Then nothing has changed.
+            SettingsError: a limit is below one block (16 KiB) a second, at which peers would give up waiting;
+                0 does not pause. Both limits are then what they were.
         """
         up, down = _checked_rate(up_bytes_per_s), _checked_rate(down_bytes_per_s)
         self._links.up_throttle.set_rate(up)
@@ -159,7 +166,11 @@ class Session:
     def set_torrent_limits(
         self, torrent: Torrent, *, up_bytes_per_s: float | None, down_bytes_per_s: float | None
     ) -> None:
-        """As `set_limits`, for one torrent; the tighter of its own and the session's limit holds."""
+        """As `set_limits`, for one torrent; the lower of its own limit and the session's holds.
+
+        Raises:
+            SettingsError: as `set_limits`. SwarmError: the torrent is still being checked, or was removed.
+        """
         runner = torrent.runner
         if runner is None or self._torrents.get(torrent.info_hash) is not torrent:
             raise SwarmError(f"{torrent.name} has not started yet")
@@ -177,9 +188,10 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """Save everything, tell the trackers (for no longer than 2 s), close all links.
+        """Remove all torrents (see `remove`), then stop listening and leave the DHT.
 
-        It is done to its end, whether or not the caller waits.
+        It is done to its end, even where the caller is cancelled while it waits. Never raises for what goes
+        wrong with a torrent: that is in `Torrent.error`.
         """
         if self._closing is None or self._closing.done():
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="closing the session")
@@ -222,27 +234,36 @@ class Session:
         skip_verify: bool = False,
         allocate: str = "sparse",
     ) -> Torrent:
-        """Add a torrent and start on it; returns as soon as the metainfo is read.
+        """Add a torrent and start on it; returns as soon as it is known what is in the torrent.
 
-        For a magnet link that is when peers have given it: `fetch_metadata` shows how that goes.
+        For a .torrent that is at once. For a magnet link it is when peers have sent its metadata, which may
+        take for ever: `fetch_metadata` shows how it goes. The content is then checked, downloaded and seeded
+        in the background; what goes wrong there is in `Torrent.error`.
 
         Args:
             source: path or http(s) URL of a .torrent, its bytes, or a `Metainfo`; a magnet link (text or
                 `Magnet`) or an `InfoHash`.
-            save_to: the folder in which the content (one file, or one folder) lies or will lie.
-            content: the content itself, where it is called otherwise than the torrent says.
-            peers: addresses to try at once, names or numbers.
+            save_to: the folder in which the content (one file or one folder, named by the torrent) lies or
+                will lie.
+            content: the path of the content itself, where it has another name than the torrent gives it;
+                `save_to` is then not used.
+            peers: (host name or address, port) of peers to try at once.
             trackers: announce URLs to try before those in the torrent, each a tier of its own.
-            use_trackers: whether to announce at all.
-            files: indices of the files to download; by default those that the link names (BEP 53), or all.
-            is_sequential: pieces in ascending order; is_ends_first: first and last of each file first.
-            is_seeding_only: the content is complete and must not be written to.
-            skip_verify: believe that it is complete without looking.
-            allocate: "sparse", or "full" to reserve disk space when a file is first written.
+            use_trackers: False to announce to no tracker, neither these nor the torrent's.
+            files: indices into `Metainfo.files` of those to download; by default those that the magnet link
+                selects (BEP 53), or all.
+            is_sequential: fetch pieces in ascending order, for reading while it downloads.
+            is_ends_first: fetch the first and last piece of each file before the rest.
+            is_seeding_only: the content is the user's own and complete: it is checked and never written to.
+            skip_verify: believe that the content is complete without reading it.
+            allocate: "sparse", or "full" to reserve a file's disk space when it is first written.
 
         Raises:
-            MetainfoError, StorageError: `source` is not a torrent, cannot be read.
-            SettingsError: an argument makes no sense. SwarmError: it is here already.
+            MetainfoError: `source` is not a valid torrent or magnet link.
+            StorageError: the .torrent cannot be read.
+            SettingsError: an argument makes no sense, such as the index of a file that is not there.
+            SwarmError: the session is not open, the torrent is in it already, another one downloads to the
+                same file, or the URL did not answer.
         """
         self._refuse_closed()
         if allocate not in ("sparse", "full"):
@@ -315,7 +336,7 @@ class Session:
             raise SwarmError(f"{torrent.name} is in this session already")
 
     def _refuse_shared(self, metainfo: Metainfo, place: Path, selection: Selection) -> None:
-        """Two downloads that write to one file would both be complete, and the file neither's."""
+        """Two torrents that wrote to the same file would each spoil what the other has verified."""
         for torrent in self._torrents.values():
             if torrent.content != place or torrent.is_seeding_only:
                 continue
@@ -334,16 +355,23 @@ class Session:
         trackers: Sequence[str] = (),
         use_trackers: bool = True,
     ) -> MetadataFetch:
-        """Begin to fetch the metadata of a magnet link, from peers or from what an earlier time has kept.
+        """Begin to fetch the metadata of a magnet link; returns at once.
 
-        `add` with the metainfo that comes of it goes on with the same peers and links; else `close` it.
+            fetch = session.fetch_metadata("magnet:?xt=urn:btih:...")
+            metainfo = await fetch.metainfo()
+            torrent = await session.add(metainfo)
+
+        The metadata comes from peers, or from the state folder if it was fetched before. `add` with the
+        metainfo goes on with the peers that were found; whoever wants no more than the metadata calls
+        `MetadataFetch.close`.
 
         Args:
-            source: a magnet link, or an info-hash.
-            peers, trackers, use_trackers: as in `add`; those that the link names come after them.
+            source: a magnet link or an info-hash.
+            peers, trackers, use_trackers: as in `add`; what the link names comes after them.
 
         Raises:
-            MetainfoError: no magnet link. SwarmError: it is here already.
+            MetainfoError: not a magnet link.
+            SwarmError: the session is not open, the torrent is in it, or is being fetched already.
         """
         self._refuse_closed()
         link = magnet_of(source)
@@ -353,10 +381,11 @@ class Session:
         return self._fetches.begin(link, Hints.of(peers, trackers, use_trackers=use_trackers))
 
     async def read_source(self, source: str | os.PathLike[str] | bytes) -> bytes:
-        """The bytes of a .torrent, from where `Session.add` would take them.
+        """Read a .torrent from wherever `add` would: a path, an http(s) URL, or the bytes themselves.
 
         Raises:
-            MetainfoError: it is too large. StorageError: it cannot be read. SwarmError: nor fetched.
+            MetainfoError: it is too large to be one. StorageError: the file cannot be read.
+            SwarmError: the URL cannot be fetched.
         """
         return await read_source(source, self._bind)
 
@@ -386,9 +415,10 @@ class Session:
             self._own_address_seen(info_hash, host, source)
 
     async def remove(self, torrent: Torrent) -> None:
-        """Stop a torrent: tell its trackers, close its links, save its state; the content stays.
+        """Stop a torrent: close its links, tell its trackers (for 2 s at most), save its state.
 
-        It is done to its end, whether or not the caller waits; nothing happens where it is done already.
+        The content stays on disk, and adding the torrent again goes on from there. Removing what is not in
+        the session does nothing. It is done to its end, even where the caller is cancelled while it waits.
         """
         if self._torrents.get(torrent.info_hash) is not torrent:
             return

@@ -35,11 +35,20 @@ if TYPE_CHECKING:
 
 
 class Torrent:
-    """A torrent that is being downloaded or seeded; `Session.add` makes it.
+    """A torrent that is being downloaded or seeded; `Session.add` makes it, `Session.remove` ends it.
+
+    It goes through the states of `state`: "checking" what is on disk, "downloading" ("paused" while a disk is
+    full, from where it goes on by itself), "seeding"; in the end "stopped", or "failed" with an `error`.
 
     Args:
-        links, finder: all of the session's.
+        content: where the file or folder lies, absolute.
+        selection: which files are wanted, and in which order.
+        disk, links, finder: the session's.
         is_seeding_only: the content is the user's own: it is never written to, and must be complete.
+        is_allocating: reserve a file's disk space when it is first written.
+
+    Attributes:
+        metainfo: what the .torrent says. content, is_seeding_only: as given.
     """
 
     def __init__(
@@ -88,27 +97,31 @@ class Torrent:
 
     @property
     def name(self) -> str:
+        """The name of its file or folder, made safe as part of a path."""
         return self.metainfo.name
 
     @property
     def info_hash(self) -> InfoHash:
+        """What identifies it among all torrents."""
         return self.metainfo.info_hash
 
     @property
     def files(self) -> ContentFiles:
+        """Its files on disk."""
         return self._keeping.files
 
     @property
     def wanted_paths(self) -> frozenset[tuple[str, ...]]:
-        """The files that it may write to, below `content`."""
+        """The files that were selected, each as the parts of its path below `content`."""
         return self._selection.paths(self.metainfo)
 
     @property
     def state(self) -> State:
+        """How far it has come (see the class)."""
         return self._course.state
 
     def snapshot(self) -> Progress:
-        """How it stands now."""
+        """Its figures now."""
         geometry = self.metainfo.geometry
         have, inspection = self._keeping.have, self._keeping.inspection
         engine = self._engine
@@ -146,7 +159,7 @@ class Torrent:
         return self.runner.engine if self.runner is not None else None
 
     def totals(self) -> Totals:
-        """What trackers are told."""
+        """The figures that trackers are told."""
         now = self.snapshot()
         engine = self._engine
         return Totals(
@@ -157,15 +170,18 @@ class Torrent:
         )
 
     def peers(self) -> list[PeerStats]:
-        """One row a connected peer."""
+        """How each connected peer stands, in the order in which they came; none before it has joined."""
         return [] if self._engine is None else self._engine.peers(self._loop.time())
 
     def sources(self) -> list[SourceStatus]:
-        """How it stands with the trackers and the other sources of peers; none before it has joined."""
+        """How each tracker and each other source of peers does; none before it has joined its swarm."""
         return [] if self.discovery is None else self.discovery.status()
 
     def explain(self) -> list[Reason]:
-        """Why it does not go faster, what matters most first; empty where everybody gives all we ask for."""
+        """Why it does not go faster: causes with their figures, what matters most first.
+
+        Empty where every peer sends as fast as it is asked to.
+        """
         from swarm.session.explaining import Checking, DiskHeld, Ended, HostFacts, Reason, of_download
 
         if self._course.is_over:
@@ -180,40 +196,46 @@ class Torrent:
         return of_download(engine.explain(self._loop.time()), facts, self.sources())
 
     async def progress(self, interval_s: float = 1.0) -> AsyncIterator[Progress]:
-        """Yield a snapshot now and every `interval_s`, one more when it is complete, until it ends."""
+        """Yield a snapshot now, every `interval_s` seconds, and once more at the moment it is complete.
+
+        It goes on while the torrent seeds, and ends after a last snapshot when it is stopped or has failed:
+        whoever waits only for the download should `break` in state "seeding".
+        """
         async for _ in self._course.beats(interval_s):
             yield self.snapshot()
 
     async def completed(self) -> None:
-        """Wait until everything wanted is here and verified.
+        """Wait until all that was selected is on disk and verified.
 
         Raises:
-            StorageError: the disk failed. DataMismatchError: content to be seeded is not complete.
-            SwarmError: it was stopped before.
+            StorageError: the disk failed.
+            DataMismatchError: content that is only to be seeded is not complete, or not what it should be.
+            SwarmError: it was removed, or the session closed, before.
         """
         await self._course.completed()
 
     async def read(self, offset: int, length: int) -> bytes:
-        """`length` bytes of the content (its files end to end) from `offset` on, once they are verified.
+        """Read `length` bytes of the content from `offset` on, and wait until they are verified.
 
-        It waits for what is on its way; what somebody else has changed on disk is verified again first, and
-        fetched again where it does not match. Reading selects nothing: what nobody will fetch is refused.
+        Offsets count through all files of the torrent, one behind the other (`Metainfo.files` has where each
+        begins). What another program has changed on disk is verified again first, and fetched again where it
+        no longer matches. Reading does not change what is downloaded, nor in which order.
 
         Raises:
             IndexError: the range goes beyond the content.
-            SettingsError: some of it is not here, and belongs to files that were not selected.
-            StorageError: the disk failed, or a seed's content is not what it was.
+            SettingsError: some of it is missing, and lies in files that were not selected.
+            StorageError: the disk failed, or the content of a seed is not what it was.
             SwarmError: the torrent ended before the bytes were here.
         """
         return await self._reading.read(offset, length)
 
     @property
     def error(self) -> SwarmError | None:
-        """Why it failed, if it did."""
+        """Why it failed; None unless `state` is "failed"."""
         return self._course.error
 
     def notices(self) -> list[Notice]:
-        """Take what it had to say since the last call."""
+        """Take what it had to say since the last call, oldest first; each notice is given once."""
         return self._notices.take()
 
     # -- life -----------------------------------------------------------------------------------
@@ -281,7 +303,7 @@ class Torrent:
 
     @property
     def seconds_to_complete(self) -> float | None:
-        """From being added to being complete; None before."""
+        """The seconds from being added to being complete; None before."""
         return self._course.seconds_to_complete
 
     def failed(self, error: SwarmError) -> None:
