@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import dns.asyncresolver
 import dns.exception
+import dns.message
 import dns.name
+import dns.nameserver
 import dns.resolver
 
 from swarm.base.endpoint import Endpoint
@@ -13,31 +18,59 @@ TIMEOUT_S = 5.0
 
 
 async def text_records(
-    name: str, timeout_s: float = TIMEOUT_S, server: Endpoint | None = None, *, source: str | None = None
+    name: str,
+    timeout_s: float = TIMEOUT_S,
+    server: Endpoint | None = None,
+    *,
+    sources: Mapping[bool, str] | None = None,
 ) -> list[str]:
     """The TXT records of `name`, each with its strings joined; none where it has none.
 
     Args:
         server: the DNS server to ask; those of the system by default.
-        source: the local address to ask from.
+        sources: is IPv6? -> the local address to ask from; a server of a family that is not in it is not
+            asked. Empty or None: any.
 
     Raises:
         OSError: nobody could be asked, or nobody answered.
     """
     try:
-        if server is None:
-            resolver = dns.asyncresolver.get_default_resolver()
-        else:
-            resolver = dns.asyncresolver.Resolver(configure=False)
-            resolver.nameservers = [server.host]
-            resolver.port = server.port
+        resolver = dns.asyncresolver.Resolver(configure=False)
+        resolver.nameservers = [
+            _Server(one, sources[":" in one.host] if sources else None)
+            for one in ([server] if server is not None else _servers_of_system())
+            if not sources or (":" in one.host) in sources
+        ]
         # A name of a URL is whole: no domain of ours is added to it.
         whole = dns.name.from_text(name)
-        answer = await resolver.resolve(
-            whole, "TXT", lifetime=timeout_s, raise_on_no_answer=False, source=source
-        )
+        answer = await resolver.resolve(whole, "TXT", lifetime=timeout_s, raise_on_no_answer=False)
     except dns.resolver.NXDOMAIN:
         return []
     except dns.exception.DNSException as error:
         raise OSError(str(error)) from None
     return [b"".join(record.strings).decode("utf-8", "replace") for record in answer]
+
+
+class _Server(dns.nameserver.Do53Nameserver):
+    """A DNS server that is asked from one address of ours: a resolver has but one for all servers."""
+
+    def __init__(self, endpoint: Endpoint, source: str | None) -> None:
+        super().__init__(endpoint.host, endpoint.port)
+        self._source = source
+
+    async def async_query(
+        self,
+        request: dns.message.QueryMessage,
+        timeout: float,  # noqa: ASYNC109  # the package's own
+        source: str | None,
+        *rest: Any,
+        **more: Any,
+    ) -> dns.message.Message:
+        return await super().async_query(request, timeout, self._source, *rest, **more)
+
+
+def _servers_of_system() -> list[Endpoint]:
+    known = dns.asyncresolver.get_default_resolver()
+    # A system names them by their addresses.
+    hosts = [host for host in known.nameservers if isinstance(host, str)]
+    return [Endpoint(host, known.nameserver_ports.get(host, known.port)) for host in hosts]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from swarm.net.outlet import Outlet
 from swarm.wire.tracker.preferences import Service, decode_preferences
@@ -24,10 +24,10 @@ _LOCAL_SUFFIXES = (".localhost", ".local", ".onion", ".i2p", ".internal", ".home
 TextRecords = Callable[[str, float], Awaitable[list[str]]]
 
 
-async def _text_records(name: str, timeout_s: float, source: str | None) -> list[str]:
+async def _text_records(name: str, timeout_s: float, sources: Mapping[bool, str]) -> list[str]:
     # A tenth of a second to import, which would hold up every transfer on the loop.
     module = await asyncio.to_thread(importlib.import_module, "swarm.net.dns_records")
-    found: list[str] = await module.text_records(name, timeout_s, source=source)
+    found: list[str] = await module.text_records(name, timeout_s, sources=sources)
     return found
 
 
@@ -78,8 +78,7 @@ class TrackerPreferences:
 
     async def _ask_dns(self, name: str, timeout_s: float) -> list[str]:
         # Asked each time: a bound interface may have another address by now.
-        addresses = self._outlet.addresses
-        return await _text_records(name, timeout_s, addresses.get(False) or addresses.get(True))
+        return await _text_records(name, timeout_s, self._outlet.addresses)
 
     async def _fetch(self, host: str) -> tuple[Service, ...] | None:
         services, life_s = None, _SILENCE_LIFE_S

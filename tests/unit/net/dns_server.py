@@ -22,16 +22,19 @@ class DnsServer(asyncio.DatagramProtocol):
         self.records = records
         self.is_silent = is_silent
         self.asked: list[str] = []
+        #: From where it was asked, one after the other.
+        self.askers: list[str] = []
         self.endpoint = Endpoint("", 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
-        self.endpoint = Endpoint(*transport.get_extra_info("sockname"))
+        self.endpoint = Endpoint(*transport.get_extra_info("sockname")[:2])
 
     def datagram_received(self, raw: bytes, address: tuple[str, int]) -> None:
         query = dns.message.from_wire(raw)
         name = query.question[0].name.to_text(omit_final_dot=True)
         self.asked.append(name)
+        self.askers.append(address[0])
         if self.is_silent:
             return
         response = dns.message.make_response(query)
@@ -46,10 +49,10 @@ class DnsServer(asyncio.DatagramProtocol):
 
 @contextlib.asynccontextmanager
 async def dns_server(
-    records: Mapping[str, Sequence[str]], *, is_silent: bool = False
+    records: Mapping[str, Sequence[str]], *, is_silent: bool = False, host: str = "127.0.0.1"
 ) -> AsyncIterator[DnsServer]:
     transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: DnsServer(records, is_silent=is_silent), local_addr=("127.0.0.1", 0)
+        lambda: DnsServer(records, is_silent=is_silent), local_addr=(host, 0)
     )
     try:
         yield server

@@ -75,6 +75,36 @@ class TestAnswers:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+class TestFamilies:
+    """`--bind` gives us one local address of each family, or of one alone."""
+
+    @pytest.mark.parametrize(("host", "source"), [("127.0.0.1", "127.0.0.2"), ("::1", "::1")])
+    async def test_a_server_is_asked_from_our_address_of_its_family(self, host: str, source: str) -> None:
+        async with dns_server({"t.example.org": ['"BITTORRENT UDP:5"']}, host=host) as server:
+            sources = {False: "127.0.0.2", True: "::1"}
+            found = await text_records("t.example.org", PATIENCE_S, server.endpoint, sources=sources)
+            assert found == ["BITTORRENT UDP:5"]
+            assert server.askers == [source]
+
+    @pytest.mark.parametrize(("host", "is_v6"), [("127.0.0.1", True), ("::1", False)])
+    async def test_a_server_of_the_family_that_we_do_not_use_is_not_asked(
+        self, host: str, is_v6: bool
+    ) -> None:
+        async with dns_server({"t.example.org": []}, host=host) as server:
+            with pytest.raises(OSError, match="nameservers"):
+                await text_records(
+                    "t.example.org",
+                    PATIENCE_S,
+                    server.endpoint,
+                    sources={is_v6: "::1" if is_v6 else "127.0.0.1"},
+                )
+            assert server.asked == []
+
+    async def test_who_is_bound_to_nothing_asks_from_anywhere(self) -> None:
+        async with dns_server({"t.example.org": []}, host="::1") as server:
+            assert await text_records("t.example.org", PATIENCE_S, server.endpoint, sources={}) == []
+
+
 class TestAnnounces:
     @pytest.fixture(autouse=True)
     def every_name_is_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
