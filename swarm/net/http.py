@@ -223,8 +223,10 @@ async def _connected(
     """Connect to the first address of the host that answers, out of those that `reach` admits."""
     host = parts.hostname or ""
     name = host.partition("%")[0]
-    # A numeric address in a spelling that ipaddress does not know (127.1) goes to the resolver like a name.
-    found = [host] if numeric_host(name) is not None else await _addresses(host, reach.resolve)
+    # An IPv4 address that is mapped into IPv6 is asked over IPv4. A numeric one in a spelling that ipaddress
+    # does not know (127.1) goes to the resolver like a name.
+    numeric = numeric_host(host)
+    found = [numeric] if numeric is not None else await _addresses(host, reach.resolve)
     admitted = [address for address in found if reach.admits(address)]
     if not admitted:
         raise HttpError(reach.refusal or "no such host")

@@ -10,6 +10,7 @@ import pytest
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash, PeerId
+from swarm.engine.finding.tracker_ways import Tracker
 from swarm.net import http, names
 from swarm.net.http import HttpAnswer, HttpError
 from swarm.net.outlet import Outlet
@@ -98,6 +99,18 @@ class TestOnOurTracker:
             await client.announce(url, REQUEST, is_v6=True)
         assert raised.value.lacks == "address"
         await client.close()
+
+    @pytest.mark.parametrize("scheme", ["http", "udp"])
+    async def test_an_ipv4_address_mapped_into_ipv6_is_asked_over_ipv4(self, scheme: str) -> None:
+        async with TrackerServer("127.0.0.1", 0, udp=("127.0.0.1", 0)) as server:
+            port = server.port if scheme == "http" else server.udp_port
+            url = f"{scheme}://[::ffff:127.0.0.1]:{port}/announce"
+            client = TrackerClient()
+            # The families over which an announcer asks it.
+            for way in Tracker(url, 0, (False, True)).ways:
+                await client.announce(url, REQUEST, is_v6=way.is_v6)
+            assert server.store.peer_count == 1
+            await client.close()
 
     async def test_a_tracker_on_this_machine_must_look_like_one(self) -> None:
         client = TrackerClient()
