@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import struct
 import zlib
 from array import array
@@ -103,7 +104,7 @@ def load(store: MemoryStore, path: Path, now: float, wall_now: float) -> bool:
         StorageError: the file cannot be read, or is none of ours, or is damaged.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_regular) as file:
             _check(file, path)
             file.seek(len(_MAGIC))
             (written_at,) = _HEADER.unpack(file.read(_HEADER.size))
@@ -119,6 +120,15 @@ def load(store: MemoryStore, path: Path, now: float, wall_now: float) -> bool:
     except (EOFError, ValueError):
         raise StorageError("is damaged", path=str(path)) from None
     return True
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """An `opener` that waits for no pipe's other end: a snapshot is read twice, and replaced by the next."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StorageError("is no regular file", path=path)
+    return descriptor
 
 
 def _take(store: MemoryStore, kept: Kept, now: float) -> None:

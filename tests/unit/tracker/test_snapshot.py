@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -112,6 +113,14 @@ def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
         save(made(), tmp_path / "none" / "state", 0, 0)
     with pytest.raises(StorageError):
         load(made(), tmp_path, 0, 0)
+
+
+def test_a_pipe_is_refused_and_nobody_waits_for_its_other_end(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(StorageError, match="is no regular file"):
+        load(made(), path, 0, 0)
+    assert path.is_fifo()
 
 
 @settings(max_examples=60, deadline=None)
