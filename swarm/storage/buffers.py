@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-#: Mapped at a time for small buffers: wherever it begins, a page of 2 MiB is in it.
-_SLAB_BYTES = 4 << 20
-#: Linux; elsewhere, and where the administrator has forbidden it, pages stay small.
-_LARGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
+#: Unused piece buffers that are kept, in all.
+KEPT_BYTES_MAX = 32 << 20
+#: From this size on a buffer is mapped by itself.
+_MAPPED_BYTES_MIN = 1 << 20
 
 T = TypeVar("T")
 
@@ -44,29 +43,43 @@ class BufferPool(Generic[T]):
         self._free.clear()
 
 
-class Slabs:
-    """Makes buffers of `length` bytes out of memory in large pages.
+class PieceBuffers:
+    """Buffers for whole pieces, shared by all torrents of a session; who came back last is lent first.
 
-    The first touch of a page is a fault: 16 MiB in pages of 4 KiB take 9 ms of the thread that receives them,
-    in pages of 2 MiB 1.5. A slab is given back when none of its buffers is left.
+    Args:
+        kept_bytes_max: of unused ones, that many bytes are kept at most.
     """
 
-    __slots__ = ("_left", "_length")
+    __slots__ = ("_kept", "_kept_bytes", "_kept_bytes_max")
 
-    def __init__(self, length: int) -> None:
-        self._length = length
-        self._left = memoryview(b"")
+    def __init__(self, kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
+        #: By their length.
+        self._kept: dict[int, list[memoryview]] = {}
+        self._kept_bytes = 0
+        self._kept_bytes_max = kept_bytes_max
 
-    def make(self) -> memoryview:
-        """A buffer of zeros."""
-        if not self._left:
-            count = max(1, _SLAB_BYTES // self._length)
-            slab = mmap.mmap(-1, count * self._length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            if _LARGE_PAGES is not None:
-                with contextlib.suppress(OSError):
-                    slab.madvise(_LARGE_PAGES)
-            self._left = memoryview(slab)
-        made, left = self._left[: self._length], self._left[self._length :]
-        # An empty view would keep the whole slab.
-        self._left = left if left else memoryview(b"")
-        return made
+    def lend(self, length: int) -> memoryview:
+        """A buffer of `length` bytes with whatever was in it before."""
+        kept = self._kept.get(length)
+        if not kept:
+            return _make(length)
+        self._kept_bytes -= length
+        return kept.pop()
+
+    def give_back(self, buffer: memoryview) -> None:
+        """The borrower is done with it and keeps no view of it."""
+        length = len(buffer)
+        if self._kept_bytes + length > self._kept_bytes_max and not self._kept.get(length):
+            # What other torrents had is worth less than what this one uses.
+            self._kept.clear()
+            self._kept_bytes = 0
+        if self._kept_bytes + length <= self._kept_bytes_max:
+            self._kept.setdefault(length, []).append(buffer)
+            self._kept_bytes += length
+
+
+def _make(length: int) -> memoryview:
+    if length < _MAPPED_BYTES_MIN:
+        return memoryview(bytearray(length))
+    # Touched page by page as it is filled: to clear all of it at once would hold up the loop.
+    return memoryview(mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))

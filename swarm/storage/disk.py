@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from swarm.base.errors import StorageError
+from swarm.storage.buffers import PieceBuffers
 
 T = TypeVar("T")
 
@@ -20,7 +21,7 @@ _Job = tuple[int, Callable[[], Any], Done]
 
 
 class Disk:
-    """A few worker threads for hashing, reading and writing, shared by all torrents of a session.
+    """Worker threads for hashing, reading and writing, and memory for pieces; all torrents share them.
 
     Jobs and answers are plain calls: no future and no task a job, since at full speed there are
     thousands of jobs a second. All answers that are ready reach the loop in one wake-up.
@@ -28,10 +29,14 @@ class Disk:
     Args:
         loop: on which answers are delivered.
         thread_count: SHA-1 and pread/pwrite release the GIL, so that threads do scale.
+
+    Attributes:
+        buffers: for pieces that are being gathered.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, thread_count: int | None = None) -> None:
         self._loop = loop
+        self.buffers = PieceBuffers()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._answers: deque[tuple[int, Done, Any, BaseException | None]] = deque()
         self._is_wakeup_due = False

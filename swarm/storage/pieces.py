@@ -11,13 +11,11 @@ from hashlib import sha1
 from swarm.base.blocks import BLOCK_BYTES, Geometry
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import StorageError
-from swarm.storage.buffers import BufferPool, Slabs
+from swarm.storage.buffers import BufferPool
 from swarm.storage.disk import Disk
 from swarm.storage.faults import is_shortage
 from swarm.storage.files import ContentFiles
 
-#: Unused piece buffers that are kept.
-KEPT_BUFFERS_BYTES = 32 << 20
 #: What is read at a time for serving: 64 blocks.
 CHUNK_BLOCKS = 64
 #: Chunks kept for the next peer that asks for the same.
@@ -76,16 +74,14 @@ class PieceStore:
         self._hash_s = self._write_s = 0.0
         #: Good pieces that the disk had no room for.
         self._kept: dict[int, tuple[memoryview, PieceHashed]] = {}
-        self._pool = BufferPool(
-            Slabs(geometry.piece_length).make, KEPT_BUFFERS_BYTES // geometry.piece_length
-        )
+        self._buffers = disk.buffers
         self._gathering: dict[int, memoryview] = {}
 
     def store(self, piece: int, begin: int, parts: Sequence[memoryview], mask: int) -> None:
         """Copy blocks into the buffer of `piece`; bit i of `mask` says whether `parts[i]` is wanted."""
         buffer = self._gathering.get(piece)
         if buffer is None:
-            buffer = self._gathering[piece] = self._pool.lend()
+            buffer = self._gathering[piece] = self._buffers.lend(self._geometry.piece_length)
         for index, part in enumerate(parts):
             end = begin + len(part)
             if mask >> index & 1:
@@ -96,7 +92,7 @@ class PieceStore:
         """Drop what was gathered of `piece`."""
         buffer = self._gathering.pop(piece, None)
         if buffer is not None:
-            self._pool.give_back(buffer)
+            self._buffers.give_back(buffer)
 
     def hash_and_write(self, pieces: Sequence[tuple[int, bool]]) -> None:
         """Hash complete pieces in a thread, write the good ones, then report them together.
@@ -133,7 +129,7 @@ class PieceStore:
                 shortage = result.error
                 self._kept[result.piece] = (buffer, replace(result, error=None, hash_s=0.0, write_s=0.0))
             else:
-                self._pool.give_back(buffer)
+                self._buffers.give_back(buffer)
                 reported.append(result)
         if reported:
             self._on_hashed(reported)
@@ -199,7 +195,7 @@ class PieceStore:
 
     def load_blocks(self, piece: int, runs: Sequence[tuple[int, int]]) -> None:
         """The other way round, when the download goes on; blocking."""
-        buffer = self._pool.lend()
+        buffer = self._buffers.lend(self._geometry.piece_length)
         for begin, length in runs:
             self._files.read(self._geometry.piece_offset(piece) + begin, [buffer[begin : begin + length]])
         self._gathering[piece] = buffer

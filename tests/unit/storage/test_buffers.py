@@ -1,10 +1,10 @@
-"""`storage.buffers`: memory that is used again, and memory in large pages."""
+"""`storage.buffers`: memory that is used again."""
 
 from __future__ import annotations
 
 import pytest
 
-from swarm.storage.buffers import BufferPool, Slabs
+from swarm.storage.buffers import BufferPool, PieceBuffers
 
 
 def test_a_buffer_that_came_back_is_lent_again_up_to_the_bound() -> None:
@@ -17,13 +17,46 @@ def test_a_buffer_that_came_back_is_lent_again_up_to_the_bound() -> None:
     assert pool.lend() is not second
 
 
-@pytest.mark.parametrize("length", [16 << 10, 100_000, 3 << 20, 9 << 20])
-def test_buffers_of_a_slab_have_their_length_and_nothing_in_common(length: int) -> None:
-    slabs = Slabs(length)
-    buffers = [slabs.make() for _ in range((10 << 20) // length + 2)]
-    for number, buffer in enumerate(buffers):
+@pytest.mark.parametrize("length", [16 << 10, 100_000, 3 << 20])
+def test_piece_buffers_have_their_length_and_nothing_in_common(length: int) -> None:
+    buffers = PieceBuffers()
+    lent = [buffers.lend(length) for _ in range(4)]
+    for number, buffer in enumerate(lent):
         assert len(buffer) == length and not any(buffer[:100])
-        buffer[:] = bytes([number % 251 + 1]) * length
+        buffer[:] = bytes([number + 1]) * length
 
-    assert [buffer[0] for buffer in buffers] == [number % 251 + 1 for number in range(len(buffers))]
-    assert [buffer[-1] for buffer in buffers] == [buffer[0] for buffer in buffers]
+    assert [(buffer[0], buffer[-1]) for buffer in lent] == [(1, 1), (2, 2), (3, 3), (4, 4)]
+
+
+def test_the_piece_buffer_that_came_back_last_is_lent_first_to_whoever_wants_its_length() -> None:
+    buffers = PieceBuffers()
+    small, first, second = buffers.lend(100), buffers.lend(200), buffers.lend(200)
+    for buffer in (small, first, second):
+        buffers.give_back(buffer)
+
+    assert buffers.lend(200) is second
+    assert buffers.lend(200) is first
+    third = buffers.lend(200)
+    assert third is not first and third is not second
+    assert buffers.lend(100) is small
+
+
+def test_piece_buffers_keep_no_more_than_their_bound() -> None:
+    buffers = PieceBuffers(kept_bytes_max=250)
+    lent = [buffers.lend(100) for _ in range(3)]
+    for buffer in lent:
+        buffers.give_back(buffer)
+
+    assert buffers.lend(100) is lent[1]
+    assert buffers.lend(100) is lent[0]
+    assert buffers.lend(100) is not lent[2]
+
+
+def test_piece_buffers_of_another_torrent_make_room_for_those_in_use() -> None:
+    buffers = PieceBuffers(kept_bytes_max=250)
+    old, new = [buffers.lend(100), buffers.lend(100)], buffers.lend(200)
+    for buffer in (*old, new):
+        buffers.give_back(buffer)
+
+    assert buffers.lend(200) is new
+    assert all(buffers.lend(100) is not buffer for buffer in old)
