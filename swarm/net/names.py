@@ -86,6 +86,8 @@ async def endpoints_of(
     Returns:
         each once, in the order of `addresses`.
     """
+    if not addresses:
+        return []
     turns = asyncio.Semaphore(_LIST_TURNS)
     found: dict[str, list[str]] = {}
     failures: dict[str, str] = {}

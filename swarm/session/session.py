@@ -90,6 +90,7 @@ class Session:
             self._finder,
             self._peer_id,
             self._rng,
+            on_notice=self._notices.note,
             on_own_address=self._own_address_seen,
         )
         self._torrents: dict[InfoHash, Torrent] = {}
@@ -202,7 +203,7 @@ class Session:
         self._links.stop_listening()
         endings = await asyncio.gather(
             *(self.remove(torrent) for torrent in self.torrents),
-            *(fetch.close() for fetch in self._fetches.all()),
+            self._fetches.close(),
             return_exceptions=True,
         )
         for error in endings:

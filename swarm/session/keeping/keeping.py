@@ -139,8 +139,6 @@ class Keeping:
         """
         content = self._content
         await self._patiently(lambda: self._disk.run(self._enter))
-        # Whatever happens to them from here on is noticed.
-        await self._disk.run(self.files.settle_all)
         trust = await self.inspection.trust(self._keeper.path, self._on_notice)
         if skip_verify:
             content.have = Bitfield(content.geometry.piece_count, is_full=True)
@@ -173,17 +171,20 @@ class Keeping:
             except OSError as error:
                 raise storage_error(error, self._place) from None
             self.files.check_readable()
-            return
-        try:
-            self._claim.stake()
-        except OSError as error:
-            reason = storage_error(error, self._claim.path)
-            self._on_notice("warning", f"other processes cannot be kept off the download: {reason}")
-        self.files.take_from_part()
+        else:
+            try:
+                self._claim.stake()
+            except OSError as error:
+                reason = storage_error(error, self._claim.path)
+                self._on_notice("warning", f"other processes cannot be kept off the download: {reason}")
+            self.files.take_from_part()
+        # Whatever happens to them from here on is noticed.
+        self.files.settle_all()
 
     async def load_partials(self, store: PieceStore) -> None:
         """Fetch the blocks of incomplete pieces that an orderly stop has kept."""
-        await self._disk.run(lambda: self._partials.load(store))
+        if self._partials.masks:
+            await self._disk.run(lambda: self._partials.load(store))
 
     def take_partials(self) -> dict[int, int]:
         """piece -> mask of the blocks that were fetched; they are the engine's from now on."""

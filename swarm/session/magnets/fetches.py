@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +15,7 @@ from swarm.base.ids import InfoHash, PeerId
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
 from swarm.net.names import endpoints_of
+from swarm.session.bugs import failure
 from swarm.session.connections.links import Links
 from swarm.session.finding.peer_finder import PeerFinder
 from swarm.session.finding.sources import Totals
@@ -23,11 +26,15 @@ if TYPE_CHECKING:
     from swarm.session.magnets.metadata_fetch import MetadataFetch
     from swarm.session.runner import Runner
 
+#: The metadata is written down when the torrent that came of it has begun.
+SAVE_AFTER_S = 0.1
+
 
 class Fetches:
     """Those whose metadata is being fetched, or is there and waits for its torrent.
 
     Args:
+        on_notice: (level, text) for the user, of no link in particular.
         on_own_address: gets our address as a tracker sees it (BEP 24), and which; for the torrent that
             comes of the link.
     """
@@ -40,6 +47,7 @@ class Fetches:
         peer_id: PeerId,
         rng: random.Random,
         *,
+        on_notice: Callable[[str, str], None],
         on_own_address: Callable[[InfoHash, str, str], None],
     ) -> None:
         self._settings = settings
@@ -47,8 +55,11 @@ class Fetches:
         self._finder = finder
         self._peer_id = peer_id
         self._rng = rng
+        self._on_notice = on_notice
         self._on_own_address = on_own_address
         self._fetches: dict[InfoHash, MetadataFetch] = {}
+        self._saving: set[asyncio.Task[None]] = set()
+        self._is_ending = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._fetches)
@@ -68,7 +79,6 @@ class Fetches:
         Raises:
             SwarmError: it is being fetched already.
         """
-        from swarm.session.magnets import metadata_cache
         from swarm.session.magnets.metadata_fetch import MetadataFetch
 
         info_hash = link.info_hash
@@ -86,7 +96,7 @@ class Fetches:
             dht_port=None if dht is None else dht.port,
             seek_peers=lambda: self._finder.seek(info_hash),
             on_node=self._finder.node_found,
-            save=lambda info: metadata_cache.save(self._settings.state_dir, info_hash, info),
+            save=lambda info: self._save(info_hash, info),
             on_close=self._close,
         )
         fetch.start(partial(self._run, fetch, hints))
@@ -137,8 +147,36 @@ class Fetches:
                 self._settings.names_timeout_s,
                 lambda name, reason: fetch.notice("warning", f"peer {name}: {reason}"),
             )
-            fetch.candidates_found(found, source)
+            if found:
+                fetch.candidates_found(found, source)
         await self._finder.nodes_named(fetch.magnet.dht_nodes)
+
+    def _save(self, info_hash: InfoHash, info: bytes) -> None:
+        name = f"keeping the metadata of {info_hash}"
+        task = asyncio.get_running_loop().create_task(self._save_soon(info_hash, info), name=name)
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
+
+    async def _save_soon(self, info_hash: InfoHash, info: bytes) -> None:
+        from swarm.session.magnets import metadata_cache
+
+        # First the torrent itself: its user waits for that.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SAVE_AFTER_S):
+                await self._is_ending.wait()
+        try:
+            await metadata_cache.save(self._settings.state_dir, info_hash, info)
+        except StorageError as error:
+            self._on_notice("warning", f"the metadata cannot be kept for the next time: {error}")
+
+    async def close(self) -> None:
+        """End all; what peers have sent is kept, however soon the end comes. Never raises."""
+        self._is_ending.set()
+        closing = (fetch.close() for fetch in self.all())
+        for error in await asyncio.gather(*closing, *self._saving, return_exceptions=True):
+            if isinstance(error, Exception):
+                # The others have ended, and the session's own end goes on.
+                failure(error, "ending a magnet link")
 
     async def take_over(self, info_hash: InfoHash, runner: Runner) -> None:
         """The torrent is here: its runner goes on with the links of its magnet link, if there was one."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
-from swarm.base.errors import MetainfoError, StorageError, SwarmError
+from swarm.base.errors import MetainfoError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.metadata.engine import MetadataCommand, MetadataCompleted, MetadataEngine, MetadataEvent
 from swarm.engine.settings import EngineSettings
@@ -77,6 +77,7 @@ class MetadataFetch(LinkHost):
 
     Args:
         seek_peers: ask the sources for more.
+        save: keep what peers have sent for the next time.
         on_close: what the session does at the end.
 
     Attributes:
@@ -98,7 +99,7 @@ class MetadataFetch(LinkHost):
         dht_port: int | None,
         seek_peers: Callable[[], None],
         on_node: Callable[[Endpoint], None],
-        save: Callable[[bytes], Awaitable[None]],
+        save: Callable[[bytes], None],
         on_close: Callable[[MetadataFetch], Awaitable[None]],
     ) -> None:
         self._notices = Notices()
@@ -127,7 +128,8 @@ class MetadataFetch(LinkHost):
         self._save = save
         self._on_close = on_close
         self._begun_at = time.monotonic()
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: Looks for its peers, as long as that takes.
+        self._task: asyncio.Task[None] | None = None
         self._result: asyncio.Future[Metainfo] = self._loop.create_future()
         # Where nobody waits for it, a failure is no news to the loop.
         self._result.add_done_callback(lambda result: result.cancelled() or result.exception())
@@ -207,16 +209,11 @@ class MetadataFetch(LinkHost):
 
     def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do `work`, which finds peers; a failure of it fails the fetch."""
-        self._keep(work())
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work, name=f"fetching the metadata of {self.info_hash}")
-        watch(task, self.failed)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._task = self._loop.create_task(work(), name=f"fetching the metadata of {self.info_hash}")
+        watch(self._task, self.failed)
 
     def completed(self, info: bytes, *, is_new: bool) -> None:
-        """`info` hashes to our info-hash; where it `is_new` it is kept for the next time."""
+        """`info` hashes to our info-hash; where it `is_new` it is worth keeping for the next time."""
         options = TorrentOptions(
             trackers=tuple((url,) for url in self.magnet.trackers),
             web_seeds=self.magnet.web_seeds,
@@ -228,15 +225,9 @@ class MetadataFetch(LinkHost):
             self.failed(error)
             return
         if is_new:
-            self._keep(self._save_now(info))
+            self._save(info)
         if not self._result.done():
             self._result.set_result(metainfo)
-
-    async def _save_now(self, info: bytes) -> None:
-        try:
-            await self._save(info)
-        except StorageError as error:
-            self.notice("warning", f"the metadata cannot be kept for the next time: {error}")
 
     def failed(self, error: SwarmError) -> None:
         """It cannot go on."""
@@ -248,11 +239,9 @@ class MetadataFetch(LinkHost):
         self.is_stopped = True
         self._result.cancel()
         self._stop_timer()
-        if not self.raw:
-            for task in self._tasks:
-                task.cancel()
-        # What was fetched is kept, however soon the end comes.
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         self._links.clear()
 
     # -- the engine's door ----------------------------------------------------------------------

@@ -86,3 +86,23 @@ async def test_metadata_that_was_kept_needs_no_peer(tmp_path: Path, offer: Offer
         assert (await asyncio.wait_for(found, 20)).info_bytes == offer.metainfo.info_bytes
         (fetch,) = fetches.all()
         assert fetch.snapshot().peers == 0 and not session._links.of(fetch)
+
+
+async def test_metadata_that_peers_sent_is_kept_however_soon_the_session_ends(
+    tmp_path: Path, offer: Offer
+) -> None:
+    info_hash, info = offer.metainfo.info_hash, offer.metainfo.info_bytes
+    async with opened(tmp_path) as (session, fetches):
+        fetches.begin(link_of(offer), NOBODY).completed(info, is_new=True)
+        assert not metadata_cache.cache_path(session.settings.state_dir, info_hash).exists()
+
+    assert await metadata_cache.load(session.settings.state_dir, info_hash) == info
+
+
+async def test_metadata_that_cannot_be_kept_is_a_line_for_the_user(tmp_path: Path, offer: Offer) -> None:
+    async with opened(tmp_path) as (session, fetches):
+        state = session.settings.state_dir
+        state.write_bytes(b"no folder")
+        fetches.begin(link_of(offer), NOBODY).completed(offer.metainfo.info_bytes, is_new=True)
+
+    assert ["the metadata cannot be kept" in notice.text for notice in session.notices()] == [True]
