@@ -87,11 +87,12 @@ def command(
         _print(output, result)
     if plot_path is not None:
         from swarm.sim.plot import draw
+        from swarm.storage.faults import storage_error
 
         try:
             draw(simulation, result, plot_path)
         except OSError as error:
-            raise StorageError(error.strerror or str(error), path=str(plot_path)) from None
+            raise storage_error(error, plot_path) from None
         output.info(f"wrote {plot_path}")
 
 

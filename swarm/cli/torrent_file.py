@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from swarm.base.errors import MetainfoError, StorageError, SwarmError
 from swarm.metainfo.limits import MAX_METAINFO_BYTES
+from swarm.storage.faults import storage_error
 
 if TYPE_CHECKING:
     from swarm.metainfo.torrent import Metainfo
@@ -82,7 +83,7 @@ def write_torrent(path: str, raw: bytes, *, may_replace: bool) -> None:
                 os.unlink(aside)
             raise
     except OSError as error:
-        raise StorageError(error.strerror or str(error), path=path, error_number=error.errno or 0) from None
+        raise storage_error(error, path) from None
 
 
 def _move(aside: str, path: str, may_replace: bool) -> None:

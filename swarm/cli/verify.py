@@ -21,6 +21,7 @@ from swarm.cli.progress import hashing_bar
 from swarm.cli.torrent_file import read_torrent
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
+from swarm.storage.faults import storage_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def _sizes(torrent: Metainfo, content: Path) -> list[int | None]:
         try:
             size = path.stat().st_size if path.is_file() else None
         except OSError as error:
-            raise StorageError(error.strerror or str(error), path=str(path)) from None
+            raise storage_error(error, path) from None
         if size is not None and not os.access(path, os.R_OK):
             raise StorageError("cannot be read: permission denied", path=str(path))
         sizes.append(size)

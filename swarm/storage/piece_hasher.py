@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from swarm.base.errors import StorageError
 from swarm.metainfo.limits import HASH_BYTES
+from swarm.storage.faults import storage_error
 from swarm.storage.source_files import SourceFile
 
 #: What a thread reads and hashes at a time: fits the second-level cache of any core of today.
@@ -154,7 +155,7 @@ class SourceReader:
         except FileNotFoundError as error:
             raise self._failure(index, "vanished while the torrent was made", error) from None
         except OSError as error:
-            raise self._failure(index, error.strerror or str(error), error) from None
+            raise storage_error(error, os.fsdecode(self.files[index].path)) from None
 
     def _read_whole(self, index: int, view: memoryview) -> None:
         """A small file in one go: with one byte too much asked for, its length is checked by the way."""

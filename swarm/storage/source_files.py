@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from swarm.base.errors import StorageError
 from swarm.metainfo.limits import MAX_FILES
+from swarm.storage.faults import storage_error
 
 
 class SourceFile(NamedTuple):
@@ -103,4 +104,4 @@ def _is_excluded(name: bytes, exclude: Sequence[str]) -> bool:
 
 def _storage_error(error: OSError, fallback: bytes) -> StorageError:
     path = error.filename if isinstance(error.filename, (str, bytes)) else fallback
-    return StorageError(error.strerror or str(error), path=os.fsdecode(path), error_number=error.errno or 0)
+    return storage_error(error, os.fsdecode(path))

@@ -180,7 +180,7 @@ def test_what_is_not_built_yet_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "status", "reason"),
     [
-        (["missing"], 4, "missing: No such file or directory"),
+        (["missing"], 4, "missing: no such file or folder"),
         (["-o", "no/such/folder.torrent", "data"], 4, "no/such: no such folder"),
         (["-o", "no/", "data"], 4, "no: no such folder"),
         (["-e", "*", "data"], 4, "data: there is no file in it"),
@@ -222,7 +222,7 @@ def test_full_disk_leaves_nothing_behind(
 
     monkeypatch.setattr(os, "fsync", full)
     assert run(monkeypatch, "data") == 4
-    assert capsys.readouterr().err == "error: data.torrent: No space left on device\n"
+    assert capsys.readouterr().err == "error: data.torrent: the disk is full\n"
     assert [path.name for path in here.iterdir()] == ["data"]
 
 

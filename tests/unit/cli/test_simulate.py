@@ -70,3 +70,7 @@ def test_plot_goes_where_it_should(tmp_path: Path, capsys: pytest.CaptureFixture
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert run("last-piece", "--peers", "4", "--plot", str(tmp_path / "none/x.png")) == 4
     assert "no such folder" in capsys.readouterr().err
+    picture.unlink()
+    picture.symlink_to("picture.png")
+    assert run("last-piece", "--peers", "4", "--plot", str(picture)) == 4
+    assert "picture.png: a symbolic link stands in the way" in capsys.readouterr().err
