@@ -26,7 +26,7 @@ class Allowance:
         return True
 
     def spend(self, what: str, now: float, count: int = 1) -> None:
-        """The same for what is of no use to us.
+        """Use it for something that is of no use to us.
 
         Raises:
             FloodError: it is more than is left.

@@ -1,6 +1,6 @@
-"""The peers that an engine has for company: how they come, and how they go.
+"""How peers come to an engine and leave it: dialling, letting in, dropping, banning.
 
-What the engines of a torrent and of a magnet link do alike; neither has to know the other for it.
+The engines of a torrent and of a magnet link both do it through this desk.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _Gone = TypeVar("_Gone", contravariant=True)
 
 
 class Forget(Protocol[_Gone]):
-    """How an engine takes back all that its desks know of a peer, and strikes it off its `peers`.
+    """How an engine removes a peer from its `peers` and from the books of all its desks.
 
     Args:
-        is_welcome: it may come again.
-        is_lost: the link did not end by our will.
+        is_welcome: it may be dialled, and may come, again.
+        is_lost: the link broke; False where we ended it.
 
     Returns:
-        Whether a lie of it may yet come out.
+        Whether data that it sent may yet prove to be wrong: then its address is remembered.
     """
 
     def __call__(self, peer: _Gone, now: float, *, is_welcome: bool, is_lost: bool) -> bool: ...
@@ -105,16 +105,16 @@ class Company(Generic[LinkedPeer]):
             self._emit(Dial(endpoint))
 
     def dial_one(self, endpoint: Endpoint) -> None:
-        """Dial this one, whatever else is due."""
+        """Dial this address at once, whether or not it is its turn."""
         self._emit(Dial(endpoint))
 
     def seek_if_short(self) -> None:
-        """Where there are too few, and nobody to dial, have the sources asked for more."""
+        """Have the sources of peers asked for more, if there are too few and nobody to dial."""
         if self._is_seeking() and self._places.is_short:
             self._emit(SeekPeers())
 
     def seek_in_dearth(self, now: float, *, is_dearth: bool) -> None:
-        """The same where there are enough, but (`is_dearth`) none that has anything for us."""
+        """The same where there are enough peers, but none has anything that we lack (`is_dearth`)."""
         if self._dearth.is_due(now, is_dearth=is_dearth):
             self._emit(SeekPeers())
 
@@ -138,12 +138,12 @@ class Company(Generic[LinkedPeer]):
     def drop(
         self, peer: LinkedPeer, reason: str, now: float, *, is_welcome: bool = False, is_fault: bool = True
     ) -> None:
-        """Part from `peer`, by our will; `is_welcome`: it may come again."""
+        """End the link to `peer`, by our decision; `is_welcome`: it may come again."""
         self._emit(DropPeer(peer.number, reason, is_fault and not is_welcome))
         self._gone(peer, now, is_welcome=is_welcome)
 
     def lost(self, event: PeerLost, now: float) -> None:
-        """A link is gone, not by our will."""
+        """A link has broken, or the peer has closed it."""
         peer = self._peers.get(event.peer)
         if peer is None:
             return
@@ -162,14 +162,14 @@ class Company(Generic[LinkedPeer]):
     # -- for good -------------------------------------------------------------------------------
 
     def offended(self, peer: LinkedPeer, error: PeerError, now: float) -> None:
-        """`peer` broke the protocol: part from it; for good where it floods us, or does so once too often."""
+        """`peer` broke the protocol: drop it, and ban its address for a flood or one breach too many."""
         if isinstance(error, FloodError) or self._offences.is_once_too_often(peer.endpoint):
             self._expel(peer, str(error), now)
         else:
             self.drop(peer, str(error), now)
 
     def convict(self, number: int, reason: str, now: float) -> None:
-        """Whoever has, or had, the link `number` is proven to have lied."""
+        """The peer of link `number`, which may have gone, has proven to lie: ban its address."""
         peer = self._peers.get(number)
         if peer is not None:
             self._expel(peer, reason, now)

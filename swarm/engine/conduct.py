@@ -1,4 +1,4 @@
-"""The desk that counts what peers send without any use, and tells a flood from noise.
+"""Counts messages that change nothing, and tells a flood of them from the noise of honest peers.
 
 Each message costs us some ten microseconds, whatever it says. What moves the exchange on pays for itself;
 what changes nothing (a keep-alive, a piece told of twice, a cancel of nothing) takes from an allowance that
@@ -23,7 +23,7 @@ HANDSHAKE_COST = 20
 
 
 class Conduct:
-    """Keeps peers from wasting our time; those that go on are banned by their address."""
+    """Keeps peers from wasting our time: those that send too much that is of no use are banned by address."""
 
     __slots__ = ("_geometry", "_settings")
 

@@ -1,4 +1,4 @@
-"""What peers say (BEP 3, 6, 10): which desk hears it, and what it costs who says it for nothing."""
+"""Passes each message of a peer to the desk that it concerns (BEP 3, 6, 10), and has useless ones counted."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class NothingWanted:
 
 @dataclass(slots=True, frozen=True)
 class NoPeers:
-    """Nobody is connected; so many addresses are known, and so many being dialled."""
+    """Nobody is connected; `candidates` addresses are known, and `dialling` are being dialled."""
 
     candidates: int
     dialling: int

@@ -21,7 +21,7 @@ class Offences:
         self._counts: Counter[str] = Counter()
 
     def is_once_too_often(self, endpoint: Endpoint) -> bool:
-        """A peer from there broke the protocol (again)."""
+        """Count one more breach from that address; True where it is now to be banned."""
         if self._settings.is_loopback_shared and endpoint.is_loopback:
             return False
         self._counts[endpoint.host] += 1

@@ -18,7 +18,7 @@ NO_PIECES: frozenset[int] = frozenset()
 
 
 def with_piece(pieces: AbstractSet[int], piece: int) -> AbstractSet[int]:
-    """`pieces` and `piece`: the set as it is, or the first of its own for one who had `NO_PIECES`."""
+    """`pieces` with `piece` added: the same set changed in place, or a new one instead of `NO_PIECES`."""
     if isinstance(pieces, set):
         pieces.add(piece)
         return pieces
@@ -185,7 +185,7 @@ class Peer:
 
     @property
     def comes_last(self) -> bool:
-        """It gets what nobody else wants: it passes nothing on, as far as we know."""
+        """It is served after all others, as it seems to pass nothing on."""
         return self.is_taker or self.is_miser
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What becomes due by time alone: rates are sampled, silence is noticed, slots are given anew."""
+"""What becomes due merely because time passes: rates are sampled, silent peers noticed, slots given anew."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from swarm.wire.peer.messages import KeepAlive, Message
 
 
 class Drop(Protocol):
-    """How the coordinator parts from a peer; `is_welcome`: it may come back."""
+    """How the coordinator drops a peer; `is_welcome`: it may come back."""
 
     def __call__(self, peer: Peer, reason: str, now: float, *, is_welcome: bool = False) -> None: ...
 

@@ -1,8 +1,8 @@
-"""Bugs of our own where nobody would see them: in threads, in tasks, in timers.
+"""Reports bugs of our own that nobody would see otherwise: in threads, in tasks, in timers.
 
-The rule for all of the session: what is no `SwarmError` goes to the loop's exception handler, which logs the
-traceback unless somebody has set another one, and whoever the work was for hears of it in one line. A torrent
-fails by it; the others go on.
+The rule for the whole session: an exception that is no `SwarmError` is a bug. It goes to the loop's exception
+handler, which logs the traceback unless somebody has set another one; whoever the work was for gets one line.
+The torrent that it concerns fails, and the others go on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from swarm.base.errors import SwarmError
 
 
 def failure(error: BaseException, doing: str) -> SwarmError:
-    """What users are told of `error`; one that is a bug of ours is reported with its traceback.
+    """Turn any exception into an error for users; a bug of ours is reported with its traceback as well.
 
     Args:
         doing: what was being done, for the report.
@@ -29,7 +29,7 @@ def failure(error: BaseException, doing: str) -> SwarmError:
 
 
 def watch(task: asyncio.Task[Any], on_failed: Callable[[SwarmError], None] | None = None) -> None:
-    """See to it that `task`, for which nobody waits, does not fail in silence.
+    """Have a task for which nobody waits reported if it fails.
 
     Args:
         on_failed: told why it failed, unless it was cancelled; None where the report is enough.

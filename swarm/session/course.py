@@ -1,4 +1,4 @@
-"""How far a torrent has come, and who waits for it to come further."""
+"""The state of a torrent, and the waiting for it to get further."""
 
 from __future__ import annotations
 

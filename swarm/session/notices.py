@@ -1,4 +1,4 @@
-"""What a torrent, a fetch or the session has to say to the user, until somebody takes it."""
+"""Lines for the user: kept by a torrent, a fetch or the session until somebody takes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blocks on their way out: read from the disk, handed to their links, held back while in doubt."""
+"""Reads the blocks that peers get and hands them to their links; holds back what may have been changed."""
 
 from __future__ import annotations
 

@@ -49,9 +49,10 @@ class PieceStore:
     Args:
         piece_hashes: 20 bytes a piece.
         on_hashed: called on the loop with all pieces of one batch.
-        on_short: called where a good piece found no room on the disk. It stays in memory, and is reported
-            when `write_kept` has written it; None: it is reported with its error.
-        on_bug: called with what is no `StorageError`: of the batch nothing will be reported any more.
+        on_short: called when the disk had no room for a good piece. The piece stays in memory, and is
+            reported when `write_kept` has written it. None: it is reported at once, with its error.
+        on_bug: called with any other exception than a `StorageError`; the pieces of that batch are then never
+            reported.
     """
 
     def __init__(
@@ -194,7 +195,7 @@ class PieceStore:
             self._files.write(self._geometry.piece_offset(piece) + begin, [buffer[begin : begin + length]])
 
     def load_blocks(self, piece: int, runs: Sequence[tuple[int, int]]) -> None:
-        """The other way round, when the download goes on; blocking."""
+        """Read such runs into memory again, when the download goes on; blocking."""
         buffer = self._buffers.lend(self._geometry.piece_length)
         for begin, length in runs:
             self._files.read(self._geometry.piece_offset(piece) + begin, [buffer[begin : begin + length]])

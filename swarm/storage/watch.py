@@ -80,7 +80,7 @@ class Watch:
             known.generation += 1
 
     def generation(self, index: int) -> int:
-        """To be asked before `fstat`, and given with what that says to those that take it."""
+        """A number to be read before `fstat`; given with its result, it shows whether we wrote in between."""
         with self._lock:
             known = self._files.get(index)
             return 0 if known is None else known.generation

@@ -1,4 +1,4 @@
-"""Our own pieces: won when their hash was right, lost with the disk, wanted or not."""
+"""The pieces that we have: gained when their hash is right, lost when the disk no longer gives them."""
 
 from __future__ import annotations
 
@@ -108,12 +108,12 @@ class Collection:
             self._requests.fill_all(now)
 
     def not_written(self, piece: int) -> None:
-        """It was right, but there was no way to keep it: fetch it again."""
+        """`piece` was right, but could not be written: fetch it again."""
         if self._requests.hashed(piece) is not None:
             self._picker.returned(piece)
 
     def lost(self, piece: int) -> None:
-        """The disk no longer gives us `piece`: take the offer back, and fetch it again if wanted."""
+        """The disk no longer gives us `piece`: tell the peers, and fetch it again if it is wanted."""
         if not self._have.discard(piece):
             return
         if self._super_seeding.is_active:

@@ -89,7 +89,7 @@ class Debts:
             self.open.pop(partial.piece, None)
 
     def settle(self, peer: Peer, piece: int, mask: int) -> None:
-        """`peer` owes us the blocks `mask` (all of which it did owe) no longer."""
+        """`peer` no longer owes us the blocks `mask`, all of which it owed until now."""
         left = peer.asked[piece] & ~mask
         peer.asked_blocks -= mask.bit_count()
         if left:
@@ -106,7 +106,7 @@ class Debts:
         self._recount(partial)
 
     def settle_piece(self, peer: Peer, piece: int) -> None:
-        """Nothing of `piece` any longer; what is on its way is welcome."""
+        """`peer` no longer owes us anything of `piece`; blocks on their way are forgiven."""
         mask = peer.asked.get(piece, 0)
         if not mask:
             return
@@ -117,10 +117,10 @@ class Debts:
             partial.sole_peer = None
 
     def settle_all(self, peer: Peer, *, is_forgiven: bool) -> None:
-        """Nothing at all any longer.
+        """`peer` no longer owes us anything.
 
         Args:
-            is_forgiven: blocks on their way may still come and are welcome then.
+            is_forgiven: blocks on their way may still come, and are welcome if they do.
         """
         for piece, mask in peer.asked.items():
             if is_forgiven:
@@ -136,19 +136,19 @@ class Debts:
 
     @staticmethod
     def forgive(peer: Peer, piece: int, mask: int) -> None:
-        """From now on `peer` may send the blocks `mask` or not, as it likes."""
+        """The blocks `mask`, which `peer` owed, may come or not: both will be right."""
         peer.forgiven[piece] = peer.forgiven.get(piece, 0) | mask
 
     @staticmethod
     def redeem(peer: Peer, piece: int, mask: int) -> int:
-        """Those of the blocks `mask` that were forgiven, and have been answered now; once each."""
+        """Which of the blocks `mask`, that have now come or been rejected, were forgiven; once each."""
         forgiven = mask & peer.forgiven.get(piece, 0)
         if forgiven:
             peer.forgiven[piece] &= ~forgiven
         return forgiven
 
     def set_stalled(self, peer: Peer, is_stalled: bool) -> None:
-        """What a stalled peer owes may be asked of others too, until it has woken up."""
+        """Note whether `peer` has stalled: what it owes may then be asked of others as well."""
         if peer.is_stalled == is_stalled:
             return
         peer.is_stalled = is_stalled

@@ -1,4 +1,4 @@
-"""The end game: everything is asked for, and somebody has nothing left to do."""
+"""The end game: everything has been asked for, and some peer has nothing left to send."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from swarm.engine.settings import EngineSettings
 
 
 class EndGame:
-    """Chooses which blocks are asked of a second peer.
+    """Chooses which blocks are asked of a second peer as well.
 
-    Each copy costs the swarm a block. So it takes an idle peer that would be clearly sooner, and one who owes
-    the blocks and has been silent for a moment. From whom blocks keep coming they may be moved instead (see
-    `moves`, which needs BEP 6): rates tell little about a transfer that takes a fraction of a second.
+    A block that comes twice is wasted. So two things are required: the idle peer would clearly be sooner, and
+    the peer that owes the blocks has sent nothing for a moment. As long as blocks keep coming from it, they
+    may be moved instead (see `moves`, which needs BEP 6), since rates say little about a transfer that takes
+    a fraction of a second.
     """
 
     __slots__ = ("_alarms", "_debts", "_peers", "_settings")

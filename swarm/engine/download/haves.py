@@ -1,4 +1,4 @@
-"""When each peer hears of our new pieces: at once if it waits for one, else with the next that we say."""
+"""When each peer hears of our new pieces: at once if it may ask for them, else with our next message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from swarm.wire.peer.messages import Have, Message
 
 
 class Haves:
-    """Says `have`; where it can wait, it travels with other messages (`peer.untold`).
+    """Sends `have`; one that can wait is kept in `peer.untold` and goes with the next message to that peer.
 
     Each `have` on its own costs a system call here and a wake-up there, and most could wait: the peer has the
     piece itself, or may not ask us for it yet. A seed is told at once: it may be an only one that looks where
@@ -56,7 +56,7 @@ class Haves:
             self._alarms.haves_at = at if is_only else min(self._alarms.haves_at, at)
 
     def woken(self, now: float) -> None:
-        """Tell what has waited for long enough, if anything has."""
+        """Send the `have`s that have waited for long enough."""
         if now < self._alarms.haves_at:
             return
         self._alarms.haves_at = float("inf")

@@ -17,7 +17,7 @@ Send = Callable[[Peer, list[Message]], None]
 
 
 class Holdings:
-    """Keeps each peer's pieces, the availability of all, and says `interested` when that changes.
+    """Keeps which pieces each peer has and how many have each; says `interested` when that changes.
 
     `peer.interesting` counts the pieces it has that we want and miss; it is kept up to date piece by piece.
     """
@@ -128,7 +128,7 @@ class Holdings:
         self._availability.remove(peer.have)
 
     def we_gained(self, peers: Iterable[Peer], pieces: Sequence[int]) -> None:
-        """We have these pieces now: nobody is interesting for them any more."""
+        """We have these pieces now, so no peer is of interest for them any more."""
         wanted = [piece for piece in pieces if self._picker.priorities[piece] != UNWANTED]
         if not wanted:
             return

@@ -1,4 +1,4 @@
-"""Blocks that go from a peer that owes them to one whose line stands still, none of them twice."""
+"""Takes blocks back from the peer that owes them and asks an idle one for them, so that none comes twice."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from swarm.engine.download.partial_piece import Move, PartialPiece
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 
-#: So often blocks of one piece may move: each move is a round trip in which nothing of them comes.
+#: How often blocks of one piece may move: during the round trip of a move none of them comes.
 MOVES_MAX = 3
-#: Of a piece that has begun to come the later half moves, if so many blocks are owed: less is sooner sent.
+#: Of a piece that has begun to come the later half is moved, if at least so many blocks are owed.
 SHARED_BLOCKS_MIN = 4
 
 
 class Moves:
-    """Chooses what an idle peer should send in another's place, and knows who waits for what.
+    """Chooses what an idle peer should send in another's place, and knows which moves are under way.
 
-    Where few pieces are about, all that an idle peer has may be asked of others already, who serve somebody
-    else first. What was asked and not sent can be cancelled, but whether it is under way only its sender
-    knows. With BEP 6 he says so: each cancelled request is answered by its block or by a reject. So blocks
-    are cancelled first, and asked of the idle one when the reject is here; what was under way comes, and
-    nothing comes twice.
+    Where there are few pieces, all that an idle peer has may have been asked of others already, who are still
+    busy with somebody else. A request can be cancelled, but only the other end knows whether the block is
+    already on its way. With BEP 6 it says so: each cancelled request is answered by its block or by a reject.
+    So blocks are cancelled first, and asked of the idle peer when the reject has come.
 
     Args:
         cancel: tell this peer not to send these blocks of that piece; it owes them until it has answered.
@@ -44,7 +43,7 @@ class Moves:
         self._cancel = cancel
 
     def begin(self, idle: Peer, now: float) -> None:
-        """`idle` has nothing to send us: see what it could send in another's place."""
+        """`idle` has nothing to send us: choose blocks for it, and cancel them where they are owed."""
         partial = self._unbegun(idle, now) or self._begun(idle)
         if partial is None:
             return
@@ -56,7 +55,7 @@ class Moves:
         self._cancel(self._peers[number], partial.piece, mask)
 
     def given_back(self, peer: Peer, partial: PartialPiece, mask: int) -> Peer | None:
-        """`peer` will not send the blocks `mask` of `partial`: who is to be asked, if they were to move."""
+        """`peer` has rejected the blocks `mask`; returns whom to ask for them now, if they were to move."""
         move = partial.moving
         if move is None or move.owing != peer.number or not mask & move.mask:
             return None

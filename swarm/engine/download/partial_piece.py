@@ -9,7 +9,7 @@ from swarm.base.dataclass import dataclass
 
 @dataclass(slots=True)
 class Move:
-    """Blocks that one peer owes, and another is to send if they are not under way (see `moves`).
+    """Blocks cancelled at one peer, which another is to send once they were rejected (see `moves`).
 
     Args:
         owing, idle: their numbers.

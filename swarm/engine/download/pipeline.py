@@ -1,4 +1,4 @@
-"""How many blocks to have asked of a peer at a time, found out by taking the time of some."""
+"""How many blocks to ask of a peer in advance, found by timing one block after the other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from swarm.engine.settings import EngineSettings
 
 
 class Pipeline:
-    """One peer's depth, and the block whose time is taken.
+    """How deep one peer's pipeline is, and the block that is being timed for it.
 
     Attributes:
         depth: blocks to have asked at a time, as far as its line goes. depth_max: as it has said itself.

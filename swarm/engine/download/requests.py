@@ -16,7 +16,7 @@ from swarm.engine.peer import NO_PIECES, Peer, with_piece
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.messages import Cancel, Message, Piece, Request
 
-#: In place of a peer's number: blocks that were stored by an earlier run. No peer answers for them.
+#: In place of a peer's number: blocks stored by an earlier run of the program; no peer answers for them.
 EARLIER_RUN = -1
 #: How a host is told; the coordinator passes its own.
 Send = Callable[[Peer, list[Message]], None]
@@ -180,7 +180,7 @@ class Requests:
         return partial
 
     def offered(self, peer: Peer, now: float) -> None:
-        """`peer` says that its line stands still (BEP 6, "suggest"): let it send what others owe us."""
+        """`peer` says that it has nothing to send (BEP 6 "suggest piece"): let it send what others owe us."""
         if peer.peer_choking or self.is_held or peer.is_stalled:
             return
         # What it refused when it was busy it may give now.
@@ -282,7 +282,7 @@ class Requests:
     # -- giving up ------------------------------------------------------------------------------
 
     def take_back(self, peer: Peer, *, is_forgiven: bool) -> None:
-        """Everything asked of `peer` is open again: it choked us, or is gone.
+        """Everything that `peer` was asked for may be asked of others: it choked us, or is gone.
 
         Args:
             is_forgiven: blocks on their way may still come and are welcome then.
@@ -290,7 +290,7 @@ class Requests:
         self._debts.settle_all(peer, is_forgiven=is_forgiven)
 
     def choked(self, peer: Peer) -> bool:
-        """`peer` serves us no more; whether that opens blocks for others."""
+        """`peer` chokes us; returns whether there are blocks now to ask of others."""
         peer.peer_choking = True
         if peer.has_fast:
             # BEP 6: each request gets its block or a reject. What is not rejected is under way: on a slow
@@ -314,7 +314,7 @@ class Requests:
         return True
 
     def take_back_piece(self, peer: Peer, piece: int) -> None:
-        """`peer` no longer has `piece`: what it was asked of it is open again."""
+        """`peer` no longer has `piece`: what it was asked for of that may be asked of others."""
         self._debts.settle_piece(peer, piece)
 
     def rejected(self, peer: Peer, piece: int, begin: int, length: int, now: float) -> None:
@@ -344,7 +344,7 @@ class Requests:
                 partial.sole_peer = None
 
     def check_timeouts(self, peer: Peer, now: float) -> bool:
-        """Give the blocks of a silent peer to others; True where that opened some."""
+        """Let others be asked for the blocks of a silent peer; True where there are any."""
         if not peer.asked_blocks:
             return False
         silent_s = now - max(peer.asked_since, peer.last_block_at)

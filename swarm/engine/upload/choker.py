@@ -65,7 +65,7 @@ class Choker:
         self._has_waiting = False
 
     def limit(self, bytes_per_s: float | None) -> None:
-        """The host sends so many bytes a second at the most: as many slots as go well with that."""
+        """The host sends at most so many bytes a second: have as many slots as go well with that."""
         settings = self._settings
         if bytes_per_s is None:
             self.slots = settings.unchoke_slots
@@ -104,23 +104,24 @@ class Choker:
             self._refill_soon(now)
 
     def ran_dry(self, now: float) -> None:
-        """The line up stands still: those who have slots ask for nothing. Give them to others soon."""
+        """Our line is idle because those who have slots ask for nothing: give the slots to others soon."""
         self._refill_soon(now)
 
     def _refill_soon(self, now: float) -> None:
         self._alarms.refill_at = min(self._alarms.refill_at, now + self._settings.slot_delay_s)
 
     def weigh(self, peer: Peer) -> None:
-        """Something went to `peer` or came from it while we miss something: does it only take?
+        """Bytes went to `peer` or came from it while we still download: find out whether it only takes.
 
-        It is judged by all it ever gave us, and keeps that judgement when we have become a seed. A newcomer
-        may take a little before it has to give; one on a slow line gives far less than it takes.
+        It is judged by all that it has given us since it came, and the judgement stands when we have become a
+        seed. A newcomer may take a little before it has to give, and a peer on a slow line may give far less
+        than it takes.
         """
         credit = self._credit_bytes + self._settings.taker_ratio * peer.download.total_bytes
         peer.is_taker = peer.upload.total_bytes > credit
 
     def reconsider(self, now: float) -> None:
-        """One who has a slot comes last by now: give it to others soon, if there are any."""
+        """A peer that has a slot comes last by now: give the slot to others soon, if any wait."""
         if self._has_waiting:
             self._refill_soon(now)
 

@@ -88,12 +88,12 @@ class Slots:
             self.refill(now)
 
     def received(self, peer: Peer) -> None:
-        """`peer` gave us something: does it still only take?"""
+        """`peer` gave us something: it may no longer be one that only takes."""
         if peer.is_taker:
             self._choker.weigh(peer)
 
     def judged(self, peer: Peer, now: float) -> None:
-        """It may be known by now that `peer` passes nothing on: then its slot is for others."""
+        """`peer` has told of its pieces: if it is known by now to pass nothing on, its slot is for others."""
         if peer.comes_last and not peer.am_choking:
             self._choker.reconsider(now)
 
@@ -121,7 +121,7 @@ class Slots:
         self._uploads.serves_crowd(self._choker.is_crowd)
 
     def freed(self, now: float) -> None:
-        """One who had a slot has gone: somebody else gets it at once, or, where they go in crowds, soon."""
+        """A peer that had a slot has gone: another gets it at once, or soon where many go together."""
         if now - self._freed_at < self._settings.slot_delay_s:
             self._choker.reconsider(now)
             return

@@ -121,7 +121,7 @@ class Spreading:
             self._end()
 
     def met_seed(self) -> None:
-        """Somebody else says that he has everything too: it may be a lie, and not be for long."""
+        """Another peer says that it has everything; it may lie, and may leave."""
         self.has_met_seed = True
 
     def _end(self) -> None:

@@ -1,4 +1,4 @@
-"""Says that our line up stands still, so that others ask us rather than wait (BEP 6, "suggest piece")."""
+"""Tells peers that our line up is idle, so that they ask us instead of waiting for others (BEP 6)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Suggestions:
         self._send = send
 
     def offer(self, peers: Iterable[Peer], now: float) -> None:
-        """Our line stands still: tell all who could use it."""
+        """Our line is idle: tell all peers that may ask for something."""
         if not self._have.count:
             return
         last_at = now - self._settings.suggest_pause_s

@@ -116,7 +116,7 @@ class SuperSeeding:
         return piece in self._guests[peer.number].shown
 
     def reasons(self, peer: Peer) -> int:
-        """Another number whenever `peer` has had a reason to change its interest in us."""
+        """A number that changes whenever `peer` has been given a reason to change its interest in us."""
         if not self.is_active:
             return self._have.count
         return len(self._guests[peer.number].shown) + peer.have.count
@@ -200,7 +200,7 @@ class SuperSeeding:
         self._keep_line_busy()
 
     def tick(self, now: float) -> None:
-        """About once a second: nobody is left waiting for others for ever."""
+        """About once a second: show more to peers that would otherwise wait for ever for others."""
         for guest in self._guests.values():
             if guest.has_moved or guest.fetching:
                 guest.has_moved = False

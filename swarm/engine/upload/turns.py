@@ -103,14 +103,14 @@ class Turns:
             self._midway = None
 
     def next(self, now: float) -> Peer | None:
-        """Whose turn it is: his whose piece is not sent yet, else his who wants the rarest.
+        """Whose turn it is: the peer whose piece is not wholly sent yet, else the one that wants the rarest.
 
-        What few have is passed on by whoever gets it, and is best with him who has least to pass on besides;
-        those whose last blocks still leave come later, and those who pass nothing on come last. Among these
-        it makes no difference what they want, and nobody's wish may keep him waiting for ever: then the turn
-        is his who has waited for longest.
+        A rare piece is passed on by whoever gets it, and is of most use to the peer that has least else to
+        pass on. Peers to which earlier blocks are still leaving come later, and those that pass nothing on
+        come last; among these it makes no difference what they want. So that a common wish does not make a
+        peer wait for ever, the turn goes to a peer that has waited for too long.
 
-        What he is to get first is made the head of his queue (`_wish`).
+        The request that is to be served first becomes the head of the peer's queue (`_wish`).
         """
         if self._midway is not None:
             peer, self._midway = self._midway, None
@@ -161,7 +161,7 @@ class Turns:
         return at, rarity * (1 + count)
 
     def served(self, peer: Peer, piece: int, now: float) -> None:
-        """The host got a run of `piece` for `peer`, whose turn it was: it is until all of that is sent."""
+        """The host got a run of `piece` for `peer`, which keeps the turn until all of that piece is sent."""
         if peer.queue and peer.queue[0].piece == piece:
             self._midway = peer
         elif peer.queue:

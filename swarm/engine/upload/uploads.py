@@ -73,7 +73,7 @@ class Uploads:
             self._take_turns(now)
 
     def lost(self, peer: Peer, now: float) -> None:
-        """The host will send it nothing more."""
+        """`peer` is gone: the host will send it nothing more."""
         self._turns.leave(peer)
         self._in_host_bytes -= peer.sending_bytes
         if self._turns.rate is not None:

@@ -31,7 +31,7 @@ class Caller(Protocol):
 
 
 class Door:
-    """Lets incoming links in or not, by where they come from.
+    """Decides by their address which links may be: bans, the blocklist, and limits for incoming ones.
 
     Attributes:
         blocklist: addresses that nothing is exchanged with; None: there is no list.
@@ -81,7 +81,7 @@ class Door:
         return None
 
     def recognised(self, caller: Caller) -> None:
-        """It has said which torrent it wants, and that is here."""
+        """The link has named a torrent that is here."""
         self._silent.pop(caller, None)
 
     def left(self, caller: Caller) -> None:

@@ -1,4 +1,4 @@
-"""What every host of an engine does with links: the part that a magnet's and a torrent's host share."""
+"""What the hosts of both engines, a magnet link's and a torrent's, do alike: their links and their timer."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _UPSET_S = 1.0
 
 
 class Dialler(Protocol):
-    """The session, as it serves those who run a torrent."""
+    """The session's `Links`, as the host of an engine uses them."""
 
     def dial(self, owner: LinkOwner, handshake: Handshake, endpoint: Endpoint) -> None: ...
     def ban(self, endpoint: Endpoint, reason: str) -> None: ...
@@ -63,9 +63,9 @@ class Dialler(Protocol):
 
 
 class LinkHost(ABC):
-    """Numbers an engine's links, tells it what happens to them, and does what it wants with them.
+    """Numbers an engine's links, tells it what happens to them, and carries out its commands on them.
 
-    A `LinkOwner`; whoever inherits it owns the engine, whose door `tell` is.
+    It is the `LinkOwner` of its links. Whoever inherits it has the engine, and passes events to it in `tell`.
 
     Args:
         handshake: what is said first on each link.
@@ -107,13 +107,13 @@ class LinkHost(ABC):
 
     @abstractmethod
     def link_sent(self, link: PeerLink, length: int, chunks: Sequence[Chunk]) -> None:
-        """So many bytes of blocks have left, or were given up; the chunks are not needed any more."""
+        """`length` bytes of blocks have left, or will not any more; the link needs `chunks` no longer."""
 
     def _upset(self, error: Exception, event: object, doing: str) -> SwarmError | None:
-        """A bug of ours has come out at `event`: the reason for which all of it fails, or None.
+        """A bug of ours has shown at `event`: returns why the whole torrent fails, or None where it goes on.
 
-        What strangers say must not end anything: a peer loses its link (its transport sees to that), and
-        what is only hearsay is passed over.
+        What strangers say must not end a torrent. If they said it on a link, the error is raised again, so
+        that the transport ends that link; if it was only hearsay, it is passed over.
         """
         if not isinstance(event, _OF_STRANGERS):
             return failure(error, doing)
@@ -127,7 +127,7 @@ class LinkHost(ABC):
     # -- time -----------------------------------------------------------------------------------
 
     def _wake_up_at(self, at: float | None) -> None:
-        """The engine wants to be woken then, and not before; None: not at all."""
+        """Wake the engine at that instant and not before; None: not at all."""
         if at is None:
             at = float("inf")
         if at != self._wakeup_at:

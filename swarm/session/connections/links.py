@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from swarm.base.ip_ranges import IpRanges
     from swarm.session.connections.blocklist import Blocklist
 
-#: Finds whoever runs a torrent, and what to say to those who ask for it; None: it does not run here.
+#: Finds the host of a torrent and the handshake to answer with; None where that torrent is not here.
 FindOwner = Callable[[InfoHash], tuple[LinkOwner, Handshake] | None]
 
 
@@ -107,7 +107,7 @@ class Links:
             self._servers.append(await loop.create_server(self._accept, sock=listener))
 
     async def network_changed(self) -> None:
-        """Part from those whose address here is ours no more: TCP would wait for them for minutes.
+        """Close links whose address at our end is no longer ours: TCP would wait for minutes.
 
         Where we are bound to an interface, it is listened on anew, at the address that it has now.
         """
@@ -136,7 +136,7 @@ class Links:
             server.close()
 
     async def close(self) -> None:
-        """Let nobody in any more, end every link and every dial; `gone` tells when they have."""
+        """Stop listening, end every dial and every link; `gone` waits until the links have ended."""
         self.stop_listening()
         if self._blocklist is not None:
             await self._blocklist.close()

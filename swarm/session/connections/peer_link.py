@@ -28,7 +28,7 @@ _OF_PIECES = frozenset((LOCAL_IDS["lt_donthave"], LOCAL_IDS["upload_only"]))
 
 
 class LinkOwner(Protocol):
-    """Whoever runs the torrent (`runner`, or `metadata_fetch` at first), as its links see it."""
+    """The host of the torrent that a link belongs to (`runner` or `metadata_fetch`), as the link sees it."""
 
     @property
     def is_stopped(self) -> bool: ...
@@ -107,11 +107,11 @@ class PeerLink(asyncio.BufferedProtocol):
 
     @property
     def owner(self) -> LinkOwner | None:
-        """Whose it is; None for an incoming link that has not said what it wants."""
+        """The host of the torrent that it is for; None until an incoming link has named its torrent."""
         return self._owner
 
     def hand_over(self, owner: LinkOwner) -> None:
-        """From now on it is `owner`'s, who knows the geometry and gets what was kept for this moment."""
+        """From now on the link is `owner`'s, which knows the geometry: it gets the frames kept until now."""
         early, self._owner = self._decoder, owner
         if not isinstance(early, EarlyDecoder):
             return  # It is not open yet.
@@ -166,7 +166,7 @@ class PeerLink(asyncio.BufferedProtocol):
 
     @property
     def own_host(self) -> str:
-        """By which of our addresses it leaves; "" while it has none."""
+        """Our own address on this connection; "" while there is none."""
         address = None if self._transport is None else self._transport.get_extra_info("sockname")
         return host_of(address) if address else ""
 

@@ -30,7 +30,7 @@ KRPC_BYTE = ord("d")
 
 
 class Inquiry(Generic[F]):
-    """One question, to one home or to both: what they find as they find it, and how it ended."""
+    """One question to the DHT, over IPv4, IPv6 or both: gives what is found as it comes, then the outcome."""
 
     def __init__(self) -> None:
         self._outcomes: list[LookupOutcome] = []
@@ -138,7 +138,7 @@ class DhtHome:
             self._carry_out(self.node.cancel(operation))
 
     def wait_for_company(self) -> None:
-        """Nobody answers any more: who does next is news again."""
+        """Call `on_company` again for the next node that answers."""
         self._is_lonely = True
 
     def candidates_found(self, endpoints: Sequence[Endpoint]) -> None:

@@ -1,4 +1,4 @@
-"""Finding peers for one torrent: its trackers, and the sources that need none, in one schedule."""
+"""Finds peers for one torrent: asks its trackers and the other sources, each when it is due."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Discovery:
             kept then, so that `hand_over` can pass them on again.
         clock: monotonic seconds.
         on_own_address: gets our address as a tracker sees it (BEP 24), and which ("tracker HOST").
-        on_source_notice: gets what `on_notice` would of `sources`, and the kind of source before it: others
-            share them, and notice the same.
+        on_source_notice: gets (kind of source, level, line) instead of `on_notice` where it is about one of
+            `sources`: they are shared, and all torrents would say the same.
     """
 
     def __init__(
@@ -118,9 +118,9 @@ class Discovery:
         on_notice: OnNotice,
         is_private: bool,
     ) -> None:
-        """The metadata is here: from now on the torrent is served, first with the peers found so far.
+        """The metadata is here: from now on find peers for the torrent, which gets those found so far now.
 
-        Where it says that it is private, sources that are no trackers are left, and their peers forgotten.
+        If it is private, only its trackers are asked any more, and peers that others named are forgotten.
         """
         self._totals = totals
         self._on_peers = on_peers
@@ -151,7 +151,7 @@ class Discovery:
             sourced.changed()
 
     def need_peers(self) -> None:
-        """We have too few peers: sources are asked as early as is polite."""
+        """The torrent has too few peers: ask all sources as early as they allow."""
         self._trackers.need_peers()
         for sourced in self._sourced:
             sourced.hurry()

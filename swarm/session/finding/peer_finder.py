@@ -1,4 +1,4 @@
-"""How a session finds peers: one `Discovery` for each info-hash, and the sources that they share."""
+"""How a session finds peers: makes a `Discovery` for each info-hash, and keeps the sources that all share."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ ASK_ANEW_S = 0.02
 class PeerFinder:
     """Trackers, the DHT and the local network, for all torrents of a session.
 
-    A discovery lives as long as its torrent is in the session, from the first second of a magnet link on.
-    What no torrent has asked for yet (the DHT, the client of the trackers) is not begun.
+    A discovery lives as long as its torrent is in the session; that of a magnet link begins before its
+    metadata is known. The DHT and the client of the trackers begin with the first torrent that needs them.
 
     Args:
         bind: an address or interface that all traffic uses.
@@ -180,7 +180,7 @@ class PeerFinder:
                 self._on_notice("warning", f"dht: cannot use UDP on {host}: {error.strerror or error}")
 
     def _source_noticed(self, kind: str, level: str, text: str) -> None:
-        """What all torrents that share a source notice is said once."""
+        """Pass on once what all torrents notice of a source that they share."""
         if self._said.get(kind) != text:
             self._said[kind] = text
             self._on_notice(level, text)
@@ -273,6 +273,6 @@ class PeerFinder:
             self._dht.candidates_found((endpoint,))
 
     async def nodes_named(self, addresses: Sequence[Address]) -> None:
-        """A magnet link or a .torrent names nodes of the DHT: a way in, where there may be no other."""
+        """Ask DHT nodes that a magnet link or a .torrent names: there may be no other way into the DHT."""
         if self._dht is not None and addresses:
             self._dht.candidates_found(await endpoints_of(addresses, self._settings.names_timeout_s))

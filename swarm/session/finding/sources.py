@@ -67,7 +67,7 @@ class PeerSource(Protocol):
         """Between two rounds of a torrent while all is well."""
 
     def join(self, swarm: Membership) -> None:
-        """We are in that swarm from now on; called once, before its first round."""
+        """The torrent begins to use this source; called once, before its first round."""
 
     async def go_round(self, swarm: Membership) -> int:
         """Look for peers, and say that we are there; peers go to `swarm.found` as they come.
@@ -82,7 +82,7 @@ class PeerSource(Protocol):
         """
 
     def leave(self, swarm: Membership) -> None:
-        """We have left: `swarm.found` must not be called any more. No round is under way then."""
+        """The torrent uses it no more: do not call `swarm.found` again. No round of it is under way."""
 
 
 @dataclass(frozen=True, slots=True)

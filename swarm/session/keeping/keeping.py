@@ -1,4 +1,4 @@
-"""What one torrent has on disk: found out at its start, kept true while it runs, saved at its end."""
+"""Knows what one torrent has on disk: finds it out at the start, keeps it true, saves it at the end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Keeping:
-    """The desks of this room, and who of them is asked when; they know each other, and the torrent none.
+    """The one door to this room for a torrent: it has the room's desks, and calls each when it is needed.
 
     Args:
         place: the content itself, a file or a folder.
@@ -256,7 +256,7 @@ class Keeping:
         self._hold.begin(error, self._runner.store.write_kept)
 
     async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do `work`, as soon as the disk has room for it."""
+        """Do `work`; if the disk has no room for it, wait and try again (unless the settings say to fail)."""
         if self._is_waiting_for_room:
             await self._hold.insist(work)
         else:

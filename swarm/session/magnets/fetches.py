@@ -1,4 +1,4 @@
-"""The magnet links of a session, each from its first second until it is a torrent."""
+"""The magnet links of a session whose metadata is being fetched, each until it has become a torrent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SAVE_AFTER_S = 0.1
 
 
 class Fetches:
-    """Those whose metadata is being fetched, or is there and waits for its torrent.
+    """All `MetadataFetch`es of a session: begins them, hands them over to torrents, ends them.
 
     Args:
         on_notice: (level, text) for the user, of no link in particular.
