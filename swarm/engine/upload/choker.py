@@ -20,6 +20,8 @@ class Choker:
 
     Args:
         choke, unchoke: how the coordinator carries out a decision.
+        serves_crowd: told at each look whether so many want something that they fill more than the usual
+            slots, under a limit.
     """
 
     __slots__ = (
@@ -31,9 +33,10 @@ class Choker:
         "_optimistic",
         "_optimistic_at",
         "_rng",
+        "_serves_crowd",
         "_settings",
+        "_slots_now",
         "_unchoke",
-        "is_crowd",
         "next_round_at",
         "slots",
     )
@@ -45,6 +48,7 @@ class Choker:
         rng: random.Random,
         choke: Callable[[Peer, float], None],
         unchoke: Callable[[Peer], None],
+        serves_crowd: Callable[[bool], None],
         alarms: Alarms,
     ) -> None:
         self._alarms = alarms
@@ -53,12 +57,12 @@ class Choker:
         self._rng = rng
         self._choke = choke
         self._unchoke = unchoke
+        self._serves_crowd = serves_crowd
         self._optimistic: Peer | None = None
         self._optimistic_at = float("-inf")
         self.next_round_at = float("-inf")
-        self.slots = settings.unchoke_slots
-        #: Under a limit, so many want something that they fill the usual slots, and more.
-        self.is_crowd = False
+        #: As many as usual, and as many as at the last look.
+        self.slots = self._slots_now = settings.unchoke_slots
         #: Up to so many in a crowd; 0: not more than usual.
         self._crowd_slots_max = 0
         #: Does anybody who is choked want something, as far as is known? Else nothing is to be refilled.
@@ -76,14 +80,14 @@ class Choker:
             most = int(bytes_per_s / settings.crowd_slot_bytes_per_s)
             self._crowd_slots_max = min(most, settings.limited_slots_max)
 
-    def _slots_for(self, wanting_count: int) -> int:
-        """How many slots there are where so many want something, and with that whether it is a crowd.
+    def _look_for_crowd(self, wanting_count: int) -> None:
+        """So many want something: decide how many slots there are now, and whether it is a crowd.
 
         In a crowd most of those in slots have all that we have; the more may ask, the sooner somebody does.
         """
         slots = min(wanting_count // self._settings.crowd_per_slot, self._crowd_slots_max)
-        self.is_crowd = slots >= self.slots
-        return max(slots, self.slots)
+        self._slots_now = max(slots, self.slots)
+        self._serves_crowd(slots >= self.slots)
 
     def interested(self, peer: Peer, peers: Iterable[Peer], now: float, *, is_dry: bool = False) -> None:
         """`peer` wants something: a free slot is given soon, not at the next round.
@@ -100,7 +104,9 @@ class Choker:
             wanting += other.peer_interested
         if taken < self._settings.slots_at_once:
             self._give_slot(peer, now)
-        elif taken < self._slots_for(wanting) or is_dry:
+            return
+        self._look_for_crowd(wanting)
+        if taken < self._slots_now or is_dry:
             self._refill_soon(now)
 
     def ran_dry(self, now: float) -> None:
@@ -163,7 +169,8 @@ class Choker:
         self._has_waiting = has_waiting
         if not waiting:
             return
-        free = self._slots_for(wanting) - taken
+        self._look_for_crowd(wanting)
+        free = self._slots_now - taken
         if free <= 0 and next_at < float("inf"):
             # Not before a moment from now: the sum of two floats may be now itself.
             used_up_at = next_at + self._settings.unused_slot_s
@@ -196,7 +203,8 @@ class Choker:
         ranked = sorted(
             wanting, key=self._seed_rank(now) if is_seeding else self._leech_rank(now), reverse=True
         )
-        slots = self._slots_for(len(wanting))
+        self._look_for_crowd(len(wanting))
+        slots = self._slots_now
         if len(ranked) <= slots:
             # Room for all, snubbers and free riders too: what is left over costs nobody anything.
             chosen = ranked

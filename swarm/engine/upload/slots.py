@@ -59,7 +59,9 @@ class Slots:
         self._uploads = uploads
         self._super_seeding = super_seeding
         self._send = send
-        self._choker = Choker(settings, piece_length, rng, self._choke, self._unchoke, alarms)
+        self._choker = Choker(
+            settings, piece_length, rng, self._choke, self._unchoke, uploads.serves_crowd, alarms
+        )
         self._suggestions = Suggestions(have, settings, send)
         self._settings = settings
         #: When a slot became free last.
@@ -78,7 +80,6 @@ class Slots:
         """`peer` wants something of ours, and did not before."""
         peer.peer_interested = True
         self._choker.interested(peer, self._peers.values(), now, is_dry=self._uploads.is_dry)
-        self._uploads.serves_crowd(self._choker.is_crowd)
 
     def not_interested(self, peer: Peer, now: float) -> None:
         """`peer` wants nothing any more: its slot is for others."""
@@ -118,7 +119,6 @@ class Slots:
     def round(self, now: float) -> None:
         """All slots anew."""
         self._choker.round(list(self._peers.values()), is_seeding=self._picker.is_complete, now=now)
-        self._uploads.serves_crowd(self._choker.is_crowd)
 
     def freed(self, now: float) -> None:
         """A peer that had a slot has gone: another gets it at once, or soon where many go together."""
@@ -134,7 +134,6 @@ class Slots:
         self._choker.refill(
             self._peers.values(), is_seeding=self._picker.is_complete, is_dry=self._uploads.is_dry, now=now
         )
-        self._uploads.serves_crowd(self._choker.is_crowd)
         if self._uploads.is_dry and not self._super_seeding.is_active:
             self._suggestions.offer(self._peers.values(), now)
 

@@ -26,8 +26,16 @@ class Room:
     def __init__(self, count: int, *, seed: int = 1) -> None:
         self.now = 0.0
         self.alarms = Alarms()
+        #: What the choker said of a crowd, one look after the other.
+        self.crowds: list[bool] = []
         self.desk = Choker(
-            SETTINGS, PIECE_LENGTH, random.Random(seed), self._choke, self._unchoke, self.alarms
+            SETTINGS,
+            PIECE_LENGTH,
+            random.Random(seed),
+            self._choke,
+            self._unchoke,
+            self.crowds.append,
+            self.alarms,
         )
         self.peers = [self.peer(number) for number in range(count)]
         self.now = 1000.0
@@ -288,3 +296,26 @@ class TestTakers:
         for _ in range(3):
             assert not takers & set(room.round(is_seeding=True))
             room.now += SETTINGS.choke_round_s
+
+
+def test_each_look_at_how_many_want_something_says_whether_it_is_a_crowd() -> None:
+    room = Room(6 * SLOTS)
+    room.round()
+    # Without a limit there is none.
+    assert room.crowds == [False]
+    room.desk.limit(20 * SETTINGS.crowd_slot_bytes_per_s)
+    few = Room(6 * room.desk.slots - 1)
+    few.desk.limit(20 * SETTINGS.crowd_slot_bytes_per_s)
+    few.round()
+    many = Room(6 * room.desk.slots)
+    many.desk.limit(20 * SETTINGS.crowd_slot_bytes_per_s)
+    many.round()
+    assert (few.crowds, many.crowds) == ([False], [True])
+    for peer in many.peers[:6]:
+        peer.peer_interested = False
+    many.desk.refill(many.peers, is_seeding=True, now=many.now)
+    assert many.crowds == [True, False]
+    for peer in many.peers[:6]:
+        peer.peer_interested = True
+        many.desk.interested(peer, many.peers, many.now)
+    assert many.crowds[-1]
