@@ -122,8 +122,20 @@ class Announcer:
 
     # What the host tells.
 
-    def answered(self, url: str, response: AnnounceResponse, now: float, *, is_v6: bool = False) -> None:
-        """The announce that was due to `url` over that family was answered."""
+    def answered(
+        self,
+        url: str,
+        response: AnnounceResponse,
+        now: float,
+        *,
+        is_v6: bool = False,
+        own_port: int | None = None,
+    ) -> None:
+        """The announce that was due to `url` over that family was answered.
+
+        Args:
+            own_port: as it was announced; None where that says nothing.
+        """
         way = self._returned(url, is_v6=is_v6)
         if way is None:
             return
@@ -131,7 +143,7 @@ class Announcer:
         way.answered(response)
         # An answer without a tracker id does not take back the one that we have.
         tracker.tracker_id = response.tracker_id or tracker.tracker_id
-        self._plan_next(way, response, now)
+        self._plan_next(way, response, now, own_port)
         tier = self._tiers[tracker.tier]
         tier.remove(tracker)
         tier.insert(0, tracker)
@@ -270,9 +282,9 @@ class Announcer:
                 return way
         return None
 
-    def _plan_next(self, way: Way, response: AnnounceResponse, now: float) -> None:
+    def _plan_next(self, way: Way, response: AnnounceResponse, now: float, own_port: int | None) -> None:
         least_s = self._settings.least_s(response.interval_s, response.min_interval_s or 0)
-        is_lonely = not self._is_complete and _is_alone(response, way.tracker.known_count)
+        is_lonely = not self._is_complete and _is_alone(response, way.tracker.known_count, own_port)
         way.lonely_count = way.lonely_count + 1 if is_lonely else 0
         way.not_before = now + least_s
         wait_s = self._settings.after_answer_s(response.interval_s, least_s, way.lonely_count, self._rng)
@@ -284,15 +296,19 @@ class Announcer:
                 way.next_at = other.next_at = max(way.next_at, other.next_at)
 
 
-def _is_alone(response: AnnounceResponse, own_count: int) -> bool:
+def _is_alone(response: AnnounceResponse, own_count: int, own_port: int | None) -> bool:
     """Does the tracker know nobody but us? Many, opentracker for one, name a peer to itself.
 
     Args:
-        own_count: under how many addresses it lists us.
+        own_count: under how many addresses it lists us. Some count families together, others apart: two may
+            be ourselves twice, or one of us and somebody else.
     """
-    named_count = len(response.peers) + len(response.named_peers)
+    ports = [port for _, port in (*response.peers, *response.named_peers)]
+    named_count = len(ports)
     if not named_count:
         return True
+    if own_port is not None and any(port != own_port for port in ports):
+        return False
     is_counted = response.seeds is not None and response.leechers is not None
     if not is_counted or named_count > own_count:
         return False

@@ -194,7 +194,7 @@ class TrackerAnnounces:
                 due.url, TrackerError(f"internal error: {error!r}"), self._clock(), is_v6=due.is_v6
             )
             raise
-        self._announcer.answered(due.url, response, self._clock(), is_v6=due.is_v6)
+        self._announcer.answered(due.url, response, self._clock(), is_v6=due.is_v6, own_port=request.port)
         if response.warning:
             self._say("warning", due.url, response.warning)
         else:

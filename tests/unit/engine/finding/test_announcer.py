@@ -484,6 +484,18 @@ class TestFamilies:
         # The answer over IPv4 came first, when IPv6 might have been somebody else.
         assert asked(desk, 60) == [("t", True, None)]
 
+    @pytest.mark.parametrize(("port", "asked_soon"), [(6881, [False, True]), (6882, [False])])
+    def test_one_other_is_company_where_a_tracker_counts_each_family_apart(
+        self, port: int, asked_soon: list[bool]
+    ) -> None:
+        desk = dual(["t"])
+        asked(desk, 0)
+        desk.answered("t", response(seeds=0, leechers=2, peers=()), 0, own_port=6881)
+        # Either ourselves under both our addresses, or us and another of this family.
+        two = response(seeds=0, leechers=2, peers=(Endpoint("::2", port),))
+        desk.answered("t", two, 0, is_v6=True, own_port=6881)
+        assert [is_v6 for _, is_v6, _ in asked(desk, 60)] == asked_soon
+
     def test_seeds_and_peers_are_not_added_up(self) -> None:
         desk = dual(["t"])
         asked(desk, 0)
