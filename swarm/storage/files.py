@@ -10,16 +10,16 @@ import errno
 import os
 import stat
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 from swarm.base.errors import StorageError
 from swarm.metainfo.files import FileRange, Layout
 from swarm.storage.descriptors import Descriptors, open_below
 from swarm.storage.faults import ContentChangedError, name_error, storage_error
-from swarm.storage.sealed import sync_folder
+from swarm.storage.unsynced import Unsynced
 from swarm.storage.vectors import Cursor, data_regions, read_all, read_cached, write_all
 from swarm.storage.watch import Watch
 
@@ -41,6 +41,9 @@ class ContentFiles:
         is_allocating: reserve the whole length of each file when it is first written.
         on_changed: called, in any thread, with the index of a file that somebody else has changed.
     """
+
+    #: The part file's place among the file indices.
+    PART = -1
 
     def __init__(
         self,
@@ -64,19 +67,13 @@ class ContentFiles:
         self._is_allocating = is_allocating
         self._descriptors = Descriptors(self._open, open_max)
         self._watch = Watch(on_changed)
-        #: Guards the set of files that were written since the last `sync`.
-        self._lock = threading.Lock()
+        self._unsynced = Unsynced(partial(self._opened, is_writable=False), self.path_of, self._folders_of)
         #: False once a file system has said that it cannot answer at once.
         self._can_read_at_once = True
         self._allocated: set[int] = set()
-        self._dirty: set[int] = set()
-        #: Files whose names were synced: once is enough.
-        self._named: set[int] = set()
-
-    #: The part file's place among the file indices.
-    PART = -1
 
     def path_of(self, index: int) -> Path:
+        """Where a file lies; of `PART` the part file."""
         if index == self.PART:
             return self._part_path
         return self.root.joinpath(*self.layout.files[index].path)
@@ -183,7 +180,7 @@ class ContentFiles:
                     break
             # Deleted, or replaced, while it was open: what we write belongs where the path leads now.
             self._descriptors.evict(index)
-        self._note_dirty(index)
+        self._unsynced.add((index,))
 
     def settle(self, index: int) -> None:
         """Take file `index` as it is now: whoever calls has verified its content, or will."""
@@ -219,18 +216,11 @@ class ContentFiles:
         self._descriptors.release()
         return self._descriptors.opened(index, is_writable=is_writable)
 
-    def _note_dirty(self, index: int) -> None:
-        # `sync` takes the set under the same lock: it never changes while that goes through it.
-        with self._lock:
-            self._dirty.add(index)
-
-    def note_all_dirty(self) -> None:
+    def note_all_unsynced(self) -> None:
         """An earlier run may have written without syncing: the next `sync` covers every file."""
-        with self._lock:
-            self._dirty.update(
-                index for index, file in enumerate(self.layout.files) if file.length and not file.is_pad
-            )
-            self._dirty.add(self.PART)
+        files = enumerate(self.layout.files)
+        self._unsynced.add(index for index, file in files if file.length and not file.is_pad)
+        self._unsynced.add([self.PART])
 
     def _is_in_part(self, index: int) -> bool:
         """Whether what is known of a file lies in the part file."""
@@ -333,7 +323,7 @@ class ContentFiles:
             with self._descriptors.opened(index, is_writable=True) as target:
                 write_all(target, [memoryview(chunk)], at)
             start += len(chunk)
-        self._note_dirty(index)
+        self._unsynced.add((index,))
 
     def data_ranges(self) -> list[tuple[int, int]]:
         """The ranges (start, end) of the content that were ever written, holes left out, in order.
@@ -394,34 +384,7 @@ class ContentFiles:
         Raises:
             StorageError: the disk failed; what was written since the last `sync` may be lost.
         """
-        with self._lock:
-            dirty, self._dirty = self._dirty, set()
-        folders: dict[Path, None] = {}
-        for index in sorted(dirty):
-            try:
-                # Not for writing: that would create a file that somebody has deleted meanwhile.
-                with self._opened(index, is_writable=False) as descriptor:
-                    os.fdatasync(descriptor)
-                if index not in self._named:
-                    folders.update(dict.fromkeys(self._folders_of(index)))
-            except FileNotFoundError:
-                continue  # the record's signatures will tell
-            except OSError as error:
-                self._still_dirty(dirty)
-                raise storage_error(error, self.path_of(index)) from None
-        for folder in folders:
-            try:
-                sync_folder(folder)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                self._still_dirty(dirty)
-                raise storage_error(error, folder) from None
-        self._named |= dirty
-
-    def _still_dirty(self, indices: set[int]) -> None:
-        with self._lock:
-            self._dirty |= indices
+        self._unsynced.sync()
 
     def _folders_of(self, index: int) -> list[Path]:
         """The folders whose entries lead to the file, up to the one that the user named."""

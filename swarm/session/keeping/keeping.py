@@ -160,7 +160,7 @@ class Keeping:
         else:
             self._keeper.start(trust.synced)
             if content.have.count != trust.synced.count:
-                self.files.note_all_dirty()
+                self.files.note_all_unsynced()
                 self._keeper.touch()
 
     def _enter(self) -> None:

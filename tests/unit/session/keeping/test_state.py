@@ -134,7 +134,7 @@ async def test_pieces_of_a_failed_sync_are_not_believed_although_the_next_one_su
     world.have.add(2)
     with monkeypatch.context() as patched:
         patched.setattr(os, "fdatasync", refuse)
-        world.files.note_all_dirty()
+        world.files.note_all_unsynced()
         await world.keeper.sync()
     world.have.add(3)
     world.keeper.touch()
