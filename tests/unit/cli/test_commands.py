@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,18 @@ from swarm.cli.exits import EXIT_DISK, EXIT_DONE, EXIT_USAGE
 from swarm.metainfo.builder import TorrentOptions
 from swarm.storage.create import create_torrent
 from tests.e2e.commands import SWARM, TIMEOUT_S
+
+
+def test_the_package_itself_is_the_command() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "swarm", "leech"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert ended.returncode == EXIT_USAGE
+    assert ended.stderr.startswith("Usage: swarm leech ")
 
 
 @pytest.mark.parametrize("value", ["1", "true", "YES"])
