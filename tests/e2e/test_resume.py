@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -224,8 +225,7 @@ async def test_file_deleted_while_we_were_away_is_fetched_again(tmp_path: Path) 
 async def test_content_without_resume_data_is_found_by_hashing_what_is_there(tmp_path: Path) -> None:
     offer = offer_file(tmp_path / "seed", 32 * PIECE, PIECE)
     await stop_after(offer, tmp_path, 11)
-    for path in (tmp_path / "state").iterdir():
-        path.unlink()
+    shutil.rmtree(tmp_path / "state")
     now = await finish(offer, tmp_path)
     # Holes are known not to be data.
     assert now.checking_bytes == 11 * PIECE
@@ -337,14 +337,14 @@ async def test_seed_that_was_mended_in_one_place_and_broken_in_another_does_not_
 async def test_damaged_resume_data_is_set_aside_and_the_content_hashed(tmp_path: Path) -> None:
     offer = offer_file(tmp_path / "seed", 8 * PIECE, PIECE)
     await stop_after(offer, tmp_path, 8)
-    (record,) = (tmp_path / "state").iterdir()
+    (record,) = (tmp_path / "state").glob("*.resume")
     record.write_bytes(record.read_bytes()[:-9])
     async with open_session(settings_of(tmp_path / "state")) as session:
         torrent = await session.add(offer.raw, save_to=tmp_path / "leech")
         await within(torrent.completed())
         assert torrent.snapshot().checking_bytes == 8 * PIECE
         told = notices_of(torrent)
-    (aside,) = set(os.listdir(tmp_path / "state")) - {record.name}
+    (aside,) = set(os.listdir(tmp_path / "state")) - {record.name, "locks"}
     assert aside.startswith(f"{record.name}.broken-")
     assert f"{aside}; the content is verified afresh" in told
 
@@ -461,7 +461,7 @@ async def test_download_killed_later_hashes_only_what_no_record_tells(tmp_path: 
 async def test_after_kill_and_reboot_only_what_was_not_synced_is_hashed(tmp_path: Path) -> None:
     offer = offer_file(tmp_path / "seed", 32 * PIECE, PIECE)
     await stop_after(offer, tmp_path, 20)
-    (record_path,) = (tmp_path / "state").iterdir()
+    (record_path,) = (tmp_path / "state").glob("*.resume")
     record = await resume.load(record_path)
     assert record is not None
     # As it is found where the machine has lost power: another boot, and half of it synced.
