@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Never, Self
 
 from swarm.base.endpoint import Endpoint
-from swarm.base.errors import StorageError, SwarmError
+from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash, NodeId
 from swarm.dht.commands import Command, DhtStats, ItemFound, PeersFound, SamplesFound
 from swarm.dht.items import Item
@@ -24,9 +24,8 @@ from swarm.net.udp import UdpSocket
 from swarm.session.bugs import watch
 from swarm.session.finding import dht_memory
 from swarm.session.finding.dht_home import Begin, DhtHome, Inquiry
-from swarm.session.finding.dht_memory import DhtMemory, HomeMemory
+from swarm.session.finding.dht_memory import DhtMemory, HomeMemory, MemoryFile
 from swarm.session.finding.sources import OnNotice
-from swarm.session.keeping.lock import ProcessLock
 
 Address = tuple[str, int]
 
@@ -77,8 +76,7 @@ class Dht:
         self._sockets = list(sockets)
         self._routers = list(routers)
         self._settings = settings or DhtSettings()
-        self._memory_path = memory_path
-        self._is_keeping = is_keeping and memory_path is not None
+        self._memory_file = MemoryFile(memory_path, is_keeping=is_keeping, on_notice=on_notice)
         self._rng = rng or random.SystemRandom()
         self._on_notice = on_notice
         self._on_own_address = on_own_address
@@ -87,7 +85,6 @@ class Dht:
         self._early: list[Endpoint] = []
         #: Whom we knew when we last looked: where all are lost, some are there again when the network is.
         self._known = DhtMemory()
-        self._lock: ProcessLock | None = None
         self._task: asyncio.Task[None] | None = None
         self._problem = ""
         #: Whoever waits for company is woken by setting it, and waits for the next one.
@@ -96,7 +93,6 @@ class Dht:
         self._is_looking = False
         self._is_newly_settled = False
         self._retry_s = RETRY_S
-        self._saving = asyncio.Lock()
         self.port = self._sockets[0].port
 
     # -- life -----------------------------------------------------------------------------------
@@ -125,11 +121,10 @@ class Dht:
             await self._save()
         for home in self._homes:
             home.close()
-        if self._lock is not None:
-            self._lock.release()
+        self._memory_file.release()
 
     async def _run(self) -> None:
-        self._known = await self._remember()
+        self._known = await self._memory_file.load()
         self._settle()
         self._tell()
         early, self._early = self._early, []
@@ -179,7 +174,7 @@ class Dht:
         self._tell()
 
     def _home(self, socket: UdpSocket, memory: HomeMemory) -> DhtHome:
-        own_id = memory.own_id if self._lock is not None else b""
+        own_id = memory.own_id if self._memory_file.is_ours else b""
         node = DhtNode(
             NodeId(own_id or self._rng.randbytes(dht_memory.ID_BYTES)),
             is_v6=socket.is_v6,
@@ -207,40 +202,10 @@ class Dht:
 
     # -- memory ---------------------------------------------------------------------------------
 
-    async def _remember(self) -> DhtMemory:
-        """What the last run left; its identity is ours only while no other process has it."""
-        if self._memory_path is None:
-            return DhtMemory()
-        if self._is_keeping:
-            lock = ProcessLock(self._memory_path.with_suffix(".lock"), "another process has it")
-            try:
-                lock.acquire()
-                self._lock = lock
-            except SwarmError:
-                self._is_keeping = False
-            except OSError as error:
-                self._is_keeping = False
-                self._on_notice("warning", f"dht: the routing table cannot be kept: {error.strerror}")
-        try:
-            return await dht_memory.load(self._memory_path)
-        except StorageError as error:
-            self._on_notice("warning", f"dht: {error}; starting without it")
-            return DhtMemory()
-
     async def _save(self) -> None:
         """Keep what is worth keeping: a table that has nodes in it."""
-        # A thread that writes goes on when we are cancelled, and must not meet the next one.
-        await asyncio.shield(self._loop.create_task(self._save_alone()))
-
-    async def _save_alone(self) -> None:
-        async with self._saving:
-            if not self._is_keeping or self._memory_path is None or not self.node_count:
-                return
-            try:
-                await dht_memory.save(self._memory_path, self._memory())
-            except StorageError as error:
-                self._is_keeping = False
-                self._on_notice("warning", f"dht: the routing table cannot be kept: {error}")
+        if self.node_count:
+            await self._memory_file.save(self._memory())
 
     def _memory(self) -> DhtMemory:
         return DhtMemory(*(self._home_memory(is_v6=is_v6) for is_v6 in (False, True)))

@@ -1,14 +1,17 @@
-"""What the DHT remembers between two runs: who we are and whom we know (warm start)."""
+"""What the DHT remembers between two runs, so that it starts warm: our node ids, and nodes that answered."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from swarm.base import bencode
 from swarm.base.dataclass import dataclass
-from swarm.base.errors import BencodeError, StorageError
+from swarm.base.errors import BencodeError, StorageError, SwarmError
+from swarm.session.finding.sources import OnNotice
+from swarm.session.keeping.lock import ProcessLock
 from swarm.storage import sealed
 from swarm.wire.krpc import CONTACT_V4_BYTES, CONTACT_V6_BYTES, Contact, decode_contacts, encode_contact
 
@@ -22,7 +25,7 @@ ID_BYTES = 20
 
 @dataclass(frozen=True, slots=True)
 class HomeMemory:
-    """One node's; `own_id` is empty where it never had one."""
+    """What one node remembers: its own id (20 bytes; empty where it never had one), and nodes it knew."""
 
     own_id: bytes = b""
     contacts: tuple[Contact, ...] = ()
@@ -30,7 +33,7 @@ class HomeMemory:
 
 @dataclass(frozen=True, slots=True)
 class DhtMemory:
-    """Both nodes'."""
+    """What our two nodes remember, that of IPv4 and that of IPv6."""
 
     v4: HomeMemory = HomeMemory()
     v6: HomeMemory = HomeMemory()
@@ -105,3 +108,70 @@ async def save(path: Path, memory: DhtMemory) -> None:
         StorageError: it could not be written; the old one is still there.
     """
     await sealed.replace(path, memory.encode())
+
+
+class MemoryFile:
+    """The file of a `DhtMemory`. One process at a time has it; others may read it, and write nothing.
+
+    Args:
+        path: None where nothing is remembered.
+        is_keeping: whether to write; else it is only read.
+        on_notice: gets what goes wrong, which stops nothing.
+
+    Attributes:
+        is_ours: whether we have the file, and may go by the node ids in it; known after `load`.
+    """
+
+    def __init__(self, path: Path | None, *, is_keeping: bool, on_notice: OnNotice) -> None:
+        self._path = path
+        self._is_keeping = is_keeping
+        self._on_notice = on_notice
+        self._lock: ProcessLock | None = None
+        self._saving = asyncio.Lock()
+
+    @property
+    def is_ours(self) -> bool:
+        return self._lock is not None
+
+    async def load(self) -> DhtMemory:
+        """Take the file, if nobody else has it, and read it; nothing is remembered where that fails."""
+        if self._path is None:
+            return DhtMemory()
+        if self._is_keeping:
+            self._take(self._path)
+        try:
+            return await load(self._path)
+        except StorageError as error:
+            self._on_notice("warning", f"dht: {error}; starting without it")
+            return DhtMemory()
+
+    def _take(self, path: Path) -> None:
+        lock = ProcessLock(path.with_suffix(".lock"), "another process has it")
+        try:
+            lock.acquire()
+            self._lock = lock
+        except SwarmError:
+            self._is_keeping = False
+        except OSError as error:
+            self._is_keeping = False
+            self._on_notice("warning", f"dht: the routing table cannot be kept: {error.strerror}")
+
+    async def save(self, memory: DhtMemory) -> None:
+        """Replace what the file holds, if it is ours to write."""
+        # A thread that writes goes on when we are cancelled, and must not meet the next one.
+        await asyncio.shield(asyncio.get_running_loop().create_task(self._save(memory)))
+
+    async def _save(self, memory: DhtMemory) -> None:
+        async with self._saving:
+            if not self._is_keeping or self._path is None:
+                return
+            try:
+                await save(self._path, memory)
+            except StorageError as error:
+                self._is_keeping = False
+                self._on_notice("warning", f"dht: the routing table cannot be kept: {error}")
+
+    def release(self) -> None:
+        """Let others have the file."""
+        if self._lock is not None:
+            self._lock.release()
