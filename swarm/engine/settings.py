@@ -130,7 +130,7 @@ class EngineSettings:
     #: How long an answer may take, besides the round trip: what waits longer others could send sooner.
     request_ahead_s: float = 0.1
     #: Of the only peer there is: nobody else could send it, and fewer turns cost less.
-    request_alone_s: float = 0.25
+    request_alone_s: float = 0.4
     #: Our line stands still: how often one peer is told. And who let us wait for so long gives the only
     #: piece that was asked of it up to one who tells us so (of several it gives the last up at once).
     suggest_pause_s: float = 0.05
@@ -177,7 +177,7 @@ class EngineSettings:
     serve_ahead_s: float = 0.02
     #: where only one peer takes anything nobody waits for the order, and fewer turns cost less; up to so
     #: many bytes, which is a good turn at any rate;
-    serve_alone_s: float = 0.1
+    serve_alone_s: float = 0.25
     serve_alone_bytes: int = 1 << 20
     #: whose wish is common waits no longer than this for those whose wishes are rare;
     turn_patience_s: float = 1.0

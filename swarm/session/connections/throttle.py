@@ -13,25 +13,25 @@ from collections.abc import Callable
 
 from swarm.base.bucket import Bucket
 
-#: All links together move in a turn what flows in this time. Shorter costs wake-ups; longer, and what moves
-#: in ten seconds depends by more than a hundredth on when one begins to count.
-_TURN_S = 0.1
-#: At high rates so much is enough for a turn, as long as there is this pause after it.
+#: At high rates so much is enough for a turn of all links together, as long as there is this pause after it.
 _TURN_BYTES = 1 << 20
 _STEP_S = 0.02
 #: uvloop's timers go by whole milliseconds, and to be called a little early is to be called in vain.
 _TIMER_S = 0.001
 #: And no link moves less at a time.
 _LEAST_BYTES = 1024
+#: Who alone has moved anything for so long forgoes what was saved for late comers: turns become longer.
+_ALONE_S = 1.0
 
 
 #: A link's turn: it may move about so many bytes; it answers with what it moved, and whether it has more.
 Turn = Callable[[int], tuple[int, bool]]
 
 
-def _turn_bytes(rate: float | None) -> float:
-    """What all links together may move in a turn at this rate."""
-    return _TURN_BYTES if rate is None else max(rate * _STEP_S, min(rate * _TURN_S, _TURN_BYTES))
+def _turn_bytes(bucket: Bucket, now: float) -> float:
+    """What all links together may move in a turn: they are the fewer the longer each is."""
+    rate = bucket.rate
+    return _TURN_BYTES if rate is None else max(rate * _STEP_S, min(bucket.debt_max(now), _TURN_BYTES))
 
 
 class Throttle:
@@ -47,6 +47,10 @@ class Throttle:
         self._ring: deque[tuple[Turn, Bucket]] = deque()
         self._timer: asyncio.Handle | None = None
         self._due_at = 0.0
+        #: Whose turn the last one was, since when all were his, and whether he has forgone anything.
+        self._taker: Turn | None = None
+        self._alone_since = 0.0
+        self._has_forgone = False
 
     @property
     def rate(self) -> float | None:
@@ -86,7 +90,7 @@ class Throttle:
         """How much a link may move at once: never so much that there are debts of more than a turn."""
         now = self._loop.time()
         room = min(
-            _turn_bytes(bucket.rate) + min(0.0, bucket.available(now)) for bucket in (self._bucket, own)
+            _turn_bytes(bucket, now) + min(0.0, bucket.available(now)) for bucket in (self._bucket, own)
         )
         return max(_LEAST_BYTES, int(room))
 
@@ -98,6 +102,8 @@ class Throttle:
     def leave(self, turn: Turn) -> None:
         """The link is gone."""
         self._ring = deque(entry for entry in self._ring if entry[0] != turn)
+        if self._taker == turn:
+            self._taker = None
 
     def wake(self) -> None:
         """A limit has changed: look at the ring now."""
@@ -109,7 +115,7 @@ class Throttle:
     def _serve(self) -> None:
         self._timer = None
         now = self._loop.time()
-        share_bytes = _turn_bytes(self._bucket.rate) / max(1, len(self._ring))
+        share_bytes = _turn_bytes(self._bucket, now) / max(1, len(self._ring))
         idle = 0
         try:
             while self._ring and idle < len(self._ring) and self._bucket.available(now) > 0:
@@ -119,9 +125,10 @@ class Throttle:
                     self._ring.append((turn, own))
                     idle += 1
                     continue
-                share = min(share_bytes, saved + _turn_bytes(own.rate))
+                share = min(share_bytes, saved + _turn_bytes(own, now))
                 moved, has_more = turn(max(_LEAST_BYTES, int(share)))
                 self.charge(moved, own)
+                self._look_who_takes(turn, own, now)
                 if has_more:
                     self._ring.append((turn, own))
                 idle = 0
@@ -129,6 +136,14 @@ class Throttle:
             # A bug in one link's turn (the loop reports it) must not end the turns of all others.
             if self._ring:
                 self._plan(min(self._pause_s(own) for _, own in self._ring))
+
+    def _look_who_takes(self, turn: Turn, own: Bucket, now: float) -> None:
+        if turn != self._taker:
+            self._taker, self._alone_since, self._has_forgone = turn, now, False
+        elif not self._has_forgone and now - self._alone_since >= _ALONE_S:
+            self._bucket.forgo(now)
+            own.forgo(now)
+            self._has_forgone = True
 
     def _pause_s(self, own: Bucket) -> float:
         """Until a link may move again: the debts of the session and of its torrent are paid."""

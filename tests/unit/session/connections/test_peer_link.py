@@ -90,7 +90,7 @@ class World:
         self.link.connection_lost(None)
 
 
-@pytest.mark.parametrize(("rate", "blocks"), [(100 * 1024, 1), (150 * 1024, 1), (400 * 1024, 2)])
+@pytest.mark.parametrize(("rate", "blocks"), [(100 * 1024, 1), (150 * 1024, 1), (400 * 1024, 4)])
 async def test_turn_is_one_write_of_the_whole_blocks_that_fit(rate: int, blocks: int) -> None:
     world = World(rate)
     world.queue(3)

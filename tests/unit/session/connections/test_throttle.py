@@ -2,65 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
 from swarm.base.bucket import Bucket
 from swarm.session.connections.throttle import Throttle
-
-
-class VirtualLoop:
-    """As much of an event loop as a throttle uses; time passes only in `run`."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.calls = 0
-        self._heap: list[tuple[float, int, Callable[..., Any], list[bool]]] = []
-        self._count = 0
-
-    def time(self) -> float:
-        return self.now
-
-    def call_later(self, delay_s: float, callback: Callable[..., Any]) -> Any:
-        self._count += 1
-        is_cancelled = [False]
-        heapq.heappush(self._heap, (self.now + delay_s, self._count, callback, is_cancelled))
-
-        class Handle:
-            def cancel(self) -> None:
-                is_cancelled[0] = True
-
-        return Handle()
-
-    def call_at(self, at: float, callback: Callable[..., Any]) -> Any:
-        return self.call_later(at - self.now, callback)
-
-    def call_soon(self, callback: Callable[..., Any]) -> Any:
-        return self.call_later(0.0, callback)
-
-    def run(self, until_s: float) -> None:
-        while self._heap and self._heap[0][0] <= until_s:
-            at, _, callback, is_cancelled = heapq.heappop(self._heap)
-            self.now = max(self.now, at)
-            if not is_cancelled[0]:
-                self.calls += 1
-                callback()
-        self.now = until_s
-
-
-class Link:
-    """Always has something to move, in blocks of 16 KiB."""
-
-    def __init__(self) -> None:
-        self.moved_bytes = 0
-
-    def turn(self, size_bytes: int) -> tuple[int, bool]:
-        moved = max(1, size_bytes // 16397) * 16397
-        self.moved_bytes += moved
-        return moved, True
+from tests.unit.session.connections.virtual_loop import Link, VirtualLoop
 
 
 def make(rate: float | None) -> tuple[VirtualLoop, Throttle]:
@@ -116,12 +64,12 @@ def test_throttle_changed_in_the_middle_takes_effect_at_once() -> None:
     loop, throttle = make(1 << 20)
     link = Link()
     throttle.wait(link.turn, Bucket(None, 0.0))
-    loop.run(5.0)
+    loop.run(10.0)
     before = link.moved_bytes
     throttle.set_rate(4 << 20)
-    loop.run(10.0)
-    assert before == pytest.approx(5 << 20, rel=0.02)
-    assert link.moved_bytes - before == pytest.approx(20 << 20, rel=0.02)
+    loop.run(20.0)
+    assert before == pytest.approx(10 << 20, rel=0.02)
+    assert link.moved_bytes - before == pytest.approx(40 << 20, rel=0.02)
 
 
 def test_throttle_counts_what_was_charged_elsewhere() -> None:
@@ -162,9 +110,9 @@ def test_throttle_forgets_a_link_that_left() -> None:
     throttle.wait(gone.turn, Bucket(None, 0.0))
     throttle.wait(here.turn, Bucket(None, 0.0))
     throttle.leave(gone.turn)
-    loop.run(5.0)
+    loop.run(10.0)
     assert gone.moved_bytes == 0
-    assert here.moved_bytes == pytest.approx(5 << 20, rel=0.02)
+    assert here.moved_bytes == pytest.approx(10 << 20, rel=0.02)
 
 
 def test_throttle_whose_limit_is_taken_away_lets_all_go() -> None:
@@ -177,13 +125,28 @@ def test_throttle_whose_limit_is_taken_away_lets_all_go() -> None:
 
 
 def test_throttle_pays_for_a_turn_before_the_next() -> None:
-    """A tenth of a second at a time where that is less than 1 MiB: about ten calls a second."""
+    """A fifth of a second at a time where that is less than 1 MiB: about five calls a second."""
     loop, throttle = make(4 << 20)
     link = Link()
     throttle.wait(link.turn, Bucket(None, 0.0))
     loop.run(10.0)
-    assert loop.calls < 110
+    assert loop.calls < 55
     assert link.moved_bytes == pytest.approx(40 << 20, rel=0.02)
+
+
+@pytest.mark.parametrize(("taker_count", "calls_a_second"), [(1, 5), (2, 20)])
+def test_throttle_has_longer_turns_for_who_alone_takes_after_a_rest(
+    taker_count: int, calls_a_second: int
+) -> None:
+    """Of two each has half a turn of a tenth of a second."""
+    loop, throttle = make(4 << 20)
+    loop.run(60.0)
+    for _ in range(taker_count):
+        throttle.wait(Link().turn, Bucket(None, 60.0))
+    loop.run(62.0)
+    before = loop.calls
+    loop.run(67.0)
+    assert loop.calls - before == pytest.approx(5 * calls_a_second, abs=8)
 
 
 def test_throttle_lets_ten_seconds_after_a_pause_have_two_percent_more_and_not_more() -> None:
@@ -213,7 +176,7 @@ def test_throttle_has_less_room_the_more_it_owes() -> None:
     loop, throttle = make(1 << 20)
     own = Bucket(None, 0.0)
     turn = throttle.room(own)
-    assert turn == (1 << 20) // 10
+    assert turn == (1 << 20) // 5
     throttle.charge(50_000, own)
     assert throttle.is_spent(own)
     assert throttle.room(own) == turn - 50_000
