@@ -64,8 +64,7 @@ class RarityOrder:
         return self._places[piece]
 
     def from_place(self, place: int) -> Iterator[int]:
-        """All pieces, beginning at `place` and going round."""
-        self._settle()
+        """All pieces, beginning at `place` and going round; in whatever order they stand."""
         yield from self._order[place:]
         yield from self._order[:place]
 

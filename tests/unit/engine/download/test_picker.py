@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from array import array
+from collections.abc import Sequence
 
 import pytest
 
 from swarm.base.blocks import Geometry
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
-from swarm.engine.download.availability import Availability
+from swarm.engine.download.availability import Availability, RarityOrder
 from swarm.engine.download.picker import Picker
 from swarm.engine.peer import NO_PIECES, Peer, with_piece
 from swarm.engine.settings import EngineSettings
@@ -93,6 +94,32 @@ class TestOrder:
         firsts = {picker("1999", seed=seed, random_first=1).pick(peer("****")) for seed in range(50)}
         assert firsts == {0, 1, 2, 3}
         assert picker("1999", "   *", random_first=1).pick(peer("****")) == 0
+
+    def test_first_pieces_need_no_order_of_rarity_however_many_bitfields_come(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sorts: list[int] = []
+        sort = RarityOrder._sort
+
+        def counted(order: RarityOrder, pieces: list[int], counts: Sequence[int]) -> None:
+            sorts.append(len(pieces))
+            sort(order, pieces, counts)
+
+        desk = picker("0000", random_first=1)
+        monkeypatch.setattr(RarityOrder, "_sort", counted)
+        for have in ("**  ", "* * ", "*  *"):
+            other = peer(have)
+            desk._availability.add(other.have)
+            first = desk.pick(other)
+            assert first is not None and other.have.flags[first]
+        assert sorts == []
+        # The second goes by rarity, and all that came before is in order.
+        desk._have.add(0)
+        desk.verified(0)
+        desk.started(0)
+        assert desk.pick(peer("****")) in (1, 2, 3)
+        assert sorts == [3]
+        desk.check()
 
     def test_sequential_goes_in_order_through_what_the_peer_has(self) -> None:
         assert picks(picker("12345", is_sequential=True), peer("* ***")) == [0, 2, 3, 4]
