@@ -100,8 +100,6 @@ Visit = tuple[int, int, int, bytes, bytes]
 UNSURE_SEEDS = 4
 #: Young swarms known at a time; with more the oldest count as grown up.
 YOUNG_SWARMS_MAX = 10_000
-#: Downloads remembered, so that a peer with addresses of both families counts once.
-COMPLETED_MAX = 10_000
 #: Peers among whom those of the asker's own network are looked for.
 NEAR_LOOK = 1_000
 _NETWORK_V4_BYTES, _NETWORK_V6_BYTES = 3, 8
@@ -147,8 +145,6 @@ class Rules:
         self._young_intervals = self._draw_intervals(self.settings.young_interval_s)
         #: info-hash -> whole seconds of the first announce, oldest first.
         self._young: OrderedDict[bytes, int] = OrderedDict()
-        #: Info-hash, peer id, port -> length of the address of who completed, oldest first.
-        self._completed: OrderedDict[tuple[bytes, bytes, bytes], int] = OrderedDict()
 
     def announce(self, announce: Announce, now: float) -> Answer:
         """Take note of the peer and choose others for it.
@@ -204,21 +200,14 @@ class Rules:
         if self._is_near_first:
             near, far = nearest_first(peer, near, far, want)
         # A completed download is one that was not complete before, as far as we know.
-        if is_seed and not was_seed and event == "completed" and self._is_first(info_hash, peer, peer_id):
-            self._store.count_download(info_hash)
+        if is_seed and not was_seed and event == "completed":
+            self._store.count_download(info_hash, peer, peer_id)
         members = seeds + leechers
         if members == 1 and was_seed is None and self._young_interval_s:
             self._begin(info_hash, now)
         if members <= want and info_hash in self._young and self._is_in_haste(info_hash, now):
             return next(self._young_intervals), seeds, leechers, near, far
         return next(self._intervals), seeds, leechers, near, far
-
-    def _is_first(self, info_hash: bytes, peer: bytes, peer_id: bytes) -> bool:
-        """Whether this peer has not just completed under its address of the other family (BEP 7)."""
-        width = self._completed.setdefault((info_hash, peer_id, peer[-2:]), len(peer))
-        if len(self._completed) > COMPLETED_MAX:
-            self._completed.popitem(last=False)
-        return width == len(peer)
 
     def _begin(self, info_hash: bytes, now: int) -> None:
         young = self._young

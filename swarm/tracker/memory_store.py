@@ -30,6 +30,9 @@ _SURE_SEEDS = 5
 #: Swarms are kept in so many dictionaries: one of a million would stop everybody while it grows.
 _SHARDS = 256
 
+#: Downloads remembered, so that a peer with addresses of both families counts once.
+COMPLETED_MAX = 10_000
+
 _FULL_RETRY_S = 600.0
 
 
@@ -86,6 +89,8 @@ class MemoryStore:
         self._empty: OrderedDict[bytes, None] = OrderedDict()
         #: Goes round and round; each step yields (work done, peers forgotten).
         self._sweep = self._sweeping()
+        #: Info-hash, peer id, port -> length of the address of who completed, oldest first.
+        self._completed: OrderedDict[tuple[bytes, bytes, bytes], int] = OrderedDict()
         self._rounds = 0
         self._now = 0.0
         self.swarm_count = 0
@@ -219,9 +224,17 @@ class MemoryStore:
             else:
                 self._drop(info_hash)
 
-    def count_download(self, info_hash: bytes) -> None:
-        if (swarm := self._shards[info_hash[0]].get(info_hash)) is not None:
-            swarm.downloads += 1
+    def count_download(self, info_hash: bytes, peer: bytes, peer_id: bytes) -> bool:
+        swarm = self._shards[info_hash[0]].get(info_hash)
+        if swarm is None:
+            return False
+        width = self._completed.setdefault((info_hash, peer_id, peer[-2:]), len(peer))
+        if len(self._completed) > COMPLETED_MAX:
+            self._completed.popitem(last=False)
+        if width != len(peer):
+            return False
+        swarm.downloads += 1
+        return True
 
     def counts(self, info_hash: bytes) -> ScrapeEntry | None:
         swarm = self._shards[info_hash[0]].get(info_hash)

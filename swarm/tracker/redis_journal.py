@@ -38,9 +38,11 @@ RETRY_S = 1.0
 _OPEN_MS = 200
 #: The number of downloads of a torrent that nobody completes any more is kept for so long.
 DOWNLOADS_S = 30 * 86_400
+#: For so long it is known who has completed; his two addresses say so within seconds.
+COMPLETED_S = 3600
 
 _JOURNAL, _EPOCH, _TELLS_AGAIN = b"swarm:journal", b"swarm:epoch", b"swarm:tells-again:"
-_DOWNLOADS = b"swarm:downloads:"
+_DOWNLOADS, _COMPLETED = b"swarm:downloads:", b"swarm:completed:"
 
 
 class RedisJournal:
@@ -71,7 +73,8 @@ class RedisJournal:
         self._keep_ms = round(1000 * keep_s)
         self._us = secrets.token_bytes(8)
         self._untold: deque[bytes] = deque(maxlen=UNTOLD_MAX)
-        self._completed: deque[bytes] = deque(maxlen=UNTOLD_MAX)
+        #: Info-hash, who completed, by the length of which of its addresses.
+        self._completed: deque[tuple[bytes, bytes, bytes]] = deque(maxlen=UNTOLD_MAX)
         self._something = threading.Event()
         self._is_closing = False
         #: Known by what since it was last empty; whoever comes first says it.
@@ -124,9 +127,12 @@ class RedisJournal:
         if not self._something.is_set():
             self._something.set()
 
-    def count_download(self, info_hash: bytes) -> None:
-        """One more has completed, for trackers that start later."""
-        self._completed.append(info_hash)
+    def count_download(self, info_hash: bytes, peer: bytes, peer_id: bytes) -> None:
+        """`peer` has completed, for trackers that start later.
+
+        Of two of its addresses that complete at two trackers at once one counts: who comes first says so.
+        """
+        self._completed.append((info_hash, peer_id + peer[-2:], b"%d" % len(peer)))
         self._something.set()
 
     def _repeating(self, step: Callable[[], None]) -> None:
@@ -161,11 +167,14 @@ class RedisJournal:
                 raise
             self._told_at_ms = int(number.partition(b"-")[0])
         while self._completed:
-            key = _DOWNLOADS + self._completed[0]
-            with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.incr(key)
-                pipeline.expire(key, DOWNLOADS_S)
-                pipeline.execute()
+            info_hash, who, width = self._completed[0]
+            first = self._redis.set(_COMPLETED + info_hash + who, width, nx=True, get=True, ex=COMPLETED_S)
+            if first in (None, width):
+                key = _DOWNLOADS + info_hash
+                with self._redis.pipeline(transaction=False) as pipeline:
+                    pipeline.incr(key)
+                    pipeline.expire(key, DOWNLOADS_S)
+                    pipeline.execute()
             self._completed.popleft()
 
     def _hear(self) -> None:

@@ -44,7 +44,7 @@ class Journal(Protocol):
     @property
     def untold_count(self) -> int: ...
     def tell(self, change: bytes) -> None: ...
-    def count_download(self, info_hash: bytes) -> None: ...
+    def count_download(self, info_hash: bytes, peer: bytes, peer_id: bytes) -> None: ...
 
 
 class SharedStore(MemoryStore):
@@ -94,11 +94,14 @@ class SharedStore(MemoryStore):
             super().leave(info_hash, peer)
             self._tell(LEFT, info_hash, peer, b"", seen_at)
 
-    def count_download(self, info_hash: bytes) -> None:
-        if self.counts(info_hash) is not None:
-            super().count_download(info_hash)
-            self._tell(COMPLETED, info_hash, b"", b"", self._heard_at)
-            self._journal.count_download(info_hash)
+    def count_download(self, info_hash: bytes, peer: bytes, peer_id: bytes) -> bool:
+        # Its other address may complete at another tracker, which is told who it was: in whatever order the
+        # two hear of each other, each counts one of them.
+        if not super().count_download(info_hash, peer, peer_id):
+            return False
+        self._tell(COMPLETED, info_hash, peer, peer_id, self._heard_at)
+        self._journal.count_download(info_hash, peer, peer_id)
+        return True
 
     def expire(self, now: float) -> int:
         self.take(int(now), TAKE_MAX)
@@ -134,7 +137,7 @@ class SharedStore(MemoryStore):
         seen_at = min(told_at - self._offset_s, now)
         if kind == COMPLETED:
             if seen_at >= self._began_at:
-                super().count_download(info_hash)
+                super().count_download(info_hash, filled[:length], peer_id)
             return
         if seen_at < now - self._peer_life_s or length not in (6, 18):
             return

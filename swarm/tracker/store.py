@@ -64,8 +64,12 @@ class Store(Protocol):
         """Forget a peer that left; unknown ones are ignored."""
         ...
 
-    def count_download(self, info_hash: bytes) -> None:
-        """One more has completed; ignored for a swarm that is not kept."""
+    def count_download(self, info_hash: bytes, peer: bytes, peer_id: bytes) -> bool:
+        """`peer` has completed; whether that counts.
+
+        It does not for a swarm that is not kept, nor where the same one has just completed under its address
+        of the other family (BEP 7).
+        """
         ...
 
     def counts(self, info_hash: bytes) -> ScrapeEntry | None:

@@ -93,7 +93,7 @@ class StoreCases:
     def test_a_swarm_that_is_not_known_has_no_counts(self, store: Store) -> None:
         assert store.counts(TORRENT) is None
         store.leave(TORRENT, peer(1))
-        store.count_download(TORRENT)
+        store.count_download(TORRENT, peer(1), b"i" * 20)
         assert store.counts(TORRENT) is None
 
     def test_leaving_takes_one_out_of_one_swarm(self, store: Store) -> None:
@@ -108,9 +108,18 @@ class StoreCases:
 
     def test_downloads_outlive_the_peers(self, store: Store) -> None:
         self.join(store, 1)
-        store.count_download(TORRENT)
+        store.count_download(TORRENT, peer(1), b"i" * 20)
         store.leave(TORRENT, peer(1))
         assert store.counts(TORRENT) == ScrapeEntry(0, 0, 1)
+
+    def test_who_completes_under_both_its_addresses_counts_once(self, store: Store) -> None:
+        self.join(store, 1)
+        assert store.count_download(TORRENT, peer(1), b"i" * 20)
+        assert not store.count_download(TORRENT, peer(1, 18), b"i" * 20)
+        # Another one, and the same one again.
+        assert store.count_download(TORRENT, peer(2, 18), b"i" * 20)
+        assert store.count_download(TORRENT, peer(1), b"i" * 20)
+        assert store.counts(TORRENT) == ScrapeEntry(0, 1, 3)
 
     def test_seeds_get_leechers_only(self, store: Store) -> None:
         for number in range(1, 6):

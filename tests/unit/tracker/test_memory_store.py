@@ -142,9 +142,9 @@ class TestKeeping:
         for number in range(100):
             put(store, number % 3, number, now=number, is_seed=number % 4 == 0)
             store.join(bytes(20), peer(number, 18), b"j" * 20, False, 50, 0)
-        store.count_download(bytes(20))
+        store.count_download(bytes(20), peer(1), b"i" * 20)
         put(store, 9, 1)
-        store.count_download(b"\t" * 20)
+        store.count_download(b"\t" * 20, peer(1), b"i" * 20)
         store.leave(b"\t" * 20, peer(1))
         other = memory_store()
         for kept in store.keep(100.0):
@@ -173,7 +173,7 @@ class TestLimits:
         store = memory_store(swarms_max=2)
         for torrent in range(2):
             put(store, torrent, 1)
-            store.count_download(bytes([torrent]) * 20)
+            store.count_download(bytes([torrent]) * 20, peer(1), b"i" * 20)
             store.leave(bytes([torrent]) * 20, peer(1))
         put(store, 2, 1)
         assert store.counts(bytes(20)) is None

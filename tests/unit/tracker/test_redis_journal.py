@@ -106,9 +106,13 @@ def test_what_one_tells_the_others_hear_in_order_and_it_does_not(
 def test_who_starts_later_hears_what_was_told_before(journals: Callable[[], RedisJournal]) -> None:
     first = journals()
     first.tell(b"early")
-    first.count_download(b"t" * 20)
-    first.count_download(b"t" * 20)
+    second = journals()
+    first.count_download(b"t" * 20, bytes(6), b"i" * 20)
+    first.count_download(b"t" * 20, bytes(6), b"j" * 20)
     first.close()
+    # The first one, under its address of the other family.
+    second.count_download(b"t" * 20, bytes(18), b"i" * 20)
+    second.close()
     late = journals()
     assert changes(late) == b"early"
     assert {b"t" * 20: 2} in late.heard
@@ -137,7 +141,7 @@ def test_old_entries_go_and_numbers_of_downloads_have_an_end(
         until(lambda: client.xlen("swarm:journal") > 500)
         journal.tell(b"newest")
         until(lambda: client.xlen("swarm:journal") < 100)
-        journal.count_download(b"t" * 20)
+        journal.count_download(b"t" * 20, bytes(6), b"i" * 20)
         key = redis_journal._DOWNLOADS + b"t" * 20
         until(lambda: bool(client.exists(key)))
         assert client.ttl(key) > 86_400

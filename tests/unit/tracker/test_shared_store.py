@@ -48,7 +48,7 @@ class Place:
             if place is not self and not place.is_away and not self.is_away:
                 place.heard.append(change)
 
-    def count_download(self, info_hash: bytes) -> None:
+    def count_download(self, info_hash: bytes, peer: bytes, peer_id: bytes) -> None:
         self.downloads.append(info_hash)
 
 
@@ -87,12 +87,29 @@ def test_becoming_a_seed_and_having_completed_is_known_everywhere(paper: Paper) 
     first, second = paper.store(), paper.store()
     join(first, 1)
     join(first, 1, is_seed=True)
-    first.count_download(TORRENT)
+    first.count_download(TORRENT, peer(1), b"i" * 20)
     second.expire(0)
     assert second.counts(TORRENT) == ScrapeEntry(1, 0, 1)
     assert paper.places[0].downloads == [TORRENT]
-    first.count_download(b"u" * 20)
+    first.count_download(b"u" * 20, peer(1), b"i" * 20)
     assert paper.places[0].downloads == [TORRENT]
+
+
+@pytest.mark.parametrize("is_heard_between", [False, True])
+def test_who_completes_at_two_trackers_under_two_addresses_counts_once(
+    paper: Paper, is_heard_between: bool
+) -> None:
+    first, second, third = (paper.store() for _ in range(3))
+    for store in (first, second, third):
+        join(store, 1)
+    first.count_download(TORRENT, peer(1), b"i" * 20)
+    if is_heard_between:
+        second.expire(0)
+    second.count_download(TORRENT, peer(1, 18), b"i" * 20)
+    for store in (first, second, third):
+        store.expire(0)
+        counts = store.counts(TORRENT)
+        assert counts is not None and counts.downloads == 1
 
 
 def test_who_announces_all_the_time_is_told_of_once_a_minute(paper: Paper) -> None:

@@ -26,7 +26,7 @@ def filled() -> MemoryStore:
     for number in range(10):
         store.join(TORRENT, peer(number), bytes([number]) * 20, number < 3, number, 0)
         store.join(bytes([number]) * 20, peer(1, 18), b"i" * 20, False, number, 0)
-    store.count_download(TORRENT)
+    store.count_download(TORRENT, bytes(6), b"i" * 20)
     return store
 
 
