@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.errors import MetainfoError, SettingsError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.events import OwnAddressSeen
@@ -21,6 +20,7 @@ from swarm.net.names import Address
 from swarm.session.bugs import failure
 from swarm.session.connections.links import Links
 from swarm.session.connections.peer_link import LinkOwner
+from swarm.session.connections.throttle import checked_rate
 from swarm.session.finding.peer_finder import PeerFinder
 from swarm.session.hints import Hints
 from swarm.session.magnets.fetches import Fetches
@@ -136,8 +136,8 @@ class Session:
 
     async def __aenter__(self) -> Self:
         # What is wrong with the settings is said before anything is begun.
-        _checked_rate(self.settings.up_bytes_per_s)
-        _checked_rate(self.settings.down_bytes_per_s)
+        checked_rate(self.settings.up_bytes_per_s)
+        checked_rate(self.settings.down_bytes_per_s)
         await self._links.open()
         self._is_open = True
         self._disk = Disk(asyncio.get_running_loop(), self.settings.thread_count)
@@ -150,38 +150,23 @@ class Session:
     def set_limits(self, *, up_bytes_per_s: float | None, down_bytes_per_s: float | None) -> None:
         """Limit what all torrents together send and receive from now on; None takes a limit away.
 
+        `Torrent.set_limits` does the same for one torrent; the lower of the two limits holds for it.
+
         The protocol's own bytes count as well as content. Peers on the local network are not limited, unless
         `SessionSettings.is_local_unlimited` is off.
 
         Raises:
             SettingsError: a limit is below one block (16 KiB) a second, at which peers would give up waiting;
                 0 does not pause. Both limits are then what they were.
+            SwarmError: the session is not open.
         """
-        up, down = _checked_rate(up_bytes_per_s), _checked_rate(down_bytes_per_s)
+        self._refuse_closed()
+        up, down = checked_rate(up_bytes_per_s), checked_rate(down_bytes_per_s)
         self._links.up_throttle.set_rate(up)
         self._links.down_throttle.set_rate(down)
         for torrent in self._torrents.values():
             if torrent.runner is not None:
                 torrent.runner.upload_limited(up_bytes_per_s)
-
-    def set_torrent_limits(
-        self, torrent: Torrent, *, up_bytes_per_s: float | None, down_bytes_per_s: float | None
-    ) -> None:
-        """As `set_limits`, for one torrent; the lower of its own limit and the session's holds.
-
-        Raises:
-            SettingsError: as `set_limits`. SwarmError: the torrent is still being checked, or was removed.
-        """
-        runner = torrent.runner
-        if runner is None or self._torrents.get(torrent.info_hash) is not torrent:
-            raise SwarmError(f"{torrent.name} has not started yet")
-        up, down = _checked_rate(up_bytes_per_s), _checked_rate(down_bytes_per_s)
-        now = asyncio.get_running_loop().time()
-        runner.up_bucket.set_rate(up, now)
-        runner.down_bucket.set_rate(down, now)
-        self._links.up_throttle.wake()
-        self._links.down_throttle.wake()
-        runner.upload_limited(self._links.up_throttle.rate)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -450,12 +435,3 @@ class Session:
                 await asyncio.wait_for(self._disk.drained(), self.settings.stop_timeout_s)
         await torrent.shut()
         await farewell
-
-
-def _checked_rate(rate: float | None) -> float | None:
-    # Written so that it refuses what is no number too.
-    if rate is not None and not BLOCK_BYTES <= rate < float("inf"):
-        raise SettingsError(
-            f"a rate limit is at least {BLOCK_BYTES // 1024}K (a block a second), not {rate:g} bytes"
-        )
-    return rate

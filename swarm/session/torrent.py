@@ -14,6 +14,7 @@ from swarm.engine.stats import PeerStats
 from swarm.engine.torrent import TorrentEngine
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.bugs import failure, watch
+from swarm.session.connections.throttle import checked_rate
 from swarm.session.course import Course
 from swarm.session.finding.sources import SourceStatus, Totals
 from swarm.session.keeping.keeping import Keeping
@@ -237,6 +238,27 @@ class Torrent:
     def notices(self) -> list[Notice]:
         """Take what it had to say since the last call, oldest first; each notice is given once."""
         return self._notices.take()
+
+    def set_limits(self, *, up_bytes_per_s: float | None, down_bytes_per_s: float | None) -> None:
+        """Limit what it sends and receives from now on; None takes a limit away.
+
+        The lower of these and the session's limits holds, and what `Session.set_limits` says of them is true
+        here as well.
+
+        Raises:
+            SettingsError: a limit is below one block (16 KiB) a second; both limits are then what they were.
+            SwarmError: the torrent is still being checked, or has ended.
+        """
+        runner = self.runner
+        if runner is None or runner.is_stopped:
+            raise SwarmError(f"{self.name} {'has not started yet' if runner is None else 'has ended'}")
+        up, down = checked_rate(up_bytes_per_s), checked_rate(down_bytes_per_s)
+        now = self._loop.time()
+        runner.up_bucket.set_rate(up, now)
+        runner.down_bucket.set_rate(down, now)
+        self._links.up_throttle.wake()
+        self._links.down_throttle.wake()
+        runner.upload_limited(self._links.up_throttle.rate)
 
     # -- life -----------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from swarm import Session, SettingsError, Torrent
+from swarm import Session, SettingsError, SwarmError, Torrent
 from swarm.base.endpoint import Endpoint
 from tests.e2e.scripted_peer import dialled, frame
 from tests.e2e.transfers import (
@@ -70,7 +70,7 @@ async def test_limit_of_one_torrent_holds_although_the_session_has_none(tmp_path
     settings = settings_of(tmp_path / "state")
     async with open_session(settings) as seeder, open_session(settings) as leecher:
         given = await seed(seeder, offer)
-        seeder.set_torrent_limits(given, up_bytes_per_s=RATE, down_bytes_per_s=None)
+        given.set_limits(up_bytes_per_s=RATE, down_bytes_per_s=None)
         started = time.monotonic()
         torrent = await _leech(leecher, offer, seeder.port, tmp_path / "leech")
         await within(torrent.completed())
@@ -88,11 +88,11 @@ async def test_limit_of_one_torrent_leaves_the_other_alone(tmp_path: Path) -> No
             await seed(seeder, one)
         held = await _leech(leecher, slow, seeder.port, tmp_path / "leech")
         await until(lambda: held.state == "downloading")
-        leecher.set_torrent_limits(held, up_bytes_per_s=None, down_bytes_per_s=CRAWL)
+        held.set_limits(up_bytes_per_s=None, down_bytes_per_s=CRAWL)
         free = await _leech(leecher, fast, seeder.port, tmp_path / "leech")
         await within(free.completed())
         # Some may have come before the limit did.
-        leecher.set_torrent_limits(held, up_bytes_per_s=None, down_bytes_per_s=None)
+        held.set_limits(up_bytes_per_s=None, down_bytes_per_s=None)
         await within(held.completed())
     for one in (slow, fast):
         assert_same(tmp_path / "leech" / one.path.name, one.path)
@@ -223,12 +223,20 @@ async def test_limit_that_is_none_is_refused_and_changes_nothing(
             with pytest.raises(SettingsError, match="at least 16K"):
                 session.set_limits(up_bytes_per_s=up, down_bytes_per_s=down)
             with pytest.raises(SettingsError, match="at least 16K"):
-                session.set_torrent_limits(torrent, up_bytes_per_s=up, down_bytes_per_s=down)
+                torrent.set_limits(up_bytes_per_s=up, down_bytes_per_s=down)
         # The former limit still holds.
         async with open_session(settings_of(tmp_path / "other")) as leecher:
             started = time.monotonic()
             await within((await _leech(leecher, offer, session.port, tmp_path / "leech")).completed())
             assert time.monotonic() - started >= (LENGTH - at_once(RATE)) / RATE
+
+
+async def test_who_is_not_there_to_be_limited_is_an_error(tmp_path: Path, offer: Offer) -> None:
+    async with open_session(settings_of(tmp_path / "state")) as session:
+        torrent = await seed(session, offer)
+    for limited, reason in ((session, "the session is not open"), (torrent, "has ended")):
+        with pytest.raises(SwarmError, match=reason):
+            limited.set_limits(up_bytes_per_s=RATE, down_bytes_per_s=None)
 
 
 async def test_fast_sender_under_a_low_limit_is_held_off_by_the_kernel(tmp_path: Path, offer: Offer) -> None:

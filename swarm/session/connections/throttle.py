@@ -11,7 +11,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.bucket import Bucket
+from swarm.base.errors import SettingsError
 
 #: At high rates so much is enough for a turn of all links together, as long as there is this pause after it.
 _TURN_BYTES = 1 << 20
@@ -32,6 +34,20 @@ def _turn_bytes(bucket: Bucket, now: float) -> float:
     """What all links together may move in a turn: they are the fewer the longer each is."""
     rate = bucket.rate
     return _TURN_BYTES if rate is None else max(rate * _STEP_S, min(bucket.debt_max(now), _TURN_BYTES))
+
+
+def checked_rate(rate: float | None) -> float | None:
+    """`rate`, if it can be a limit in bytes a second; None is no limit.
+
+    Raises:
+        SettingsError: less than a block a second, or no number.
+    """
+    # Written so that it refuses what is no number too.
+    if rate is not None and not BLOCK_BYTES <= rate < float("inf"):
+        raise SettingsError(
+            f"a rate limit is at least {BLOCK_BYTES // 1024}K (a block a second), not {rate:g} bytes"
+        )
+    return rate
 
 
 class Throttle:
