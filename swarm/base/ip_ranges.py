@@ -7,6 +7,7 @@ import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 from swarm.base.errors import SettingsError
 
@@ -20,9 +21,8 @@ _V4_LINE = re.compile(
     r"(?:.*:)?\s*(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\s*-\s*(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})",
     re.ASCII,
 )
-#: ::ffff:0:0/96, IPv4 in IPv6.
-_MAPPED_FIRST = 0xFFFF << 32
-_MAPPED_LAST = _MAPPED_FIRST | 0xFFFFFFFF
+
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class IpRanges:
@@ -45,10 +45,11 @@ class IpRanges:
         if not self._v4[0] and not self._v6[0]:
             return False
         try:
-            number, is_v6 = _address(host.partition("%")[0])
+            address = _unmapped(ipaddress.ip_address(host.partition("%")[0]))
         except ValueError:
             return False
-        firsts, lasts = self._v6 if is_v6 else self._v4
+        number = int(address)
+        firsts, lasts = self._v6 if address.version == 6 else self._v4
         at = bisect_right(firsts, number) - 1
         return at >= 0 and number <= lasts[at]
 
@@ -102,40 +103,42 @@ def _parse_line(line: str) -> tuple[int, int, bool]:
         return a << 24 | b << 16 | c << 8 | d, e << 24 | f << 16 | g << 8 | h, False
     left, dash, right = line.rpartition("-")
     if dash:
-        last, last_is_v6 = _address(right.strip())
-        first, is_v6 = _named_address(left.strip())
-        if is_v6 != last_is_v6:
-            raise ValueError
-        return first, last, is_v6
-    address, slash, _ = line.partition("/")
-    if not slash:
-        number, is_v6 = _address(address)
-        return number, number, is_v6
-    network = ipaddress.ip_network(line, strict=False)
-    first, last = int(network.network_address), int(network.broadcast_address)
-    if network.version == 6 and first >= _MAPPED_FIRST and last <= _MAPPED_LAST:
-        return first & 0xFFFFFFFF, last & 0xFFFFFFFF, False
-    return first, last, network.version == 6
+        return _range(_named_address(left), ipaddress.ip_address(right.strip()))
+    if "/" in line:
+        network = ipaddress.ip_network(line, strict=False)
+        return _range(network.network_address, network.broadcast_address)
+    address = ipaddress.ip_address(line)
+    return _range(address, address)
 
 
-def _named_address(text: str) -> tuple[int, bool]:
+def _named_address(text: str) -> _Address:
     """The address in `NAME:ADDRESS` or `ADDRESS`: the longest that can be one."""
     while True:
         try:
-            return _address(text.strip())
+            return ipaddress.ip_address(text.strip())
         except ValueError:
             _, colon, text = text.partition(":")
             if not colon:
                 raise
 
 
-def _address(text: str) -> tuple[int, bool]:
-    """The number of an address and whether it is of IPv6; IPv4 in IPv6 is IPv4."""
-    address = ipaddress.ip_address(text)
-    if isinstance(address, ipaddress.IPv6Address):
-        mapped = address.ipv4_mapped
-        return (int(address), True) if mapped is None else (int(mapped), False)
-    return int(address), False
+def _range(first: _Address, last: _Address) -> tuple[int, int, bool]:
+    """The numbers of two addresses and whether they are of IPv6; ValueError for one of each family."""
+    # IPv4 in IPv6 is IPv4, but for a range of IPv6 that begins or ends somewhere in it.
+    if {first.version, last.version} != {6} or (_is_mapped(first) and _is_mapped(last)):
+        first, last = _unmapped(first), _unmapped(last)
+    if first.version != last.version:
+        raise ValueError
+    return int(first), int(last), first.version == 6
+
+
+def _is_mapped(address: _Address) -> bool:
+    return isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
+
+
+def _unmapped(address: _Address) -> _Address:
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return address if mapped is None else mapped
 
 
 def _joined(ranges: Iterable[Range]) -> tuple[list[int], list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import struct
 import tempfile
@@ -125,8 +126,9 @@ def _blocklist(raw: bytes) -> None:
         return
     again = parse_ranges("\n".join(f"{first}-{last}" for first, last in found))
     assert list(again) == list(found)
-    for first, last in found:
-        assert first in found and last in found
+    for end in itertools.chain.from_iterable(found):
+        # A range of IPv6 may begin or end in IPv4-in-IPv6, of which it says nothing.
+        assert end in found or end.startswith("::ffff:")
 
 
 _SNAPSHOT_MAGIC = b"swarm tracker 1\n"

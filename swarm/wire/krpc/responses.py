@@ -109,6 +109,9 @@ def _read_item(response: Response, fields: Fields, datagram: bytes) -> None:
     seq = fields.get(b"seq")
     if isinstance(seq, int) and 0 <= seq <= SEQ_MAX:
         response.seq = seq
+    if response.value is None and response.seq is None:
+        # A key and a signature of nothing.
+        return
     public_key, signature = fields.get(b"k"), fields.get(b"sig")
     if isinstance(public_key, bytes) and len(public_key) == 32:
         response.public_key = public_key

@@ -24,6 +24,9 @@ from swarm.base.ip_ranges import parse_ranges
         ("2001:db8::1-2001:db8::ff", "2001:db8::1", "2001:db8::ff"),
         ("::1", "::1", "::1"),
         ("::ffff:1.2.3.0/120", "1.2.3.0", "1.2.3.255"),
+        ("1.2.3.0-::ffff:1.2.3.4", "1.2.3.0", "1.2.3.4"),
+        ("::/80", "::", "::ffff:ffff:ffff"),
+        ("::-::ffff:ffff:ffff", "::", "::ffff:ffff:ffff"),
     ],
 )
 def test_line_names_its_range(line: str, first: str, last: str) -> None:
@@ -40,6 +43,7 @@ def test_line_names_its_range(line: str, first: str, last: str) -> None:
         "1.2.3.4-1.2.3.3",
         "1.2.3.256-1.2.3.4",
         "1.2.3.4-::5",
+        "::5-1.2.3.4",
         "1.2.3.4/33",
         "1.2.3",
         "/8",
