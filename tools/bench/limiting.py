@@ -9,6 +9,7 @@ import json
 import math
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -167,12 +168,12 @@ def main() -> None:
         prog="tools/bench/limits",
         description="Transfers between real processes on loopback under rate limits: what flows in the "
         "window, of what the limit allows (1.0 is exact; counted by the kernel, with ss); how fairly it is "
-        "shared; and what a byte costs the processors, against a transfer without a limit. A JSON row each "
-        "on stdout.",
+        "shared; and what a byte costs the processors, against a transfer without a limit in the same "
+        "round. Each run is a JSON row on stderr, the medians by cost are JSON rows on stdout.",
     )
     parser.add_argument("--rates", default="100K,4M,100M", metavar="RATE,...", help="(default %(default)s)")
     parser.add_argument("--window", type=float, default=10.0, metavar="SECONDS", help="measured (default 10)")
-    parser.add_argument("--runs", type=int, default=3, help="of each, of which the median counts (default 3)")
+    parser.add_argument("--runs", type=int, default=3, help="rounds of all (default 3)")
     parser.add_argument("--leechers", type=int, default=3, help="that share a limit up (default 3)")
     parser.add_argument("--scratch", type=Path, default=None, help="where the files go, deleted after")
     arguments = parser.parse_args()
@@ -183,27 +184,41 @@ def main() -> None:
     cases = [("none", 0, 1)]
     cases += [(direction, rate, 1) for rate in rates for direction in ("up", "down")]
     cases += [("up", rate, arguments.leechers) for rate in rates if rate >= 1 << 20]
+    rows: list[list[Row]] = [[] for _ in cases]
     try:
-        for direction, rate, leechers in cases:
-            content_bytes = int(rate * (arguments.window + _WARM_UP_S + 4)) if rate else 1 << 30
-            content_bytes = max(16 << 20, math.ceil(content_bytes / (1 << 20)) << 20)
-            rows = []
-            for number in range(arguments.runs):
-                place = scratch / f"{direction} {rate} {leechers} {number}"
-                place.mkdir()
-                content = place / "content.bin"
-                write_random(content, content_bytes)
-                torrent = make_torrent(content, place / "content.torrent", piece_length=1 << 18)
-                with contextlib.ExitStack() as stack:
-                    rows.append(
-                        Transfer(torrent, place, stack).run(direction, rate, leechers, arguments.window)
-                    )
-                shutil.rmtree(place)
-            row = sorted(rows, key=lambda one: one.share or one.cpu_ns_per_byte)[len(rows) // 2]
-            shares = [round(one.share, 4) for one in rows]
-            rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()}
-            print(json.dumps({**rounded, "shares": shares, "runs": len(rows)}), flush=True)
+        # In turn: what a byte costs changes with the hour, and a case is compared with the first.
+        for number, (of_case, case) in itertools.product(
+            range(arguments.runs), zip(rows, cases, strict=True)
+        ):
+            row = _measure(*case, arguments.window, scratch / f"{number}")
+            print(json.dumps(asdict(row)), file=sys.stderr, flush=True)
+            of_case.append(row)
     except ClientError as error:
         sys.exit(f"limits: {error}")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    unlimited = statistics.median(row.cpu_ns_per_byte for row in rows[0])
+    for of_case in rows:
+        row = sorted(of_case, key=lambda one: one.cpu_ns_per_byte)[len(of_case) // 2]
+        rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()}
+        report = {
+            **rounded,
+            "cpu_ratio": round(row.cpu_ns_per_byte / unlimited, 2),
+            "cpu_all": [round(one.cpu_ns_per_byte, 2) for one in of_case],
+            "shares": [round(one.share, 4) for one in of_case],
+            "runs": len(of_case),
+        }
+        print(json.dumps(report), flush=True)
+
+
+def _measure(direction: str, rate: int, leechers: int, window_s: float, place: Path) -> Row:
+    content_bytes = int(rate * (window_s + _WARM_UP_S + 4)) if rate else 1 << 30
+    place.mkdir()
+    content = place / "content.bin"
+    write_random(content, max(16 << 20, math.ceil(content_bytes / (1 << 20)) << 20))
+    torrent = make_torrent(content, place / "content.torrent", piece_length=1 << 18)
+    try:
+        with contextlib.ExitStack() as stack:
+            return Transfer(torrent, place, stack).run(direction, rate, leechers, window_s)
+    finally:
+        shutil.rmtree(place)
