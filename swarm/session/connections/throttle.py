@@ -147,7 +147,8 @@ class Throttle:
                 self._look_who_takes(turn, own, now)
                 if has_more:
                     self._ring.append((turn, own))
-                idle = 0
+                # Where all have more and none moves anything, the next try is after a pause.
+                idle = idle + 1 if has_more and not moved else 0
         finally:
             # A bug in one link's turn (the loop reports it) must not end the turns of all others.
             if self._ring:

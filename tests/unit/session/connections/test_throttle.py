@@ -60,6 +60,24 @@ def test_throttle_goes_on_with_others_after_a_bug_in_the_turn_of_one() -> None:
     assert good.moved_bytes == pytest.approx(40 << 20, rel=0.02)
 
 
+def test_throttle_does_not_spin_for_a_link_that_has_more_and_moves_nothing() -> None:
+    loop, throttle = make(4 << 20)
+    good = Link()
+    turns = 0
+
+    def stuck(size_bytes: int) -> tuple[int, bool]:
+        nonlocal turns
+        turns += 1
+        assert turns < 1000
+        return 0, True
+
+    throttle.wait(stuck, Bucket(None, 0.0))
+    loop.run(1.0)
+    throttle.wait(good.turn, Bucket(None, 0.0))
+    loop.run(10.0)
+    assert good.moved_bytes == pytest.approx(36 << 20, rel=0.05)
+
+
 def test_throttle_changed_in_the_middle_takes_effect_at_once() -> None:
     loop, throttle = make(1 << 20)
     link = Link()
