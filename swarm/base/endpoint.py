@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+
+IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 COMPACT_V4_BYTES = 6
 COMPACT_V6_BYTES = 18
@@ -80,6 +82,12 @@ def parse_host_port(text: str) -> tuple[str, int]:
     return host, port
 
 
+def unmapped(address: IpAddress) -> IpAddress:
+    """`address`, or the IPv4 one that is mapped into it."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return address if mapped is None else mapped
+
+
 def packed_host(host: str) -> bytes:
     """The 4 or 16 bytes of a numeric address; none for a name."""
     address = _address(host)
@@ -87,7 +95,7 @@ def packed_host(host: str) -> bytes:
 
 
 @lru_cache(_READ_MAX)
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(host: str) -> IpAddress | None:
     """What `host` says, without a zone; None for a name."""
     try:
         return ipaddress.ip_address(host.partition("%")[0])
@@ -97,9 +105,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def unpacked_host(packed: bytes) -> str:
     """The address of 4 or 16 bytes; IPv4 in IPv6 as IPv4. ValueError for another length."""
-    address = ipaddress.ip_address(packed)
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
+    return str(unmapped(ipaddress.ip_address(packed)))
 
 
 def encode_compact(endpoint: Endpoint) -> bytes:

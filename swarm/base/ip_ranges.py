@@ -7,8 +7,8 @@ import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias
 
+from swarm.base.endpoint import IpAddress, unmapped
 from swarm.base.errors import SettingsError
 
 #: First and last address of a range, as numbers of one family.
@@ -21,8 +21,6 @@ _V4_LINE = re.compile(
     r"(?:.*:)?\s*(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\s*-\s*(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})",
     re.ASCII,
 )
-
-_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class IpRanges:
@@ -45,7 +43,7 @@ class IpRanges:
         if not self._v4[0] and not self._v6[0]:
             return False
         try:
-            address = _unmapped(ipaddress.ip_address(host.partition("%")[0]))
+            address = unmapped(ipaddress.ip_address(host.partition("%")[0]))
         except ValueError:
             return False
         number = int(address)
@@ -111,7 +109,7 @@ def _parse_line(line: str) -> tuple[int, int, bool]:
     return _range(address, address)
 
 
-def _named_address(text: str) -> _Address:
+def _named_address(text: str) -> IpAddress:
     """The address in `NAME:ADDRESS` or `ADDRESS`: the longest that can be one."""
     while True:
         try:
@@ -122,23 +120,15 @@ def _named_address(text: str) -> _Address:
                 raise
 
 
-def _range(first: _Address, last: _Address) -> tuple[int, int, bool]:
+def _range(first: IpAddress, last: IpAddress) -> tuple[int, int, bool]:
     """The numbers of two addresses and whether they are of IPv6; ValueError for one of each family."""
-    # IPv4 in IPv6 is IPv4, but for a range of IPv6 that begins or ends somewhere in it.
-    if {first.version, last.version} != {6} or (_is_mapped(first) and _is_mapped(last)):
-        first, last = _unmapped(first), _unmapped(last)
-    if first.version != last.version:
-        raise ValueError
-    return int(first), int(last), first.version == 6
-
-
-def _is_mapped(address: _Address) -> bool:
-    return isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
-
-
-def _unmapped(address: _Address) -> _Address:
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return address if mapped is None else mapped
+    ends = unmapped(first), unmapped(last)
+    if ends[0].version != ends[1].version:
+        # A range of IPv6 that begins or ends somewhere in IPv4-in-IPv6 is one all the same.
+        if first.version != last.version:
+            raise ValueError
+        ends = first, last
+    return int(ends[0]), int(ends[1]), ends[0].version == 6
 
 
 def _joined(ranges: Iterable[Range]) -> tuple[list[int], list[int]]:

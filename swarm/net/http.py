@@ -26,6 +26,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 import h11
 
 from swarm.base.dataclass import dataclass
+from swarm.base.endpoint import unmapped
 from swarm.base.errors import SwarmError
 from swarm.base.version import VERSION
 from swarm.net.names import look_up
@@ -95,9 +96,7 @@ class _Reach:
 
     def admits(self, host: str) -> bool:
         """May we connect to this numeric address? If not, `refusal` says why."""
-        address = ipaddress.ip_address(host.partition("%")[0])
-        if isinstance(address, ipaddress.IPv6Address):
-            address = address.ipv4_mapped or address
+        address = unmapped(ipaddress.ip_address(host.partition("%")[0]))
         if self.is_first:
             self.may_be_local = self.may_be_local and not address.is_global
             if not self.may_be_loopback and (address.is_loopback or address.is_unspecified):

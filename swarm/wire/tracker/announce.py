@@ -7,7 +7,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from swarm.base.dataclass import dataclass
-from swarm.base.endpoint import Endpoint
+from swarm.base.endpoint import Endpoint, unmapped
 from swarm.base.ids import InfoHash, PeerId
 
 #: "paused" is BEP 21's: a partial seed.
@@ -118,5 +118,4 @@ def numeric_host(text: str) -> str | None:
         address = ipaddress.ip_address(text)
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
+    return str(unmapped(address))

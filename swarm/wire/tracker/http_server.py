@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from swarm.base import bencode
-from swarm.base.endpoint import Endpoint
+from swarm.base.endpoint import Endpoint, unmapped
 from swarm.base.errors import TrackerError
 from swarm.wire.tracker.announce import Event, ScrapeEntry
 
@@ -181,8 +181,7 @@ def _packed(text: bytes) -> bytes:
         address = ipaddress.ip_address(text.decode("ascii"))
     except ValueError:
         return b""
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).packed
+    return unmapped(address).packed
 
 
 def parse_scrape_query(query: bytes) -> list[bytes]:
