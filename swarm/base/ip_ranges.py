@@ -121,7 +121,7 @@ def _named_address(text: str) -> IpAddress:
 
 
 def _range(first: IpAddress, last: IpAddress) -> tuple[int, int, bool]:
-    """The numbers of two addresses and whether they are of IPv6; ValueError for one of each family."""
+    """Two addresses as numbers, and whether of IPv6 (IPv4 in IPv6 is IPv4); ValueError for one of each."""
     ends = unmapped(first), unmapped(last)
     if ends[0].version != ends[1].version:
         # A range of IPv6 that begins or ends somewhere in IPv4-in-IPv6 is one all the same.
