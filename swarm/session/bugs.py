@@ -8,7 +8,7 @@ The torrent that it concerns fails, and the others go on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from swarm.base.errors import SwarmError
@@ -26,6 +26,17 @@ def failure(error: BaseException, doing: str) -> SwarmError:
         error = error.exceptions[0]
     asyncio.get_running_loop().call_exception_handler({"message": f"{doing} failed", "exception": error})
     return SwarmError(f"internal error, please report it: {error!r}")
+
+
+async def all_ended(work: Iterable[Awaitable[Any]], doing: str) -> None:
+    """Wait until all of `work` has ended; one that fails keeps none of the others from their end.
+
+    Args:
+        doing: what was being done, for the report of a bug.
+    """
+    for error in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(error, Exception):
+            failure(error, doing)
 
 
 def watch(task: asyncio.Task[Any], on_failed: Callable[[SwarmError], None] | None = None) -> None:

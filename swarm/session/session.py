@@ -17,7 +17,7 @@ from swarm.engine.events import OwnAddressSeen
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
 from swarm.net.names import Address
-from swarm.session.bugs import failure
+from swarm.session.bugs import all_ended
 from swarm.session.connections.links import Links
 from swarm.session.connections.peer_link import LinkOwner
 from swarm.session.connections.throttle import checked_rate
@@ -186,15 +186,8 @@ class Session:
     async def _close(self) -> None:
         self._is_open = False
         self._links.stop_listening()
-        endings = await asyncio.gather(
-            *(self.remove(torrent) for torrent in self.torrents),
-            self._fetches.close(),
-            return_exceptions=True,
-        )
-        for error in endings:
-            if isinstance(error, Exception):
-                # The others have ended, and the rest can.
-                failure(error, "closing the session")
+        removing = (self.remove(torrent) for torrent in self.torrents)
+        await all_ended([*removing, self._fetches.close()], "closing the session")
         await self._links.close()
         await self._finder.close()
         if self._disk is not None:

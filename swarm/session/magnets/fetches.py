@@ -15,7 +15,7 @@ from swarm.base.ids import InfoHash, PeerId
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
 from swarm.net.names import endpoints_of
-from swarm.session.bugs import failure
+from swarm.session.bugs import all_ended
 from swarm.session.connections.links import Links
 from swarm.session.finding.peer_finder import PeerFinder
 from swarm.session.finding.sources import Totals
@@ -173,10 +173,7 @@ class Fetches:
         """End all; what peers have sent is kept, however soon the end comes. Never raises."""
         self._is_ending.set()
         closing = (fetch.close() for fetch in self.all())
-        for error in await asyncio.gather(*closing, *self._saving, return_exceptions=True):
-            if isinstance(error, Exception):
-                # The others have ended, and the session's own end goes on.
-                failure(error, "ending a magnet link")
+        await all_ended([*closing, *self._saving], "ending a magnet link")
 
     async def take_over(self, info_hash: InfoHash, runner: Runner) -> None:
         """The torrent is here: its runner goes on with the links of its magnet link, if there was one."""
