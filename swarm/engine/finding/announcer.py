@@ -11,7 +11,7 @@ tracker counts as failed when all of them fail.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import TrackerError
@@ -174,7 +174,7 @@ class Announcer:
         was_complete, self._is_complete = self._is_complete, True
         if is_partial or self._is_seed:
             if not was_complete:
-                self._hurry(now)
+                self._hurry(self._ways(), now)
             return
         self._is_seed = True
         for way in self._ways():
@@ -188,15 +188,13 @@ class Announcer:
         When it is back no `completed` is said once more: no second download has completed for them.
         """
         self._is_complete = False
-        self._hurry(now)
+        self._hurry(self._ways(), now)
 
     def need_peers(self, now: float) -> None:
         """We have too few: the next announce comes as early as the tracker's min interval allows."""
         for tracker in self._ordered():
             if tracker.state is TrackerState.WORKING:
-                for way in tracker.ways:
-                    if way.state is TrackerState.WORKING:
-                        way.next_at = min(way.next_at, max(now, way.not_before))
+                self._hurry(tracker.ways, now)
                 return
 
     def network_changed(self, now: float, families: Sequence[bool]) -> None:
@@ -207,7 +205,7 @@ class Announcer:
         """
         for tracker in self._ordered():
             tracker.reach_over(families)
-        self._hurry(now)
+        self._hurry(self._ways(), now)
         for way in self._ways():
             if way.state is TrackerState.FAILED:
                 # A network that comes and goes all the time has us ask no more often than a failure does.
@@ -226,9 +224,10 @@ class Announcer:
 
     # The desk itself.
 
-    def _hurry(self, now: float) -> None:
-        """Who works is announced to as early as its min interval allows."""
-        for way in self._ways():
+    @staticmethod
+    def _hurry(ways: Iterable[Way], now: float) -> None:
+        """Those of `ways` that work are announced to as early as the min interval allows."""
+        for way in ways:
             if way.state is TrackerState.WORKING:
                 way.next_at = min(way.next_at, max(now, way.not_before))
 
