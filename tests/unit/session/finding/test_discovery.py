@@ -24,10 +24,17 @@ PEER = Endpoint("10.0.0.1", 1)
 
 
 class FakeClient:
-    """Answers with `responses` in turn (the last for ever); "hang" never answers."""
+    """Answers with `responses` in turn (the last for ever); "hang" never answers.
 
-    def __init__(self, *responses: AnnounceResponse | Exception | str) -> None:
+    Args:
+        over_v6: who answers over IPv6; None: it does so itself.
+    """
+
+    def __init__(
+        self, *responses: AnnounceResponse | Exception | str, over_v6: FakeClient | None = None
+    ) -> None:
         self.responses = list(responses)
+        self.over_v6 = over_v6
         self.asked: list[tuple[str, AnnounceRequest]] = []
         self.news = asyncio.Event()
 
@@ -39,6 +46,8 @@ class FakeClient:
         *,
         is_v6: bool | None = None,
     ) -> AnnounceResponse:
+        if is_v6 and self.over_v6 is not None:
+            return await self.over_v6.announce(url, request, timeout_s)
         self.asked.append((url, request))
         self.news.set()
         response = self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
@@ -296,20 +305,8 @@ async def test_tracker_that_does_not_take_paused_is_told_nothing_of_it_the_next_
 
 
 async def test_partial_seed_says_so_over_one_family_where_the_tracker_has_no_address_of_the_other() -> None:
-    class OnlyV4(FakeClient):
-        async def announce(
-            self,
-            url: str,
-            request: AnnounceRequest,
-            timeout_s: float | None = None,
-            *,
-            is_v6: bool | None = None,
-        ) -> AnnounceResponse:
-            if is_v6:
-                raise TrackerError("the server has no IPv6 address", lacks="address")
-            return await super().announce(url, request, timeout_s, is_v6=is_v6)
-
-    client = OnlyV4(AnnounceResponse(peers=(PEER,)))
+    over_v6 = FakeClient(TrackerError("the server has no IPv6 address", lacks="address"))
+    client = FakeClient(AnnounceResponse(peers=(PEER,)), over_v6=over_v6)
     world = World(client, [["http://t/announce"]], families=(True, False))
     world.is_partial = True
     world.discovery.start()
@@ -351,29 +348,16 @@ async def test_stop_interrupts_an_announce_on_its_way() -> None:
 
 
 async def test_stop_waits_for_the_family_that_answered_and_not_for_the_one_that_hangs() -> None:
-    class OnlyV4(FakeClient):
-        async def announce(
-            self,
-            url: str,
-            request: AnnounceRequest,
-            timeout_s: float | None = None,
-            *,
-            is_v6: bool | None = None,
-        ) -> AnnounceResponse:
-            if is_v6:
-                self.asked.append((url, request))
-                self.news.set()
-                await asyncio.Event().wait()
-            return await super().announce(url, request, timeout_s, is_v6=is_v6)
-
-    client = OnlyV4(AnnounceResponse(peers=(PEER,)))
+    over_v6 = FakeClient("hang")
+    client = FakeClient(AnnounceResponse(peers=(PEER,)), over_v6=over_v6)
     world = World(client, [["http://t/announce"]], families=(False, True))
     world.discovery.start()
-    await client.until_asked(2)
+    await client.until_asked(1)
+    await over_v6.until_asked(1)
     async with asyncio.timeout(10):
         await world.discovery.stop(timeout_s=60)
     # The one that hangs is told too: it may list us all the same.
-    assert sorted(map(str, client.events)) == ["started", "started", "stopped", "stopped"]
+    assert sorted(map(str, [*client.events, *over_v6.events])) == ["started", "started", "stopped", "stopped"]
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
