@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
+from swarm.base.ids import InfoHash
 from swarm.storage.files import ContentFiles
+
+#: Of the content's name in that of the part file: enough to tell whose it is. The limit in bytes leaves room
+#: for the rest of a name of 255, whatever the script.
+_SHOWN_CHARS = 100
+_SHOWN_BYTES = 240
+
+
+def part_path(place: Path, info_hash: InfoHash) -> Path:
+    """Where the part file of a torrent whose content lies at `place` belongs: beside it."""
+    shown = place.name[:_SHOWN_CHARS]
+    while len(shown.encode("utf-8", "surrogateescape")) > _SHOWN_BYTES:
+        shown = shown[:-1]
+    return place.with_name(f".{shown}.{info_hash.hex()[:8]}.part")
 
 
 class Content:

@@ -19,7 +19,7 @@ from swarm.metainfo.torrent import Metainfo
 from swarm.session.bugs import failure
 from swarm.session.course import Course
 from swarm.session.keeping.claim import Claim
-from swarm.session.keeping.content import Content
+from swarm.session.keeping.content import Content, part_path
 from swarm.session.keeping.doubts import Doubts
 from swarm.session.keeping.hold import Hold
 from swarm.session.keeping.inspection import Inspection
@@ -78,7 +78,7 @@ class Keeping:
         self.files = ContentFiles(
             place,
             Layout(metainfo.files),
-            part_path=place.with_name(f".{place.name[:100]}.{metainfo.info_hash.hex()[:8]}.part"),
+            part_path=part_path(place, metainfo.info_hash),
             unwanted=unwanted,
             is_reading_only=is_seeding_only,
             is_allocating=is_allocating,
