@@ -336,7 +336,7 @@ class Torrent:
         self._finder.leave(self.info_hash)
 
     async def shut(self) -> None:
-        """Save what is known; nothing is exchanged any more, and the disk must have no jobs of ours."""
+        """Save what is known; nothing is exchanged any more, and the disk should have no jobs of ours."""
         try:
             if self._finishing is not None:
                 self._finishing.cancel()

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from swarm import SettingsError, SwarmError
+from swarm.base.errors import StorageError
 from swarm.session import session as session_module
 from swarm.session.keeping.state import ResumeKeeper, resume_path
 from swarm.storage import resume
 from swarm.storage.disk import Disk
+from swarm.storage.files import ContentFiles
 from tests.e2e.scripted_peer import BLOCK, Line, scripted_peer
 from tests.e2e.transfers import (
+    PATIENCE_S,
     assert_same,
     notices_of,
     offer_file,
@@ -152,3 +158,32 @@ async def test_session_that_cannot_be_opened_leaves_nothing_behind(tmp_path: Pat
     session = open_session(settings)
     with pytest.raises(SettingsError, match="a rate limit is at least 16K"):
         await session.__aenter__()
+
+
+@pytest.mark.parametrize("outcome", [None, StorageError("full", path="x", error_number=errno.ENOSPC)])
+async def test_slow_disk_begins_nothing_any_more_for_a_torrent_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: StorageError | None
+) -> None:
+    offer = offer_file(tmp_path / "seed", 2 * PIECE, PIECE)
+    write, is_writing, may_end = ContentFiles.write, threading.Event(), threading.Event()
+
+    def write_slowly(files: ContentFiles, offset: int, views: Sequence[memoryview]) -> None:
+        write(files, offset, views)
+        is_writing.set()
+        may_end.wait(PATIENCE_S)
+        if outcome is not None:
+            raise outcome
+
+    monkeypatch.setattr(ContentFiles, "write", write_slowly)
+    # More threads than there are pieces to be written.
+    settings = replace(settings_of(tmp_path / "state"), stop_timeout_s=0.0, thread_count=4)
+    async with open_session(settings_of(tmp_path / "other")) as seeder, open_session(settings) as leecher:
+        await seed(seeder, offer)
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "here", peers=[("127.0.0.1", seeder.port)])
+        await until(is_writing.is_set)
+        await within(leecher.remove(torrent))
+        before = asyncio.all_tasks()
+        may_end.set()
+        assert leecher._disk is not None
+        await within(leecher._disk.drained())
+        assert not [task.get_name() for task in asyncio.all_tasks() - before]

@@ -75,6 +75,8 @@ class Keeping:
         self._runner: Runner | None = None
         #: Some of it may have been hashed, which is on no record yet.
         self._is_hashed_in_part = False
+        #: The end has come: what a slow disk's threads say from now on begins nothing any more.
+        self._is_ending = False
         self.files = ContentFiles(
             place,
             Layout(metainfo.files),
@@ -208,7 +210,8 @@ class Keeping:
 
     def verified(self) -> None:
         """Pieces were verified and written."""
-        self._keeper.touch()
+        if not self._is_ending:
+            self._keeper.touch()
 
     def lost(self, piece: int) -> None:
         """`piece` cannot be read any more."""
@@ -245,7 +248,7 @@ class Keeping:
             self._loop.call_soon_threadsafe(self._suspect, index)
 
     def _suspect(self, index: int) -> None:
-        if not self._course.is_over:
+        if not (self._course.is_over or self._is_ending):
             self._doubts.suspect(index)
 
     # -- a disk without room --------------------------------------------------------------------
@@ -253,7 +256,8 @@ class Keeping:
     def short_of_room(self, error: StorageError) -> None:
         """A good piece could not be written: wait for room, and seed meanwhile."""
         assert self._runner is not None
-        self._hold.begin(error, self._runner.store.write_kept)
+        if not self._is_ending:
+            self._hold.begin(error, self._runner.store.write_kept)
 
     async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work`; if the disk has no room for it, wait and try again (unless the settings say to fail)."""
@@ -285,7 +289,8 @@ class Keeping:
     # -- the end --------------------------------------------------------------------------------
 
     async def save_all(self) -> None:
-        """Save what is known; the disk must have no jobs of ours any more."""
+        """Save what is known; the disk should have no jobs of ours any more."""
+        self._is_ending = True
         await self._hold.stop()
         await self._doubts.stop()
         await self._keeper.stop()
