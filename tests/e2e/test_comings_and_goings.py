@@ -187,3 +187,25 @@ async def test_slow_disk_begins_nothing_any_more_for_a_torrent_that_is_gone(
         assert leecher._disk is not None
         await within(leecher._disk.drained())
         assert not [task.get_name() for task in asyncio.all_tasks() - before]
+
+
+async def test_torrent_that_is_removed_before_the_disk_has_come_to_it_can_be_added_again(
+    tmp_path: Path,
+) -> None:
+    offer = offer_file(tmp_path / "seed", 2 * PIECE, PIECE)
+    settings = replace(settings_of(tmp_path / "state"), stop_timeout_s=0.0)
+    disk_is_free = threading.Event()
+    async with open_session(settings) as session:
+        disk = session._disk
+        assert disk is not None
+        for _ in range(2):
+            disk.submit(disk_is_free.wait, lambda *answer: None)
+        torrent = await session.add(offer.raw, save_to=tmp_path / "here")
+        # Now it waits for a thread.
+        await until(lambda: len(disk._pending) > 2)
+        await within(session.remove(torrent))
+        disk_is_free.set()
+        await within(disk.drained())
+        again = await session.add(offer.raw, save_to=tmp_path / "here")
+        await until(lambda: again.state != "checking")
+        assert again.state == "downloading", again.error

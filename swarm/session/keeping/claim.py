@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,6 +36,9 @@ class Claim:
         refusal = f"{content} is being downloaded already, by another process or session"
         folder = state_dir / "locks" / place_name(content)
         self._lock = ProcessLock(folder / f"{info_hash}.lock", refusal)
+        #: A thread that comes late must not take what nobody would give back.
+        self._guard = threading.Lock()
+        self._is_given_up = False
 
     @property
     def path(self) -> Path:
@@ -44,11 +48,15 @@ class Claim:
         """Make the claim; in a thread, and `release` is due where it succeeds or fails.
 
         Raises:
-            SwarmError: another process or session has a part of it. OSError: there can be no lock file.
+            SwarmError: another process or session has a part of it, or it was released before.
+            OSError: there can be no lock file.
         """
         # No path is empty but a single file's: an end behind each tells that from nothing.
         word = "".join(f"{path}\0" for path in sorted(self._paths))
-        self._lock.acquire(word.encode("utf-8", "surrogateescape"))
+        with self._guard:
+            if self._is_given_up:
+                raise SwarmError("the torrent was stopped")
+            self._lock.acquire(word.encode("utf-8", "surrogateescape"))
         for other in self.path.parent.glob("*.lock"):
             if other == self.path:
                 continue
@@ -61,8 +69,10 @@ class Claim:
                 )
 
     def release(self) -> None:
-        """Take it back; nothing happens where there is none."""
-        self._lock.release()
+        """Take it back for good; nothing happens where there is none."""
+        with self._guard:
+            self._is_given_up = True
+            self._lock.release()
         # There may be others: of another torrent, or whose owner was killed.
         with contextlib.suppress(OSError):
             self.path.parent.rmdir()
