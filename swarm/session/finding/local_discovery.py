@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import PeerError, SwarmError
@@ -31,6 +32,9 @@ _GATHER_S = 0.05
 #: torrent (`engine/finding/pace`); all of them together are so many datagrams in any minute.
 DATAGRAMS_MAX = 10
 _MINUTE_S = 60.0
+#: A round that waits for its datagram for longer ends before it: others wait, and nothing is wrong. The
+#: torrent keeps its place among them.
+_WAIT_MAX_S = 60.0
 #: Datagrams of others that are read in a minute; whoever sends more is not heard until it is over.
 HEARD_MAX = 600
 #: Peers of one torrent that are passed on between two rounds of ours.
@@ -77,7 +81,7 @@ class LocalDiscovery:
         self._heard[swarm.info_hash] = set()
 
     async def go_round(self, swarm: Membership) -> int:
-        """Announce it; returns how many peers were heard since the last time.
+        """Announce it, or have it announced later where many wait; how many peers were heard since then.
 
         Raises:
             SwarmError: there is no multicast here.
@@ -87,12 +91,11 @@ class LocalDiscovery:
                 self._multicast = LocalMulticast(self._received, outlet=self._outlet, port=self._port)
             except OSError as error:
                 raise SwarmError(f"no local discovery: {error.strerror or error}") from None
-        told = self._due[swarm.info_hash] = asyncio.get_running_loop().create_future()
+        told = self._due.get(swarm.info_hash)
+        if told is None:
+            told = self._due[swarm.info_hash] = asyncio.get_running_loop().create_future()
         self._plan()
-        try:
-            await told
-        finally:
-            self._due.pop(swarm.info_hash, None)
+        await asyncio.wait([told], timeout=_WAIT_MAX_S)
         heard = self._heard.get(swarm.info_hash, set())
         count = len(heard)
         heard.clear()
@@ -102,6 +105,7 @@ class LocalDiscovery:
         """Its peers are not passed on any more; with the last torrent the sockets are closed."""
         self._swarms.pop(swarm.info_hash, None)
         self._heard.pop(swarm.info_hash, None)
+        self._due.pop(swarm.info_hash, None)
         if not self._swarms:
             if self._timer is not None:
                 self._timer.cancel()
@@ -137,7 +141,7 @@ class LocalDiscovery:
                     told.set_result(None)
             self._due.clear()
             return
-        info_hashes = [one for one in self._due if one in self._swarms][:INFO_HASHES_MAX]
+        info_hashes = list(islice(self._due, INFO_HASHES_MAX))
         if info_hashes:
             self._sent_at.append(asyncio.get_running_loop().time())
             announce = LocalAnnounce(self._swarms[info_hashes[0]].port(), tuple(info_hashes), self._cookie)

@@ -139,6 +139,24 @@ async def test_datagrams_in_a_minute_are_bounded(
     local.leave()
 
 
+async def test_round_that_waits_for_its_datagram_ends_and_keeps_its_place(
+    group_port: int, ear: asyncio.Queue[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_discovery, "INFO_HASHES_MAX", 1)
+    monkeypatch.setattr(local_discovery, "_WAIT_MAX_S", 0.0, raising=False)
+    local = Local(group_port, *range(12))
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(*map(local.source.go_round, local.swarms))
+    announces = [await take(ear) for _ in range(local_discovery.DATAGRAMS_MAX)]
+    assert [announce.info_hashes for announce in announces] == [(torrent(number),) for number in range(10)]
+    # The next round is due before the datagram of this one has left.
+    await local.source.go_round(local.swarms[11])
+    assert list(local.source._due) == [torrent(10), torrent(11)]
+    local.source.leave(local.swarms[10])
+    assert list(local.source._due) == [torrent(11)]
+    local.leave()
+
+
 async def test_its_own_datagrams_are_not_heard(group_port: int, ear: asyncio.Queue[bytes]) -> None:
     local = Local(group_port, 1)
     await local.source.go_round(local.swarms[0])
