@@ -65,6 +65,14 @@ def is_usable(packed: bytes) -> bool:
     return packed[0] != 0xFF and packed != bytes(16)
 
 
+def owner_of(packed: bytes, port: int) -> bytes:
+    """Whose a packed address is, as far as an address tells: of IPv6 its /64 counts, which one home has.
+
+    On a local network it is the port that tells nodes apart.
+    """
+    return packed + port.to_bytes(2, "big") if is_local(packed) else packed[:8]
+
+
 def _prefix(packed: bytes, salt: int) -> int:
     mask = _V4_MASK if len(packed) == 4 else _V6_MASK
     masked = bytearray(octet & kept for octet, kept in zip(packed, mask, strict=False))

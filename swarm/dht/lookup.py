@@ -147,7 +147,7 @@ class Lookup:
         doubtful: Candidate | None = None
         for candidate in self._candidates:
             if candidate.state is State.ANSWERED:
-                if candidate.is_fit and candidate.node_id:
+                if candidate.is_fit:
                     near_count += 1
                     if near_count >= self._settings.closest_count:
                         return doubtful
@@ -203,8 +203,7 @@ class Lookup:
         self._stop_waiting(candidate)
         candidate.state = State.FAILED
         # Its address stays known and is not asked again; its place is for others: ghosts are many.
-        if candidate in self._candidates:
-            self._candidates.remove(candidate)
+        self._candidates.remove(candidate)
         if candidate.named_by is not None:
             candidate.named_by.lie_count += 1
 

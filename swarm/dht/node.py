@@ -15,7 +15,7 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.ids import NodeId
 from swarm.dht.answers import Answers
 from swarm.dht.commands import Command, DhtStats, IdentityChanged, SendDatagram
-from swarm.dht.identity import Identity, is_local, packed_address
+from swarm.dht.identity import Identity, owner_of, packed_address
 from swarm.dht.items import Item
 from swarm.dht.limits import Meter, RecentSources, SourceMeters
 from swarm.dht.queries import Queries
@@ -116,15 +116,14 @@ class DhtNode:
         if not source.port or (len(packed) == 16) != self._is_v6:
             return self._drop("source of the wrong family")
         raw = bytes(datagram)
-        # Those behind one address share it; on our own network it is the port that tells them apart.
-        meter = packed + source.port.to_bytes(2, "big") if is_local(packed) else packed[:8]
+        owner = owner_of(packed, source.port)
         is_counted = raw.endswith(_QUERY_ENDS)
-        if is_counted and not self._sources.allow(meter, now):
+        if is_counted and not self._sources.allow(owner, now):
             return self._drop("too many from one source")
         try:
             message = krpc.decode(raw)
         except KrpcError as error:
-            if error.transaction is None or not (is_counted or self._sources.allow(meter, now)):
+            if error.transaction is None or not (is_counted or self._sources.allow(owner, now)):
                 return self._drop("malformed")
             self._refused["malformed"] += 1
             failure = Failure(error.transaction, error.code, error.reason)
@@ -133,7 +132,7 @@ class DhtNode:
             if self._settings.is_read_only:
                 # BEP 43: such a node is not to be in anybody's table, and answering would put it there.
                 return self._drop("asked while read-only")
-            if not is_counted and not self._sources.allow(meter, now):
+            if not is_counted and not self._sources.allow(owner, now):
                 return self._drop("too many from one source")
             return self._asked(message, packed, source, len(raw), now)
         if type(message) is Response:
@@ -331,7 +330,7 @@ class DhtNode:
             asked.asker.failed(asked, failure, now)
 
     def _vote(self, packed: bytes, source: Endpoint, address: bytes, now: float) -> None:
-        voter = packed + source.port.to_bytes(2, "big") if is_local(packed) else packed[:8]
+        voter = owner_of(packed, source.port)
         own_id = self._identity.own_id
         if (len(address) == 18) == self._is_v6 and self._identity.vote(voter, address[:-2]):
             if own_id != self._identity.own_id:

@@ -1,27 +1,32 @@
-"""The filters by which nodes count a swarm together (BEP 33)."""
+"""Bloom filters, by which nodes count the peers of a torrent without counting any twice (BEP 33)."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from swarm.wire.krpc import FILTER_BYTES
 
 _BITS = FILTER_BYTES * 8
-#: Hashes a value.
+#: Bits that stand for one address.
 _HASHES = 2
 
 
 def filter_of(addresses: Iterable[bytes]) -> bytes:
-    """The filter that holds these packed addresses."""
+    """The filter, of `FILTER_BYTES`, that holds these packed addresses (4 or 16 bytes each)."""
     bits = bytearray(FILTER_BYTES)
     for address in addresses:
-        digest = hashlib.sha1(address).digest()
-        for at in (0, 2):
-            index = (digest[at] | digest[at + 1] << 8) % _BITS
+        for index in _bits_of(address):
             bits[index >> 3] |= 1 << (index & 7)
     return bytes(bits)
+
+
+def _bits_of(address: bytes) -> Iterator[int]:
+    """The bits that stand for a packed address in a filter."""
+    digest = hashlib.sha1(address).digest()
+    for at in range(0, 2 * _HASHES, 2):
+        yield (digest[at] | digest[at + 1] << 8) % _BITS
 
 
 def union(first: bytes, second: bytes) -> bytes:
@@ -36,15 +41,11 @@ def is_in(address: bytes, found: bytes) -> bool:
     """Whether the filter may hold the packed address; no bytes hold nothing."""
     if not found:
         return False
-    digest = hashlib.sha1(address).digest()
-    return all(
-        found[index >> 3] >> (index & 7) & 1
-        for index in ((digest[at] | digest[at + 1] << 8) % _BITS for at in (0, 2))
-    )
+    return all(found[index >> 3] >> (index & 7) & 1 for index in _bits_of(address))
 
 
 def estimate(found: bytes) -> float:
-    """How many addresses the filter holds, about (BEP 33's formula); no bytes hold none."""
+    """About how many addresses the filter holds (BEP 33's formula); no bytes hold none."""
     if not any(found):
         return 0.0
     zeros = _BITS - int.from_bytes(found, "big").bit_count()

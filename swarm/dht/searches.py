@@ -355,11 +355,13 @@ class SampleSearch(Search):
         return krpc.SampleInfohashes(self.target)
 
     def heard(self, candidate: Candidate, response: Response, now: float) -> None:
-        if response.samples is None or self.operation is None:
-            return
-        hashes = [response.samples[at : at + 20] for at in range(0, len(response.samples), 20)]
-        found = SamplesFound(self.operation, candidate.contact, hashes, response.total, response.interval_s)
-        self._at.outbox.append(found)
+        if response.samples is not None and self.operation is not None:
+            self._at.outbox.append(_samples(self.operation, candidate.contact, response, response.samples))
+
+
+def _samples(operation: int, source: Contact, response: Response, samples: bytes) -> SamplesFound:
+    hashes = [samples[at : at + 20] for at in range(0, len(samples), 20)]
+    return SamplesFound(operation, source, hashes, response.total, response.interval_s)
 
 
 class Single:
@@ -382,10 +384,7 @@ class Single:
         self.is_over = True
         source = Contact(response.node_id, asked.endpoint)
         if response.samples is not None:
-            hashes = [response.samples[at : at + 20] for at in range(0, len(response.samples), 20)]
-            self._at.outbox.append(
-                SamplesFound(self.operation, source, hashes, response.total, response.interval_s)
-            )
+            self._at.outbox.append(_samples(self.operation, source, response, response.samples))
         outcome = LookupOutcome(hops=1, queries=1, answers=1, closest=[source])
         self._at.outbox.append(OperationEnded(self.operation, outcome))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from swarm.base.endpoint import Endpoint
-from swarm.dht.identity import fits, is_local, packed_address
+from swarm.dht.identity import fits, is_local, owner_of, packed_address
 from swarm.dht.settings import DhtSettings
 from swarm.wire.krpc import Contact
 
@@ -26,7 +26,7 @@ class Node:
         heard_at: its last sign of life.
         failure_count: questions in a row that it left unanswered.
         group: addresses that one owner easily has many of, a /24 or a /64; empty for local ones.
-        owner: what may have one node only, an address or a /64; a local address may have many.
+        owner: whose it is; each owner has one node at most (`identity.owner_of`).
         is_fit: its id fits its address (BEP 42).
     """
 
@@ -49,9 +49,8 @@ class Node:
         self.packed = packed
         self.heard_at = now
         self.failure_count = 0
-        is_exempt = is_local(packed)
-        self.group = b"" if is_exempt else packed[:3] if len(packed) == 4 else packed[:8]
-        self.owner = self.compact[20:] if is_exempt else packed if len(packed) == 4 else packed[:8]
+        self.group = b"" if is_local(packed) else packed[:3] if len(packed) == 4 else packed[:8]
+        self.owner = owner_of(packed, endpoint.port)
         self.is_fit = fits(node_id, packed)
 
     @property
