@@ -1,7 +1,7 @@
-"""What we answer others: every question of theirs, within the limits of ours.
+"""Answers to the queries of other nodes, from all that we store for them.
 
-An answer goes to where the question said it came from, and that may be a lie: to an address that has not
-shown that it receives what we send, an answer is at most a small multiple of the question.
+An answer goes to the address that the query came from, which may be forged. So it is at most a small multiple
+of the query, unless that address has proved that it receives what we send.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from swarm.wire.krpc import ANSWER_BYTES_MAX, WANT_V4, WANT_V6, Failure, Query, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Bytes of an answer besides its fields: dictionaries, "ip", "id", "t", "v", "y", each at its largest.
+#: Bytes of an answer around its fields: the dictionaries, "ip", "id", "t", "v" and "y", each at its largest.
 _FRAME_BYTES = 112
 
 
 class Answers:
-    """Answers questions; knows all that we keep for others.
+    """Writes answers, and stores what others announce and put.
 
     Args:
-        proven: addresses that receive what is sent to them; those that show a valid token are added.
+        proven: packed addresses that receive what is sent to them; we add those that show a valid token.
+        refused: reason -> count; we count what we refuse.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Answers:
         self._proven = proven
         self._refused = refused
         self._is_v6 = is_v6
-        #: A value in its list: its length, a colon, itself.
+        #: A compact endpoint in the list `values`: its length, a colon, itself.
         self._value_bytes = 21 if is_v6 else 8
         self._large = Meter(settings.unproven_item_bytes_per_s, settings.unproven_item_burst_bytes)
         self._sample: list[bytes] = []
@@ -83,7 +84,11 @@ class Answers:
         }
 
     def answer(self, query: Query, packed: bytes, port: int, question_bytes: int, now: float) -> bytes:
-        """The datagram that answers `query` from the address `packed`, `port`."""
+        """The datagram that answers `query`, which came from the address `packed` and `port`.
+
+        Args:
+            question_bytes: length of the datagram that brought the query.
+        """
         if packed in self._proven or is_local(packed):
             room = ANSWER_BYTES_MAX
         else:
@@ -92,7 +97,7 @@ class Answers:
         return self._writers[type(query.body)](query, packed, address, room, now)
 
     def sweep(self, now: float) -> None:
-        """Forget what is too old."""
+        """Drop what is too old."""
         self.peers.sweep(now)
         self.items.sweep(now)
         self.tokens.rotate(now)
@@ -122,7 +127,7 @@ class Answers:
                 scrape.filter_of(seeds),
             )
         left = room - _FRAME_BYTES - len(token) - len(filters)
-        # Who found the peers needs the nodes least: they give way first.
+        # Whoever is told of peers hardly needs nodes any more: they are left out where both do not fit.
         nodes = self._nodes(info_hash, body.want, left + _FRAME_BYTES)
         if len(nodes) > left:
             nodes = b""
@@ -151,7 +156,7 @@ class Answers:
         key, version, value = _item_fields(self.items.get(body.target, now), body.seq)
         item_bytes = len(key) + len(version) + len(value)
         if value and item_bytes + len(nodes) + len(token) + _FRAME_BYTES > room:
-            # An item cannot be cut. It goes without nodes, and only so many bytes a second to the unproven.
+            # An item cannot be cut: it goes without nodes, and to unproven addresses within a rate limit.
             if room < ANSWER_BYTES_MAX and not self._large.allow(now, item_bytes):
                 self._refused["item for an unproven address"] += 1
                 key = version = value = b""
@@ -182,7 +187,7 @@ class Answers:
         assert isinstance(body, krpc.SampleInfohashes)
         nodes = self._nodes(body.target, body.want, room)
         if now - self._sampled_at >= self._settings.sample_interval_s:
-            # BEP 51: the same for a while, so that asking often brings nothing.
+            # BEP 51: the sample stays the same for a while, so that nobody gains by asking often.
             self._sampled_at = now
             self._sample = self.peers.sample_info_hashes(ANSWER_BYTES_MAX // 20, self._rng)
         left = room - _FRAME_BYTES - len(nodes) - len(b"8:intervali21600e3:numi1000000e7:samples1000:")
@@ -205,7 +210,7 @@ class Answers:
         return b"5:token%d:%b" % (len(token), token)
 
     def _nodes(self, target: bytes, want: int, room: int) -> bytes:
-        """The nearest good nodes of the families that are wanted, as far as they fit (BEP 32)."""
+        """The fields `nodes` and `nodes6`, of the families that are wanted, if there is room (BEP 32)."""
         count = self._settings.closest_count
         if not want or want == (WANT_V6 if self._is_v6 else WANT_V4):
             compact = b"".join([node.compact for node in self._table.closest(target, count)])
@@ -224,7 +229,7 @@ class Answers:
 
 
 def _item_fields(item: Item | None, seq: int | None) -> tuple[bytes, bytes, bytes]:
-    """An item's key, its version and its value as fields; only the version if the asker has it already."""
+    """An item's key, version and value, each as a field or empty; only the version where the asker has it."""
     if item is None:
         return b"", b"", b""
     if isinstance(item, ImmutableItem):

@@ -1,4 +1,7 @@
-"""What a DHT node wants done, and what it has found out: the answers to every call."""
+"""Commands: what each call of a `DhtNode` returns, for its host to carry out or to pass on.
+
+An *operation* is what the host has asked for (a lookup, an announce, ...); the host gives each a number.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ __all__ = [
 
 @dataclass(slots=True)
 class SendDatagram:
-    """Send these bytes; whether they arrive is nobody's business."""
+    """Send these bytes; nothing is expected to say whether they arrive."""
 
     endpoint: Endpoint
     payload: bytes
@@ -54,7 +57,13 @@ class ItemFound:
 
 @dataclass(slots=True)
 class SamplesFound:
-    """Info-hashes (20 bytes each) that `source` holds; it has `total`, and other ones after `interval_s`."""
+    """A node's sample of its info-hashes (BEP 51).
+
+    Args:
+        info_hashes: 20 bytes each.
+        total: how many `source` holds in all, as it says.
+        interval_s: seconds after which its sample will be another one.
+    """
 
     operation: int
     source: Contact
@@ -68,13 +77,13 @@ class LookupOutcome:
     """How an operation went.
 
     Args:
-        hops: nodes on the way to the nearest one, that one included; 0 if nobody answered.
+        hops: nodes asked one after the other to reach the nearest one, itself included; 0 if nobody answered.
         queries: questions sent.
         answers: nodes that answered.
         closest: the nearest of them, nearest first; at most K.
-        announced_count: nodes that took the announce, or the item.
+        announced_count: nodes that accepted the announce, or the item.
         seeds, leechers: estimates of a scrape (BEP 33); 0 for other operations.
-        errors: what those who refused said, as (code, text); text is not escaped.
+        errors: (code, text) of nodes that answered with an error; the text is not escaped.
     """
 
     hops: int = 0
@@ -89,7 +98,7 @@ class LookupOutcome:
 
 @dataclass(slots=True)
 class OperationEnded:
-    """Nothing more will come of this operation; its number is free."""
+    """Nothing more will come of this operation; its number may be used again."""
 
     operation: int
     outcome: LookupOutcome
@@ -97,7 +106,7 @@ class OperationEnded:
 
 @dataclass(slots=True)
 class IdentityChanged:
-    """Others agree on our address; our id is one that fits it (BEP 42). Save it with the contacts."""
+    """Others agree on our address, and our id fits it by now (BEP 42). To be saved with the contacts."""
 
     own_id: NodeId
     external_host: str
@@ -108,7 +117,7 @@ Command: TypeAlias = SendDatagram | PeersFound | ItemFound | SamplesFound | Oper
 
 @dataclass(slots=True)
 class DhtStats:
-    """A node's state in numbers; the counts run since it was made.
+    """A node's state in numbers; queries and answers are counted from its beginning.
 
     Args:
         refused: datagrams that were not answered or believed, by reason.

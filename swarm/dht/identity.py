@@ -10,10 +10,10 @@ from swarm.base.ids import NodeId
 
 #: CRC32C (Castagnoli), reflected.
 _POLYNOMIAL = 0x82F63B78
-#: BEP 42: what of an address decides, so that a network of some size has ids of some variety.
+#: BEP 42: the bits of an address that decide, so that whoever has many addresses still gets few ids.
 _V4_MASK = bytes.fromhex("030f3fff")
 _V6_MASK = bytes.fromhex("0103070f1f3f7fff")
-#: The first 21 bits of an id are checked.
+#: BEP 42: the first 21 bits of an id are checked.
 _CHECKED_BITS = 0xFFFFF800
 
 
@@ -30,7 +30,7 @@ _TABLE = _crc_table()
 
 
 def crc32c(raw: bytes) -> int:
-    """CRC-32 with Castagnoli's polynomial, as in RFC 3720."""
+    """CRC-32C of `raw`: Castagnoli's polynomial, as in RFC 3720."""
     crc = 0xFFFFFFFF
     for byte in raw:
         crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]
@@ -45,7 +45,10 @@ def packed_address(host: str) -> bytes:
 
 @lru_cache(maxsize=8192)
 def is_local(packed: bytes) -> bool:
-    """Loopback, private or link-local: exempt from BEP 42, and never spoken of by those who are not."""
+    """Is the packed address loopback, private or link-local?
+
+    Such nodes may have any id (BEP 42 names the networks), and nobody outside can know of them.
+    """
     if len(packed) == 4:
         first, second = packed[0], packed[1]
         return (
@@ -59,7 +62,7 @@ def is_local(packed: bytes) -> bool:
 
 
 def is_usable(packed: bytes) -> bool:
-    """Whether one node can live there: not unspecified, multicast or broadcast."""
+    """Can a node have this packed address? It is neither unspecified nor multicast nor broadcast."""
     if len(packed) == 4:
         return 0 < packed[0] < 224
     return packed[0] != 0xFF and packed != bytes(16)
@@ -81,14 +84,14 @@ def _prefix(packed: bytes, salt: int) -> int:
 
 
 def fits(node_id: bytes, packed: bytes) -> bool:
-    """Whether a node at this address may call itself so (BEP 42); local ones may do as they like."""
+    """May a node at this packed address have the id `node_id` (BEP 42)? A local one may have any."""
     if is_local(packed):
         return True
     return int.from_bytes(node_id[:4], "big") & _CHECKED_BITS == _prefix(packed, node_id[19])
 
 
 def id_for(packed: bytes, rng: random.Random) -> NodeId:
-    """A random id that fits the address (BEP 42)."""
+    """A random id that fits the packed address (BEP 42)."""
     salt = rng.getrandbits(8)
     raw = bytearray(rng.randbytes(20))
     prefix = _prefix(packed, salt) | int.from_bytes(raw[:4], "big") & ~_CHECKED_BITS
@@ -101,9 +104,9 @@ class Identity:
     """Our id and our address, as far as others agree on it.
 
     Args:
-        own_id: kept as long as it fits.
-        votes_max: voters remembered, the oldest go first.
-        votes_needed: voters that must agree, and be more than half of all.
+        own_id: kept for as long as it fits our address.
+        votes_max: voters remembered; the oldest are forgotten first.
+        votes_needed: how many voters must agree; they must also be more than half of those remembered.
     """
 
     __slots__ = ("_rng", "_votes", "_votes_max", "_votes_needed", "external_host", "own_id")
@@ -117,9 +120,13 @@ class Identity:
         self._votes_needed = votes_needed
 
     def vote(self, voter: bytes, address: bytes) -> bool:
-        """`voter`, whom we asked something, sees us at `address` (packed); True if that changes who we are.
+        """Count that `voter` sees us at `address`; returns whether our address, as agreed on, has changed.
 
-        A voter has one vote; only those we asked can have one, so that nobody can bring many.
+        Each voter has one vote, and only nodes that we have asked something get one: nobody can bring many.
+
+        Args:
+            voter: `owner_of` the node.
+            address: packed.
         """
         if not is_usable(address):
             return False

@@ -11,20 +11,26 @@ from swarm.dht.signatures import is_signed_by, public_key_of, signature_of
 
 @dataclass(frozen=True, slots=True)
 class ImmutableItem:
-    """`value` is bencode, at most 1000 bytes, kept as it was written."""
+    """An item named by its hash; `value` is bencode as it was written, at most 1000 bytes."""
 
     value: bytes
 
     @property
     def target(self) -> bytes:
+        """Where it is stored: the SHA-1 of the value."""
         return hashlib.sha1(self.value).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class MutableItem:
-    """`value` is bencode, at most 1000 bytes; `seq` grows with it; `salt` tells a key's items apart.
+    """One version of an item that its owner can replace; nothing is checked until `is_authentic` is asked.
 
-    Whether the signature is right, `is_authentic` says.
+    Args:
+        public_key: the owner's, 32 bytes.
+        value: bencode as it was written, at most 1000 bytes.
+        seq: the version, higher with each.
+        signature: 64 bytes.
+        salt: tells the items of one key apart, at most 64 bytes.
     """
 
     public_key: bytes
@@ -35,16 +41,18 @@ class MutableItem:
 
     @classmethod
     def signed(cls, seed: bytes, value: bytes, seq: int, salt: bytes = b"") -> MutableItem:
-        """A version signed with the key of `seed` (32 bytes)."""
+        """A version signed with the key of `seed`; ValueError where that is not 32 bytes long."""
         signature = signature_of(seed, signed_bytes(value, seq, salt))
         return cls(public_key_of(seed), value, seq, signature, salt)
 
     @property
     def target(self) -> bytes:
+        """Where all versions of it are stored."""
         return mutable_target(self.public_key, self.salt)
 
     @property
     def is_authentic(self) -> bool:
+        """Is the signature the owner's?"""
         return is_signed_by(self.public_key, self.signature, signed_bytes(self.value, self.seq, self.salt))
 
 
@@ -52,7 +60,7 @@ Item: TypeAlias = ImmutableItem | MutableItem
 
 
 def mutable_target(public_key: bytes, salt: bytes = b"") -> bytes:
-    """Where the item of `public_key` and `salt` is stored."""
+    """Where the item of `public_key` and `salt` is stored: the SHA-1 of both."""
     return hashlib.sha1(public_key + salt).digest()
 
 

@@ -1,13 +1,13 @@
-"""Meters: how much of something strangers may cause, by source and in all."""
+"""How much of something strangers may cause, each source and all together."""
 
 from __future__ import annotations
 
-#: What sums of instants may be off by.
+#: Rounding errors of sums of instants stay below this.
 _ROUNDING_S = 1e-6
 
 
 class Meter:
-    """A token bucket that is one number: the instant by which all that was taken is paid for.
+    """A token bucket kept as one number: the instant by which all that was taken is paid for.
 
     Args:
         rate: units a second, > 0; None for no limit.
@@ -22,7 +22,7 @@ class Meter:
         self._paid_at = float("-inf")
 
     def allow(self, now: float, units: float = 1.0) -> bool:
-        """Take `units` if there are as many."""
+        """Take `units` and return True, or take none and return False where there are fewer."""
         paid_at = max(self._paid_at, now) + units * self._unit_s
         if paid_at - now > self._burst_s:
             return self._unit_s == 0.0
@@ -31,10 +31,11 @@ class Meter:
 
 
 class SourceMeters:
-    """A meter for each source, for a bounded number of sources.
+    """A meter for each source, in bounded memory.
 
-    Two tables take turns: when one is full, the older is forgotten. Whoever asks all the time is in the
-    younger one, so a flood of forged sources frees only those who are quiet anyway.
+    There are two tables. When the younger one is full it becomes the older, and the older is forgotten. A
+    source that asks all the time is always in the younger one: a flood of forged sources makes us forget only
+    those that are quiet anyway.
     """
 
     __slots__ = ("_burst_s", "_older", "_sources_max", "_unit_s", "_younger")
@@ -47,7 +48,7 @@ class SourceMeters:
         self._older: dict[bytes, float] = {}
 
     def allow(self, source: bytes, now: float) -> bool:
-        """Count one of `source`, unless it had too many."""
+        """Count one of `source` and return True; False where it has had too many."""
         younger = self._younger
         paid_at = younger.get(source)
         if paid_at is None:
@@ -68,7 +69,7 @@ class SourceMeters:
 
 
 class RecentSources:
-    """Sources that have lately shown that they receive what is sent to them; a bounded number."""
+    """Sources that have lately shown that they receive what we send; in two tables, as `SourceMeters`."""
 
     __slots__ = ("_older", "_sources_max", "_younger")
 

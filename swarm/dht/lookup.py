@@ -1,8 +1,8 @@
-"""The way to the nodes nearest to a target: whom to ask next, and when it is done (BEP 5).
+"""An iterative lookup of the nodes nearest to a target: whom to ask next, and when it is done (BEP 5).
 
-Nothing that a node says of others is believed before those others have answered themselves. Who only ever
-names nodes that do not answer is not followed any more; nodes whose id does not fit their address (BEP 42)
-may be asked, a few of them, but do not count.
+What a node says of others is believed only when those have answered themselves. Nodes named by one that has
+so far named only nodes that do not answer are asked last. Of the nodes whose id does not fit their address
+(BEP 42) a few are asked, but they do not count among the nearest.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from swarm.dht.identity import fits, packed_address
 from swarm.dht.settings import DhtSettings
 from swarm.wire.krpc import Contact
 
-#: Further than any id: nodes of which only the address is known.
+#: The distance of nodes of which only the address is known: farther than any id.
 _NOWHERE = 1 << 160
-#: Nodes named by one node that did not answer, with none that did: enough to doubt the rest.
+#: So many of the nodes that one node has named did not answer, and none did: the others are doubtful.
 _LIES_MAX = 2
 
 
 class State(Enum):
-    """Of a candidate."""
+    """What has become of a candidate."""
 
     FRESH = auto()
     ASKED = auto()
@@ -33,15 +33,17 @@ class State(Enum):
 
 
 class Candidate:
-    """A node that may be near.
+    """A node that may be near to the target.
 
     Attributes:
-        distance: from the target, as BEP 5 measures it.
-        node_id: empty where only the address is known.
-        named_by: who told us; None for nodes of our own table.
-        hops: nodes on the way to it, itself included.
-        token: what it gave us to write with.
-        true_count, lie_count: nodes it named that have answered, that have not.
+        distance: the XOR of its id and the target (BEP 5).
+        node_id: 20 bytes; empty where only the address is known.
+        named_by: the node that told us of it; None for nodes of our own table.
+        hops: nodes asked one after the other to get to it, itself included.
+        is_fit: its id fits its address (BEP 42), as far as the id is known.
+        token: its write token, None where it gave none.
+        seq: the version of the item that it has (BEP 44), None where it has none.
+        true_count, lie_count: of the nodes that it has named, how many have answered, and how many not.
     """
 
     __slots__ = (
@@ -76,7 +78,7 @@ class Candidate:
 
     @property
     def is_doubtful(self) -> bool:
-        """Named by somebody whose other nodes do not exist."""
+        """It was named by a node whose other nodes do not answer."""
         teller = self.named_by
         return teller is not None and teller.lie_count >= _LIES_MAX and not teller.true_count
 
@@ -86,7 +88,11 @@ class Candidate:
 
 
 class Lookup:
-    """One search for the nodes nearest to `target`."""
+    """One search for the nodes nearest to `target`.
+
+    Args:
+        target, own_id: 20 bytes each; our own node is no candidate.
+    """
 
     __slots__ = (
         "_candidates",
@@ -106,7 +112,7 @@ class Lookup:
         self.own_id = own_id
         self._goal = int.from_bytes(target, "big")
         self._settings = settings
-        #: Sorted by distance.
+        #: Nearest first.
         self._candidates: list[Candidate] = []
         self._known: set[Endpoint] = set()
         self._waiting_count = 0
@@ -115,7 +121,7 @@ class Lookup:
         self.answer_count = 0
 
     def offer(self, contacts: Iterable[Contact], named_by: Candidate | None = None) -> None:
-        """Nodes that may be near; an address is taken once."""
+        """Take up nodes as candidates; each address once."""
         for contact in contacts:
             if contact.endpoint in self._known or contact.node_id == self.own_id:
                 continue
@@ -130,7 +136,7 @@ class Lookup:
             insort(self._candidates, candidate)
 
     def next(self) -> Candidate | None:
-        """Whom to ask now, marked as asked; None if enough are asked or nobody could be nearer."""
+        """The next node to ask, which then counts as asked; None where nobody is to be asked now."""
         settings = self._settings
         if self._waiting_count >= settings.alpha or self.query_count >= settings.lookup_queries_max:
             return None
@@ -161,9 +167,9 @@ class Lookup:
 
     @property
     def is_over(self) -> bool:
-        """Nobody is left to be asked, and nobody to be waited for.
+        """Is nobody left to be asked or waited for?
 
-        Those that are slow are waited for if they are nearer than the K that have answered.
+        Slow nodes are waited for only if they are nearer than the nearest K that have answered.
         """
         if self._waiting_count:
             return False
@@ -179,7 +185,7 @@ class Lookup:
         return True
 
     def answered(self, candidate: Candidate, node_id: bytes) -> None:
-        """It has answered, and calls itself `node_id`; that is its place from now on."""
+        """`candidate` has answered, with the id `node_id`: if it was not known before, it is from now on."""
         self._stop_waiting(candidate)
         candidate.state = State.ANSWERED
         self.answer_count += 1
@@ -193,22 +199,22 @@ class Lookup:
             insort(self._candidates, candidate)
 
     def slowed(self, candidate: Candidate) -> None:
-        """Others may be asked in its place; it may still answer."""
+        """`candidate` may still answer, but another one may be asked meanwhile."""
         if candidate.state is State.ASKED:
             self._waiting_count -= 1
             candidate.state = State.SLOW
 
     def failed(self, candidate: Candidate) -> None:
-        """It did not answer, refused, or is not who it was said to be."""
+        """`candidate` did not answer, answered with an error, or has another id than we were told."""
         self._stop_waiting(candidate)
         candidate.state = State.FAILED
-        # Its address stays known and is not asked again; its place is for others: ghosts are many.
+        # Its address stays known, so that it is not asked again; its place is free for others.
         self._candidates.remove(candidate)
         if candidate.named_by is not None:
             candidate.named_by.lie_count += 1
 
     def closest(self) -> list[Candidate]:
-        """The nearest K that answered and whose id fits, nearest first."""
+        """The nearest K nodes that have answered and whose id fits, nearest first."""
         found = []
         for candidate in self._candidates:
             if candidate.state is State.ANSWERED and candidate.is_fit:
@@ -218,7 +224,7 @@ class Lookup:
         return found
 
     def writable(self) -> list[Candidate]:
-        """The nearest K that answered, gave a token and whose id fits (BEP 42 "Enforcement")."""
+        """The nearest K that have answered with a token and whose id fits (BEP 42 "Enforcement")."""
         found = [
             candidate
             for candidate in self._candidates
@@ -231,7 +237,7 @@ class Lookup:
             self._waiting_count -= 1
 
     def _drop_beyond(self, distance: int) -> bool:
-        """Forget the furthest that we do not wait for, if it is further than `distance`."""
+        """Forget the farthest candidate that is not waited for; False if none is farther than `distance`."""
         for at in range(len(self._candidates) - 1, -1, -1):
             candidate = self._candidates[at]
             if candidate.distance <= distance:

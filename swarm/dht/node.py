@@ -1,8 +1,8 @@
 """One node of the DHT, in one address family: datagrams in, commands out (BEP 5).
 
-It only routes: questions of others to `answers`, answers to ours to who asked (`searches`, `upkeep`), and
-what both say of the world to `table` and `identity`. A host with several homes runs one node for each
-(BEP 32, 45).
+The node itself only routes. Queries of others go to `answers`; answers to our own queries go to whoever asked
+(`searches`, `upkeep`); and what both tell about other nodes and about our address goes to `table` and
+`identity`. A host with several addresses runs one node for each (BEP 32, 45).
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from swarm.dht.upkeep import Upkeep
 from swarm.wire import krpc
 from swarm.wire.krpc import Contact, Failure, KrpcError, Query, Response, encode_failure
 
-#: How a canonical query ends: floods are turned away before they are decoded.
+#: How a canonical query ends: by this a flood is turned away before it is decoded.
 _QUERY_ENDS = b"1:y1:qe"
 
 
 class DhtNode:
-    """A node; every call returns what is to be done, and the same calls always return the same.
+    """A node. Calls return commands for the host, and the same calls always return the same.
 
     Args:
-        own_id: from the last run, or random; it changes when it does not fit our address (BEP 42).
-        is_v6: the family of the one socket that this node speaks by.
-        rng: tokens and transaction ids come from it: real hosts pass `random.SystemRandom()`.
+        own_id: from the last run, or random; it is replaced if it does not fit our address (BEP 42).
+        is_v6: the address family of the node's one socket.
+        rng: tokens and transaction ids come from it, so real hosts pass `random.SystemRandom()`.
         now: monotonic seconds, as in every call.
-        contacts: nodes saved from the last run.
+        contacts: nodes saved in the last run.
     """
 
     def __init__(
@@ -93,21 +93,21 @@ class DhtNode:
 
     @property
     def external_host(self) -> str | None:
-        """Our address as others see it, None as long as too few have said so."""
+        """Our numeric address as others see it; None until enough of them agree."""
         return self._identity.external_host
 
     def know_other_family(self, other: DhtNode) -> None:
-        """Questions that want nodes of the other family too are answered from `other`'s table (BEP 32)."""
+        """From now on queries that want nodes of the other family get some of `other`'s table (BEP 32)."""
         self._answers.other_family = other._table
 
     def restore(self, contacts: Sequence[Contact], now: float) -> None:
-        """Take up nodes that were saved, as far as they are of our family: they are asked when needed."""
+        """Take up saved nodes of our family; they are not asked until they are needed."""
         self._table.restore([contact for contact in contacts if contact.endpoint.is_v6 == self._is_v6], now)
 
-    # What happens to it
+    # Events
 
     def received(self, datagram: bytes | memoryview, source: Endpoint, now: float) -> list[Command]:
-        """A datagram has come in; any bytes may be passed."""
+        """A datagram (any bytes) has come in from `source`."""
         self._now = now
         try:
             packed = packed_address(source.host)
@@ -130,7 +130,7 @@ class DhtNode:
             return self._reply(encode_failure(failure, _compact(packed, source)), source, now)
         if type(message) is Query:
             if self._settings.is_read_only:
-                # BEP 43: such a node is not to be in anybody's table, and answering would put it there.
+                # BEP 43: a read-only node must not be in others' tables, and whoever answers gets there.
                 return self._drop("asked while read-only")
             if not is_counted and not self._sources.allow(owner, now):
                 return self._drop("too many from one source")
@@ -142,7 +142,7 @@ class DhtNode:
         return self._commands()
 
     def woken(self, now: float) -> list[Command]:
-        """The instant of `next_wakeup` has come; being early or late does no harm."""
+        """The instant of `next_wakeup` has come; to call it early or late does no harm."""
         self._now = now
         for asked, is_given_up in self._queries.expire(now):
             if is_given_up:
@@ -154,25 +154,25 @@ class DhtNode:
         return self._commands()
 
     def next_wakeup(self) -> float | None:
-        """When `woken` wants to be called, None for never."""
+        """When `woken` is to be called; None for never."""
         deadline = self._queries.next_deadline()
         return self._upkeep.next_at if deadline is None else min(deadline, self._upkeep.next_at)
 
-    # What the host wants of it
+    # Operations. The host chooses their numbers; each ends with `OperationEnded`, unless it is cancelled.
 
     def bootstrap(self, operation: int, routers: Sequence[Endpoint], now: float) -> list[Command]:
-        """Find our neighbours: look up our own id, from `routers` and the table."""
+        """Find our neighbours: look up our own id, starting from the table and from `routers`."""
         search = Bootstrap(operation, self._identity.own_id, self._neighbours, self._upkeep)
         alike = [router for router in routers if router.is_v6 == self._is_v6]
         return self._begin(search, now, alike)
 
     def add_candidates(self, endpoints: Sequence[Endpoint], now: float) -> list[Command]:
-        """Nodes that somebody named, for instance a peer's `port` message: asked before they are believed."""
+        """Ping nodes that somebody has named, such as a peer's; those that answer may join the table."""
         self._upkeep.named(endpoints, now)
         return self._commands()
 
     def ping(self, operation: int, endpoint: Endpoint, now: float) -> list[Command]:
-        """Ask whether a node is there; the outcome has its id, or no answers."""
+        """Ping a node; `LookupOutcome.closest` has its id, if it answers."""
         return self._ask_one(operation, endpoint, krpc.Ping(), now)
 
     def find_node(self, operation: int, target: bytes, now: float) -> list[Command]:
@@ -182,7 +182,7 @@ class DhtNode:
     def get_peers(
         self, operation: int, info_hash: bytes, now: float, *, is_scrape: bool = False
     ) -> list[Command]:
-        """Find peers that share `info_hash`; count them too, if it is a scrape (BEP 33)."""
+        """Find peers that share `info_hash` (`PeersFound`), and estimate how many if `is_scrape` (BEP 33)."""
         search = PeerSearch(operation, info_hash, self._neighbours, is_scrape=is_scrape)
         return self._begin(search, now)
 
@@ -199,7 +199,8 @@ class DhtNode:
         """Find peers, then tell the nearest nodes that we share `info_hash` on `port`.
 
         Args:
-            is_port_implied: our peers' port is the one that datagrams come from (uTP, or a NAT in between).
+            port: where we accept peers, 1-65535.
+            is_port_implied: nodes are to take the port that our datagrams come from instead (BEP 5).
         """
         search = AnnounceSearch(
             operation,
@@ -220,32 +221,38 @@ class DhtNode:
         salt: bytes = b"",
         least_seq: int | None = None,
     ) -> list[Command]:
-        """Find an item (BEP 44); a mutable one above `least_seq`. `salt` is part of its target."""
+        """Find an item (BEP 44), which comes as `ItemFound`.
+
+        Args:
+            target: 20 bytes (`ImmutableItem.target`, `mutable_target`).
+            salt: of a mutable item, at most 64 bytes; its target depends on it.
+            least_seq: of a mutable item, only versions above this; None for any.
+        """
         search = ItemSearch(operation, target, self._neighbours, salt=salt, least_seq=least_seq)
         return self._begin(search, now)
 
     def put(self, operation: int, item: Item, now: float, *, cas: int | None = None) -> list[Command]:
-        """Have the nearest nodes keep `item` (BEP 44), if what they have of it is version `cas`."""
+        """Have the nearest nodes store `item` (BEP 44), where they have none or version `cas` (None: any)."""
         return self._begin(PutSearch(operation, item, self._neighbours, cas=cas), now)
 
     def sample(self, operation: int, endpoint_or_target: Endpoint | bytes, now: float) -> list[Command]:
-        """Ask one node, or those on the way to a target, which info-hashes they hold (BEP 51)."""
+        """Ask one node, or all on the way to a target, for samples of their info-hashes (BEP 51)."""
         if isinstance(endpoint_or_target, Endpoint):
             body = krpc.SampleInfohashes(self._neighbours.rng.randbytes(20))
             return self._ask_one(operation, endpoint_or_target, body, now)
         return self._begin(SampleSearch(operation, endpoint_or_target, self._neighbours), now)
 
     def cancel(self, operation: int) -> list[Command]:
-        """Nothing more is heard of this operation; unknown ones are fine."""
+        """Stop this operation, of which nothing more is heard; nothing happens if there is none."""
         search = self._operations.pop(operation, None)
         if search is not None:
             search.cancel()
         return self._commands()
 
-    # What it knows
+    # State
 
     def contacts(self) -> list[Contact]:
-        """Nodes worth saving: those that have answered and not failed since."""
+        """The nodes worth saving: those that have answered, and not failed to since."""
         return [node.contact for node in self._table if not node.failure_count]
 
     def stats(self) -> DhtStats:
@@ -279,7 +286,7 @@ class DhtNode:
         return self._commands()
 
     def _commands(self) -> list[Command]:
-        """What the desks want done, once; operations that have ended are forgotten."""
+        """All commands of the desks since the last call; operations that have ended are forgotten."""
         commands = self._outbox[:]
         self._outbox.clear()
         for over in [number for number, search in self._operations.items() if search.is_over]:
@@ -299,7 +306,7 @@ class DhtNode:
     def _asked(self, query: Query, packed: bytes, source: Endpoint, size: int, now: float) -> list[Command]:
         self._query_count += 1
         commands = self._reply(self._answers.answer(query, packed, source.port, size, now), source, now)
-        # BEP 43: read-only nodes do not belong into a table; a read-only node needs nobody's questions.
+        # BEP 43: read-only nodes do not belong in a table.
         if not query.is_read_only:
             self._upkeep.came(query.node_id, source, now)
             if self._outbox:
@@ -313,7 +320,7 @@ class DhtNode:
         self._answers_in_count += 1
         self._proven.add(packed)
         if asked.node_id and asked.node_id != response.node_id:
-            # Not who it was said to be: whoever said so, it is not one to build on.
+            # It is not the node that we were told of: whoever is wrong, it cannot be relied on.
             self._refused["answer under another id"] += 1
             self._table.failed(source)
             asked.asker.failed(asked, None, now)

@@ -1,4 +1,4 @@
-"""Questions of ours under way: to whom, since when, and which answers are believed (BEP 5)."""
+"""Our own queries that await an answer: to whom, since when, and which answers are believed (BEP 5)."""
 
 from __future__ import annotations
 
@@ -14,37 +14,41 @@ from swarm.dht.identity import Identity
 from swarm.dht.settings import DhtSettings
 from swarm.wire.krpc import Body, Failure, Query, Response, encode_query
 
-#: Ids of 32 random bits: whoever cannot read our datagrams guesses one in billions, at the right address.
+#: 32 random bits: whoever cannot read our datagrams must guess them, and forge the right address as well.
 _TRANSACTION_BYTES = 4
 
 
 class Asker(Protocol):
-    """Who waits for an answer."""
+    """Who waits for an answer: it is told once, by `answered` or `failed`, and by `slowed` perhaps before."""
 
     def answered(self, asked: Asked, response: Response, now: float) -> None: ...
-    def slowed(self, asked: Asked, now: float) -> None: ...
-    def failed(self, asked: Asked, failure: Failure | None, now: float) -> None: ...
+    def slowed(self, asked: Asked, now: float) -> None:
+        """The answer takes longer than most; it may still come."""
+
+    def failed(self, asked: Asked, failure: Failure | None, now: float) -> None:
+        """The node answered with an error, or (None) not at all, or under another id than expected."""
 
 
 @dataclass(slots=True)
 class Asked:
-    """One question; `node_id` is the id that is expected, empty where none is known."""
+    """One query that was sent; `node_id` is the id expected of the answer, empty where none is known."""
 
     transaction: bytes
     endpoint: Endpoint
     node_id: bytes
     sent_at: float
     asker: Asker
-    #: What the asker wants to find again with the answer.
+    #: The asker's own: given back to it with the answer.
     tag: object
     is_slow: bool = False
     is_over: bool = False
 
 
 class Queries:
-    """Sends questions, and finds the one that an answer belongs to.
+    """Sends queries, and finds the one that an answer belongs to.
 
-    Every question is first slow, then failed. The spans follow the round trips seen, as TCP's do (RFC 6298).
+    A query without an answer is first called slow, later failed. These spans follow the round trips seen, as
+    those of TCP do (RFC 6298).
     """
 
     __slots__ = (
@@ -75,7 +79,7 @@ class Queries:
         self._outbox = outbox
         self._refused = refused
         self._under_way: dict[bytes, Asked] = {}
-        #: (instant, serial, question, whether it is then slow and not failed)
+        #: A heap of (instant, serial, query, whether it then becomes slow rather than failed).
         self._deadlines: list[tuple[float, int, Asked, bool]] = []
         self._serial = 0
         self._round_trip_s: float | None = None
@@ -87,7 +91,7 @@ class Queries:
 
     @property
     def slow_s(self) -> float:
-        """After how long an answer is late."""
+        """Seconds after which an answer is slow."""
         settings = self._settings
         if self._round_trip_s is None:
             return settings.slow_s
@@ -104,7 +108,12 @@ class Queries:
         node_id: bytes = b"",
         tag: object = None,
     ) -> Asked:
-        """Send `body`; `asker` hears of it exactly once by `answered` or `failed`, maybe `slowed` before."""
+        """Send `body` to `endpoint`; `asker` will hear what becomes of it.
+
+        Args:
+            node_id: the id that is expected of the answer; empty for any.
+            tag: `Asked.tag`.
+        """
         transaction = self._rng.randbytes(_TRANSACTION_BYTES)
         while transaction in self._under_way:
             transaction = self._rng.randbytes(_TRANSACTION_BYTES)
@@ -119,7 +128,7 @@ class Queries:
         return asked
 
     def take(self, transaction: bytes, source: Endpoint, now: float) -> Asked | None:
-        """The question that `source` answers; None, and counted, if it was not asked."""
+        """The query that `source` has answered; None where we have not asked it, which is counted."""
         asked = self._under_way.get(transaction)
         if asked is None:
             self._refused["answer to nothing"] += 1
@@ -133,7 +142,7 @@ class Queries:
         return asked
 
     def expire(self, now: float) -> list[tuple[Asked, bool]]:
-        """Questions whose time is over, each with whether it is given up (and not only slow)."""
+        """Queries that have become slow or failed by `now`, each with whether it has failed."""
         found = []
         deadlines = self._deadlines
         while deadlines and (deadlines[0][0] <= now or deadlines[0][2].is_over):
@@ -152,6 +161,7 @@ class Queries:
         return found
 
     def next_deadline(self) -> float | None:
+        """When `expire` will have something; None where no query awaits an answer."""
         deadlines = self._deadlines
         while deadlines and deadlines[0][2].is_over:
             heappop(deadlines)

@@ -1,4 +1,4 @@
-"""What is done on the way to a target and at its end: one class for each kind of operation."""
+"""Lookups with a purpose: what is asked on the way to a target and done at its end, a class for each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from swarm.dht.table import RoutingTable
 from swarm.wire import krpc
 from swarm.wire.krpc import Body, Contact, Failure, Response, decode_contacts
 
-#: Errors of those who refused that are reported.
+#: Errors that an outcome reports.
 _ERRORS_MAX = 8
 
 
@@ -43,10 +43,12 @@ class Neighbours:
 
 
 class Search:
-    """Looks up a target by `find_node`; what else is done with the answers, subclasses say.
+    """Looks up the nodes nearest to a target by `find_node`. Subclasses ask other questions on the way, and
+    do something at its end.
 
     Args:
-        operation: the caller's number; None for our own upkeep, of which nobody hears.
+        operation: the host's number; None for our own upkeep, of which the host does not hear.
+        target: 20 bytes.
     """
 
     def __init__(self, operation: int | None, target: bytes, neighbours: Neighbours) -> None:
@@ -59,7 +61,7 @@ class Search:
         self._outcome = LookupOutcome()
 
     def begin(self, now: float, routers: Sequence[Endpoint] = ()) -> None:
-        """Start from our table, and from nodes of which only the address is known."""
+        """Start from the nearest nodes of our table, and from `routers`."""
         self._at.table.asked_for(self.target, now)
         nodes = self._at.table.closest(self.target, 2 * self._at.settings.closest_count)
         self._lookup.offer(Contact(b"", router) for router in routers)
@@ -67,20 +69,20 @@ class Search:
         self._go_on(now)
 
     def cancel(self) -> None:
-        """Ask nobody any more; answers still under way are good for the table only."""
+        """Ask nobody any more; answers that still come serve only the table."""
         self.is_over = True
 
-    # What subclasses have their own of.
+    # For subclasses to override.
 
     def body(self) -> Body:
         """The question that is asked on the way."""
         return krpc.FindNode(self.target)
 
     def heard(self, candidate: Candidate, response: Response, now: float) -> None:
-        """A node on the way has answered; its nodes are taken care of."""
+        """A node has answered; the nodes that it names have been taken up already."""
 
     def arrived(self, now: float) -> None:
-        """The nearest nodes have been asked."""
+        """The lookup is over: the nearest nodes have been asked."""
         self.end()
 
     # Asker
@@ -109,7 +111,7 @@ class Search:
             self._go_on(now)
 
     def end(self) -> None:
-        """Tell the caller how it went."""
+        """End the operation, and tell the host how it went."""
         self.is_over = True
         if self.operation is None:
             return
@@ -123,7 +125,7 @@ class Search:
 
     def _go_on(self, now: float) -> None:
         if self.is_over or self._has_arrived:
-            # What is answered late finds us writing already, or done.
+            # A late answer: we are writing already, or done.
             return
         while (candidate := self._lookup.next()) is not None:
             self._at.queries.ask(
@@ -134,11 +136,15 @@ class Search:
             self.arrived(now)
 
     def note(self, failure: Failure | None) -> None:
+        """Remember an error for the outcome."""
         if failure is not None and len(self._outcome.errors) < _ERRORS_MAX:
             self._outcome.errors.append((failure.code, failure.text))
 
     def _contacts(self, response: Response, candidate: Candidate) -> list[Contact]:
-        """The nodes it names, as many as an honest one would, and where it can know them to be."""
+        """The nodes that an answer names, without those that the node answering cannot know of.
+
+        At most 2 K are read: honest nodes name K.
+        """
         raw = response.nodes6 if self._at.is_v6 else response.nodes
         size = krpc.CONTACT_V6_BYTES if self._at.is_v6 else krpc.CONTACT_V4_BYTES
         contacts = decode_contacts(raw[: 2 * self._at.settings.closest_count * size], is_v6=self._at.is_v6)
@@ -146,7 +152,10 @@ class Search:
 
 
 def _is_believable(endpoint: Endpoint, source: Endpoint) -> bool:
-    """Nobody out there knows our local network: such addresses would make us attack it."""
+    """May `source` know of a node or peer at `endpoint`?
+
+    Only nodes of our local network know addresses there; others could make us attack it.
+    """
     packed = packed_address(endpoint.host)
     if not is_usable(packed):
         return False
@@ -154,13 +163,13 @@ def _is_believable(endpoint: Endpoint, source: Endpoint) -> bool:
 
 
 class Hurrying(Protocol):
-    """What is to be done at once when we have come among the others."""
+    """What Bootstrap needs of `Upkeep`, which is built on this module."""
 
     def hurry(self, now: float) -> None: ...
 
 
 class Bootstrap(Search):
-    """Finds our neighbours, and so makes us known to them; then the rest of the table is looked after."""
+    """Looks up our own id, which makes us and our neighbours known to each other; then upkeep goes on."""
 
     def __init__(self, operation: int, own_id: bytes, neighbours: Neighbours, upkeep: Hurrying) -> None:
         super().__init__(operation, own_id, neighbours)
@@ -172,7 +181,7 @@ class Bootstrap(Search):
 
 
 class PeerSearch(Search):
-    """Finds peers (BEP 5 get_peers); scrapes too, if asked (BEP 33)."""
+    """Finds peers (BEP 5 get_peers), and estimates their number if asked to (BEP 33)."""
 
     def __init__(
         self, operation: int, info_hash: bytes, neighbours: Neighbours, *, is_scrape: bool = False
@@ -204,7 +213,7 @@ class PeerSearch(Search):
 
     def end(self) -> None:
         if self._is_scrape:
-            # BEP 33: nodes without filters still name peers; those not known as seeds count as peers.
+            # Nodes that do not know BEP 33 name peers too; of these, all but the known seeds are leechers.
             others = (value[:-2] for value in self._found if not scrape.is_in(value[:-2], self._seeds))
             self._leechers = scrape.union(self._leechers, scrape.filter_of(others))
             self._outcome.seeds = round(scrape.estimate(self._seeds))
@@ -213,7 +222,7 @@ class PeerSearch(Search):
 
 
 class AnnounceSearch(PeerSearch):
-    """Finds peers, then tells the nearest nodes that we are one (BEP 5 announce_peer)."""
+    """Finds peers, then announces us to the nearest nodes (BEP 5 announce_peer)."""
 
     def __init__(
         self,
@@ -242,7 +251,7 @@ class AnnounceSearch(PeerSearch):
 
 
 class Writing:
-    """The last step of a search that writes: tell the nearest nodes, wait for their word, end the search."""
+    """The last step of an announce or a put: write to the nearest nodes, await answers, end the search."""
 
     def __init__(self, search: Search, neighbours: Neighbours, outcome: LookupOutcome) -> None:
         self._search = search
@@ -279,8 +288,8 @@ class Writing:
 class ItemSearch(Search):
     """Finds an item (BEP 44 get).
 
-    An immutable one is whole with the first right answer; of a mutable one the newest version is wanted,
-    so all of the nearest nodes are asked.
+    An immutable one is found with the first right answer. Of a mutable one the newest version is wanted, so
+    all of the nearest nodes are asked.
     """
 
     def __init__(
@@ -305,7 +314,7 @@ class ItemSearch(Search):
             self.end()
 
     def _item(self, response: Response) -> Item | None:
-        """What it sent, if it is what we look for, is right, and newer than what we have."""
+        """The item in an answer, if it is the one we look for, is authentic, and newer than what we have."""
         if response.value is None:
             return None
         if not response.public_key:
@@ -318,7 +327,7 @@ class ItemSearch(Search):
 
 
 class PutSearch(Search):
-    """Finds the nearest nodes, then has them keep an item (BEP 44 put)."""
+    """Finds the nearest nodes, then has them store an item (BEP 44 put)."""
 
     def __init__(self, operation: int, item: Item, neighbours: Neighbours, *, cas: int | None) -> None:
         super().__init__(operation, item.target, neighbours)
@@ -326,7 +335,7 @@ class PutSearch(Search):
         self._cas = cas
 
     def body(self) -> Body:
-        # We have the newest: versions up to it need not be sent, only their numbers.
+        # The nodes need not send us versions up to ours, only their numbers.
         return krpc.Get(self.target, seq=self._item.seq if isinstance(self._item, MutableItem) else None)
 
     def heard(self, candidate: Candidate, response: Response, now: float) -> None:
@@ -365,7 +374,7 @@ def _samples(operation: int, source: Contact, response: Response, samples: bytes
 
 
 class Single:
-    """One question to one node, without a lookup: ping, or a sample of one."""
+    """One query to one node, without a lookup: a ping, or the sample of one node."""
 
     def __init__(self, operation: int, neighbours: Neighbours) -> None:
         self.operation = operation

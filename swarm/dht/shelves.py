@@ -1,8 +1,9 @@
-"""Swarms by info-hash; those of one peer, which most are, lie packed side by side.
+"""A dictionary of swarms by info-hash, in which swarms of one peer, as most are, take little memory.
 
-A dictionary's entry with two strings of bytes costs some 150 bytes, many times what a lone peer is. So swarms
-of one are kept as records, info-hash and entry, in 256 strings by the info-hash's last byte: one is found by
-a search, and changed by a copy, of 2 KB where 20,000 are stored (600 KB, if somebody fills one shelf alone).
+An entry of a dict with two byte strings costs some 150 bytes, many times what a lone peer needs. So swarms of
+one peer are kept as records (the info-hash, then the peer's entry) in 256 byte strings, the shelves, by the
+last byte of the info-hash. To find a record is to search its shelf, to change it is to copy the shelf: 2 KB
+where 20,000 are stored, and 600 KB at worst, where somebody has filled one shelf alone.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ _HASH_BYTES = 20
 
 
 class Swarms:
-    """A swarm is a string of entries of `entry_bytes` each, not empty."""
+    """Swarms by info-hash (20 bytes).
+
+    Args:
+        entry_bytes: the size of one peer's entry; a swarm is one or more of them, in one byte string.
+    """
 
     __slots__ = ("_entry_bytes", "_lone_count", "_record_bytes", "_shared", "_shelves")
 
     def __init__(self, entry_bytes: int) -> None:
         self._entry_bytes = entry_bytes
         self._record_bytes = _HASH_BYTES + entry_bytes
-        #: Swarms of one: the info-hash's last byte -> records. No order is kept in them.
+        #: Swarms of one peer: the last byte of the info-hash -> its shelf, in no order.
         self._shelves: dict[int, bytes] = {}
         self._lone_count = 0
-        #: Swarms of more than one.
+        #: Swarms of more than one peer.
         self._shared: dict[bytes, bytes] = {}
 
     def __len__(self) -> int:
@@ -33,19 +38,19 @@ class Swarms:
         return info_hash in self._shared or self._find(info_hash) >= 0
 
     def __iter__(self) -> Iterator[bytes]:
-        """The info-hashes; nothing may be changed meanwhile."""
+        """All info-hashes; nothing may be changed meanwhile."""
         for info_hash, _ in self.items():
             yield info_hash
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """(info-hash, swarm) of all; nothing may be changed meanwhile."""
+        """All (info-hash, swarm); nothing may be changed meanwhile."""
         for shelf in self._shelves.values():
             for at in range(0, len(shelf), self._record_bytes):
                 yield shelf[at : at + _HASH_BYTES], shelf[at + _HASH_BYTES : at + self._record_bytes]
         yield from self._shared.items()
 
     def get(self, info_hash: bytes) -> bytes:
-        """The swarm; empty where there is none."""
+        """The swarm of `info_hash`; empty where there is none."""
         swarm = self._shared.get(info_hash)
         if swarm is not None:
             return swarm
@@ -53,7 +58,7 @@ class Swarms:
         return b"" if at < 0 else self._shelves[info_hash[-1]][at + _HASH_BYTES : at + self._record_bytes]
 
     def put(self, info_hash: bytes, swarm: bytes) -> None:
-        """`swarm` takes the place of what was known; an empty one is forgotten."""
+        """Make `swarm` that of `info_hash`; an empty one removes it."""
         if len(swarm) > self._entry_bytes:
             if info_hash not in self._shared:
                 self._replace(info_hash, b"")
@@ -63,9 +68,9 @@ class Swarms:
             self._replace(info_hash, info_hash + swarm if swarm else b"")
 
     def forget_lone(self, is_old: Callable[[bytes], bool]) -> int:
-        """Forget the swarms of one whose entry `is_old`; how many there were.
+        """Remove the swarms of one peer whose entry `is_old`; returns how many.
 
-        One by one they would cost the square of their number, if one shelf held all.
+        Removed one by one they would cost the square of their number, if one shelf held them all.
         """
         count_before = self._lone_count
         for number, shelf in list(self._shelves.items()):
@@ -76,20 +81,20 @@ class Swarms:
         return count_before - self._lone_count
 
     def shared(self) -> list[bytes]:
-        """The info-hashes of swarms of more than one."""
+        """The info-hashes of swarms of more than one peer."""
         return list(self._shared)
 
     def _find(self, info_hash: bytes) -> int:
-        """Where on its shelf the info-hash's record begins; -1 where there is none."""
+        """Where the record of `info_hash` begins on its shelf; -1 where there is none."""
         shelf = self._shelves.get(info_hash[-1], b"")
         at = shelf.find(info_hash)
         while at >= 0 and at % self._record_bytes:
-            # By chance, or by design, the same bytes lie across two records.
+            # Found across two records, where the same bytes stand by chance, or by somebody's design.
             at = shelf.find(info_hash, at + 1)
         return at
 
     def _replace(self, info_hash: bytes, record: bytes) -> None:
-        """`record`, or nothing, instead of the one that there is, if there is one."""
+        """Put `record` in the place of the record of `info_hash`; either of them may be missing."""
         number = info_hash[-1]
         shelf = self._shelves.get(number, b"")
         at = self._find(info_hash)

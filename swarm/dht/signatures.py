@@ -1,6 +1,6 @@
 """Signatures of mutable items (BEP 44): ed25519, by the package `cryptography`.
 
-It is loaded when first needed: few nodes ever meet a mutable item, and all want to be up soon.
+The package is loaded when first needed: few nodes ever meet a mutable item, and it takes time to load.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ PUBLIC_KEY_BYTES = 32
 
 
 def is_signed_by(public_key: bytes, signature: bytes, message: bytes) -> bool:
-    """Whether `signature` of `message` was made by the owner of `public_key`; any bytes may be asked."""
+    """Is `signature` that of `message` by the owner of `public_key`? False for wrong sizes, too."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -21,9 +21,9 @@ def is_signed_by(public_key: bytes, signature: bytes, message: bytes) -> bool:
 
 
 def public_key_of(seed: bytes) -> bytes:
-    """The 32 bytes by which others know the owner of `seed`; ValueError where that has not 32 bytes.
+    """The public key (32 bytes) that belongs to `seed`; ValueError for a seed of another size than 32 bytes.
 
-    The seed is what is kept secret: the key that signatures are made with grows from it (RFC 8032).
+    The seed is what its owner keeps secret: the signing key is derived from it (RFC 8032).
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -31,7 +31,7 @@ def public_key_of(seed: bytes) -> bytes:
 
 
 def signature_of(seed: bytes, message: bytes) -> bytes:
-    """The 64 bytes that only the owner of `seed` (32 bytes) can make; ValueError for another size."""
+    """The signature (64 bytes) of `message` with the key of `seed`; ValueError as for `public_key_of`."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     return Ed25519PrivateKey.from_private_bytes(seed).sign(message)

@@ -1,7 +1,7 @@
-"""Who shares what: the peers that announced themselves to us (BEP 5).
+"""The peers of each torrent, as they have announced themselves to us (BEP 5).
 
-A swarm is one string of bytes: ten for each peer, the one heard last at the end. So a stored peer costs ten
-bytes and its share of what `shelves` takes for the swarm, and what is too old is at the front.
+A swarm is one byte string of entries, a compact address and a stamp for each peer (10 bytes; 22 for IPv6).
+The peer heard last is at the end, so the ones that are too old are at the front.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ _STAMP_BYTES = 4
 
 
 class PeerStore:
-    """Peers by info-hash, in bounded memory.
+    """Peers by info-hash (20 bytes), in bounded memory.
 
     Args:
         address_bytes: 6 or 18, the size of a compact endpoint in this family.
-        peer_s: a peer is forgotten so long after its last announce.
+        peer_s: a peer is forgotten so many seconds after its last announce.
+        swarm_peers_max: peers of one info-hash.
+        ports_max: peers of one info-hash at one address.
+        peers_max, torrents_max: peers and info-hashes in all.
     """
 
     __slots__ = (
@@ -63,7 +66,7 @@ class PeerStore:
         return len(self._swarms)
 
     def add(self, info_hash: bytes, peer: bytes, now: float, *, is_seed: bool) -> None:
-        """Remember the compact endpoint `peer`; whoever was silent longest makes room for it."""
+        """Remember the compact endpoint `peer`; if need be, the peer silent longest makes room for it."""
         swarm = self._fresh(info_hash, now)
         count_before = len(swarm) // self._entry_bytes
         swarm = self._without(swarm, peer)
@@ -78,7 +81,7 @@ class PeerStore:
     def sample(
         self, info_hash: bytes, count: int, now: float, rng: random.Random, *, is_without_seeds: bool = False
     ) -> list[bytes]:
-        """At most `count` compact endpoints, at random; leechers as far as there are, if seeds are no use."""
+        """At most `count` compact endpoints at random; leechers only where the asker is a seed itself."""
         swarm = self._fresh(info_hash, now)
         size, address_bytes = self._entry_bytes, self._address_bytes
         starts = range(0, len(swarm), size)
@@ -101,10 +104,11 @@ class PeerStore:
         return seeds, leechers
 
     def has(self, info_hash: bytes) -> bool:
+        """Is any peer of it known? It may be too old by now."""
         return info_hash in self._swarms
 
     def sample_info_hashes(self, count: int, rng: random.Random) -> list[bytes]:
-        """At most `count` info-hashes that there are peers of, at random."""
+        """At most `count` of the info-hashes that have peers, at random."""
         info_hashes = list(self._swarms)
         return rng.sample(info_hashes, min(count, len(info_hashes)))
 
@@ -133,7 +137,7 @@ class PeerStore:
         return swarm
 
     def _oldest(self, now: float) -> float:
-        """Who was heard before is forgotten; seconds since we began, as stamps are."""
+        """Peers heard before this are forgotten. In seconds since we began, as stamps are."""
         return now - self._born_at - self._peer_s
 
     def _heard_s(self, swarm: bytes, at: int) -> int:
@@ -143,7 +147,7 @@ class PeerStore:
     def _without(self, swarm: bytes, peer: bytes) -> bytes:
         at = swarm.find(peer)
         while at >= 0 and at % self._entry_bytes:
-            # By chance the same bytes lie across two entries.
+            # Found across two entries, where the same bytes stand by chance.
             at = swarm.find(peer, at + 1)
         return swarm if at < 0 else swarm[:at] + swarm[at + self._entry_bytes :]
 
@@ -160,14 +164,15 @@ class PeerStore:
         return swarm
 
     def _make_room(self, info_hash: bytes) -> None:
-        """Before one more peer: when all is full, the smallest swarms go, some at a time.
+        """Before one more peer: where the store is full, drop the smallest swarms, 2 % of them at a time.
 
-        A swarm of one is the least loss, and the usual shape of a flood; the longest silent go first.
+        To lose a swarm of one does the least harm, and floods consist of them. Of two alike, the one silent
+        for longer goes first.
         """
         is_new = info_hash not in self._swarms
         if self.peer_count < self._peers_max and not (is_new and len(self._swarms) >= self._torrents_max):
             return
-        # At the end of a swarm stands who was heard last.
+        # The stamp at the end of a swarm is its latest.
         smallest = sorted(
             (len(swarm), swarm[-_STAMP_BYTES:], name)
             for name, swarm in self._swarms.items()

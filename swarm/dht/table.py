@@ -1,8 +1,9 @@
-"""The routing table: nodes we know, many near to us, few far away (BEP 5).
+"""The routing table: the nodes that we know, many near to us and few far away (BEP 5).
 
-A bucket holds the nodes that share so many first bits with our own id; only the last one, in which our id
-lies, is ever split. The first buckets are wider than K (`bucket_sizes`). A node is in the table only after it
-has answered a question of ours, so that no forged datagram puts one there.
+Bucket *n* holds nodes whose ids share exactly *n* leading bits with ours; the last bucket, in which our own
+id lies, holds all that share more, and is the only one that is ever split. The first buckets are larger than
+K (`DhtSettings.bucket_sizes`). A node gets into the table only by answering a question of ours, so that no
+forged datagram can put one there.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ class Node:
     """A node that has answered us.
 
     Attributes:
-        number: its id, as a number.
-        compact: its entry in `nodes` or `nodes6`.
-        heard_at: its last sign of life.
-        failure_count: questions in a row that it left unanswered.
-        group: addresses that one owner easily has many of, a /24 or a /64; empty for local ones.
+        number: its id as a number; the distance of two nodes is the XOR of theirs.
+        compact: its entry in `nodes` or `nodes6` (26 or 38 bytes).
+        packed: its address (4 or 16 bytes).
+        heard_at: when it last answered or asked us something.
+        failure_count: questions in a row that it has left unanswered.
+        group: the network of which one owner easily has many addresses, its /24 or /64; empty for local ones.
         owner: whose it is; each owner has one node at most (`identity.owner_of`).
         is_fit: its id fits its address (BEP 42).
     """
@@ -63,6 +65,8 @@ class Node:
 
 
 class _Bucket:
+    """Nodes in the table, and nodes that wait for one of their places, the latest last."""
+
     __slots__ = ("nodes", "replacements")
 
     def __init__(self) -> None:
@@ -71,7 +75,7 @@ class _Bucket:
 
 
 class RoutingTable:
-    """Nodes by distance from `own_id`."""
+    """Nodes by their distance from `own_id` (20 bytes)."""
 
     __slots__ = (
         "_asked_at",
@@ -90,12 +94,12 @@ class RoutingTable:
         self._number = int.from_bytes(own_id, "big")
         self._settings = settings
         self._buckets = [_Bucket()]
-        #: When a lookup last went into each range; see `refresh_target`.
+        #: Range -> when a lookup last went into it; see `refresh_target`.
         self._asked_at: dict[int, float] = {}
         self._range_count = 1
         self._by_endpoint: dict[Endpoint, Node] = {}
         self._numbers: set[int] = set()
-        #: Whose place each owner's one node has.
+        #: Owner -> its node.
         self._owners: dict[bytes, Node] = {}
 
     def __len__(self) -> int:
@@ -106,27 +110,28 @@ class RoutingTable:
             yield from bucket.nodes
 
     def get(self, endpoint: Endpoint) -> Node | None:
+        """The node at `endpoint`, None where none is in the table."""
         return self._by_endpoint.get(endpoint)
 
     def is_good(self, node: Node, now: float) -> bool:
-        """BEP 5: has answered within 15 minutes, or ever, and asked us within 15 minutes."""
+        """BEP 5: it has answered us at some time, and answered or asked us within the last 15 minutes."""
         return node.failure_count == 0 and now - node.heard_at < self._settings.good_s
 
     def answered(self, node_id: bytes, endpoint: Endpoint, now: float) -> None:
-        """This node has answered a question of ours: it is good, and is let in if there is a place."""
+        """A node has answered a question of ours: it is good, and is let in if there is a place for it."""
         node = self._by_endpoint.get(endpoint)
         if node is not None:
             if node.node_id == node_id:
                 node.heard_at = now
                 node.failure_count = 0
                 return
-            # It started anew under another name, or it lies; in both cases the old name is over.
+            # It was started anew with another id, or it lies; in both cases the old id is gone.
             self._remove(node)
         if node_id != self.own_id:
             self._insert(Node(node_id, endpoint, packed_address(endpoint.host), now))
 
     def heard(self, node_id: bytes, endpoint: Endpoint, now: float) -> bool:
-        """This node has asked us something. True if it is a stranger that there would be a place for."""
+        """A node has asked us something; returns whether it is unknown and there may be a place for it."""
         node = self._by_endpoint.get(endpoint)
         if node is not None:
             if node.compact.startswith(node_id):
@@ -140,13 +145,13 @@ class RoutingTable:
         )
 
     def failed(self, endpoint: Endpoint) -> None:
-        """This node left a question unanswered; a bad one makes room for its replacement."""
+        """A node has left a question unanswered; one that is bad by now is replaced."""
         node = self._by_endpoint.get(endpoint)
         if node is None:
             return
         node.failure_count += 1
         bucket = self._buckets[self._depth_of(node.number)]
-        # Without anybody to replace it a bad node is worth another try (BEP 5 keeps them so, too).
+        # BEP 5 keeps a bad node until another one can take its place; we give it a few more tries.
         if node.failure_count >= self._settings.failures_max and (
             bucket.replacements or node.failure_count >= 2 * self._settings.failures_max
         ):
@@ -155,13 +160,13 @@ class RoutingTable:
                 pass
 
     def closest(self, target: bytes, count: int) -> list[Node]:
-        """At most `count` nodes without failures, nearest to `target` first."""
+        """At most `count` nodes without failures, those nearest to `target` (20 bytes) first."""
         goal = int.from_bytes(target, "big")
         buckets = self._buckets
         depth = _ID_BITS - (goal ^ self._number).bit_length()
         if depth >= len(buckets):
             depth = len(buckets) - 1
-        # Nearest is the target's own bucket, then all those nearer to us, then the wider ones by turns.
+        # Nearest to the target is its own bucket, then all deeper ones alike, then those before it by turns.
         found = [node for node in buckets[depth].nodes if not node.failure_count]
         if len(found) > 1:
             found.sort(key=lambda node: node.number ^ goal)
@@ -178,20 +183,21 @@ class RoutingTable:
         return found[:count]
 
     def questionable(self, now: float, count: int) -> list[Node]:
-        """Those that most need to be asked whether they are still there, silent longest first."""
+        """At most `count` nodes that are not good, silent longest first: are they still there?"""
         doubtful = [node for node in self if not self.is_good(node, now)]
         doubtful.sort(key=lambda node: node.heard_at)
         return doubtful[:count]
 
     def refresh_target(self, now: float, random_bits: int) -> bytes | None:
-        """An id in a range that was not asked in for long, None if there is none; then that range was.
+        """A random id in a range of ids into which no lookup has gone for long; None if there is none.
 
-        A range is all ids that share so many bits with ours and not the next; the last holds our
-        neighbours. Ranges are not buckets: however wide those are, a node must know its way in every range
-        (BEP 5 refreshes buckets, of which it has as many). One of which we know enough at first can wait.
+        A range is all ids that share exactly so many leading bits with ours; the last range also holds those
+        that share more, our neighbours. BEP 5 refreshes buckets, which are its ranges. Ours are larger, and
+        yet a node must know its way in every range. The range returned counts as asked from now on, and so
+        does, at first, one of which we know K nodes already.
 
         Args:
-            random_bits: 160 of them.
+            random_bits: 160 random bits.
         """
         counts = [0] * (_ID_BITS + 1)
         for node in self:
@@ -207,14 +213,14 @@ class RoutingTable:
         return None
 
     def asked_for(self, target: bytes, now: float) -> None:
-        """A lookup for `target` begins: its range needs no refresh."""
+        """A lookup for `target` begins: the range in which it lies needs no refresh."""
         depth = _ID_BITS - (int.from_bytes(target, "big") ^ self._number).bit_length()
-        # What is asked before we know anybody teaches us nothing of any range.
+        # A lookup that begins with an empty table teaches us nothing of the range.
         if len(self) and depth < self._range_count:
             self._asked_at[depth] = now
 
     def renamed(self, own_id: bytes) -> None:
-        """Sort all nodes anew around another id of ours."""
+        """Our id is another one: sort all nodes anew around it."""
         nodes = sorted(self, key=lambda node: node.heard_at, reverse=True)
         self.own_id = own_id
         self._number = int.from_bytes(own_id, "big")
@@ -228,7 +234,7 @@ class RoutingTable:
             self._insert(node)
 
     def restore(self, contacts: Sequence[Contact], now: float) -> None:
-        """Take a saved table: its nodes are questionable, good enough to begin with."""
+        """Take up the nodes of a saved table: questionable, but good enough to begin with."""
         for contact in contacts:
             known = self._by_endpoint.get(contact.endpoint)
             if known is not None:
@@ -240,12 +246,12 @@ class RoutingTable:
                 self._insert(node)
 
     def counts(self, now: float) -> tuple[int, int]:
-        """Good nodes, and others."""
+        """How many nodes are good, and how many are not."""
         good = sum(1 for node in self if self.is_good(node, now))
         return good, len(self) - good
 
     def _id_in(self, depth: int, random_bits: int) -> bytes:
-        """An id that shares `depth` bits with ours and, unless it is one of our neighbours, not the next."""
+        """A random id in range `depth`."""
         low = _ID_BITS - depth
         number = self._number >> low << low | random_bits & (1 << low) - 1
         if depth < self._range_count - 1:
@@ -254,7 +260,7 @@ class RoutingTable:
         return number.to_bytes(20, "big")
 
     def _count_ranges(self, counts: Sequence[int]) -> int:
-        """How many ranges there are up to and with the one in which our nearest K are."""
+        """How many ranges there are: the last one begins where our nearest K nodes are."""
         known = 0
         for depth in range(_ID_BITS, 0, -1):
             known += counts[depth]
@@ -272,7 +278,7 @@ class RoutingTable:
     def _insert(self, node: Node) -> None:
         rival = self._owners.get(node.owner)
         if rival is not None:
-            # One address, one node: who is there and answers stays.
+            # One node for each owner: the one that is there stays as long as it answers.
             if rival.failure_count == 0:
                 return
             self._remove(rival)
@@ -280,7 +286,7 @@ class RoutingTable:
             depth = self._depth_of(node.number)
             bucket = self._buckets[depth]
             if node.number in self._numbers:
-                # Its id is taken: whoever had it first keeps it as long as it answers.
+                # Its id is taken: the node that had it first keeps it until it is removed.
                 return
             if len(bucket.nodes) < self._size(depth):
                 if not self._admit(bucket, node):
@@ -291,7 +297,7 @@ class RoutingTable:
         self._replace_or_keep(bucket, node)
 
     def _replace_or_keep(self, bucket: _Bucket, node: Node) -> None:
-        """The bucket is full: the bad go first, then those whose id does not fit (BEP 42)."""
+        """The bucket is full: `node` replaces one that has failed, or one whose id does not fit (BEP 42)."""
         weak = [other for other in bucket.nodes if other.failure_count or not other.is_fit]
         if weak:
             weakest = max(weak, key=lambda other: (other.failure_count, not other.is_fit))
@@ -307,7 +313,7 @@ class RoutingTable:
         bucket.replacements = kept[-self._settings.closest_count :]
 
     def _admit(self, bucket: _Bucket, node: Node) -> bool:
-        """Add to a bucket with room, unless its neighbourhood has enough places there already."""
+        """Add `node` to a bucket with room; False where its owner, or its group, has its places already."""
         if node.owner in self._owners:
             return False
         group = node.group
@@ -326,7 +332,7 @@ class RoutingTable:
         del self._owners[node.owner]
 
     def _split(self) -> bool:
-        """Make two of the last bucket; False at the end of the id."""
+        """Split the last bucket in two; False where the id has no more bits."""
         depth = len(self._buckets) - 1
         if depth >= _ID_BITS - 1:
             return False
@@ -337,7 +343,7 @@ class RoutingTable:
             nodes = getattr(bucket, name)
             setattr(bucket, name, [node for node in nodes if self._depth_of(node.number) == depth])
             setattr(nearer, name, [node for node in nodes if self._depth_of(node.number) > depth])
-        # The one that stays may have become smaller than what it holds.
+        # The farther half may now hold more nodes than its size allows.
         for node in bucket.nodes[self._size(depth) :]:
             self._remove(node)
         return True

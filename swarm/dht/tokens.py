@@ -1,19 +1,19 @@
-"""Write tokens (BEP 5): who shows one has received our answer, so the address is its own."""
+"""Write tokens (BEP 5): whoever shows one has received our answer, so the address is really its own."""
 
 from __future__ import annotations
 
 import hashlib
 import random
 
-#: Long enough that guessing takes 2^32 datagrams within its life on average, short for the answer's size.
+#: Short, for an answer has little room; to guess one still takes 2^31 datagrams on average within its life.
 TOKEN_BYTES = 4
 
 
 class Tokens:
-    """Tokens are computed, not kept: a secret, the address and what was asked for.
+    """Makes and checks tokens. None is stored: each is a hash of a secret, the address and the target.
 
     Args:
-        span_s: the secret changes so often; the one before is honoured still.
+        span_s: the secret changes after so many seconds; tokens of the one before are still valid.
     """
 
     __slots__ = ("_current", "_previous", "_rng", "_rotate_at", "_span_s")
@@ -25,7 +25,7 @@ class Tokens:
         self._rotate_at = now + span_s
 
     def rotate(self, now: float) -> None:
-        """Take a new secret if it is time; after long sleep both are new."""
+        """Take a new secret if it is time; after a long sleep both are new."""
         if now < self._rotate_at:
             return
         is_previous_old = now >= self._rotate_at + self._span_s
@@ -34,13 +34,13 @@ class Tokens:
         self._rotate_at = now + self._span_s
 
     def token_for(self, address: bytes, target: bytes, now: float) -> bytes:
-        """What the node at `address` (packed) must show to write under `target`."""
+        """The token that the node at `address` (packed) must show to write under `target` (20 bytes)."""
         if now >= self._rotate_at:
             self.rotate(now)
         return hashlib.sha1(self._current + address + target).digest()[:TOKEN_BYTES]
 
     def is_valid(self, token: bytes, address: bytes, target: bytes, now: float) -> bool:
-        """Whether we gave it to that address for that target, not long ago."""
+        """Have we given `token` to that address for that target, not longer than two `span_s` ago?"""
         self.rotate(now)
         return any(
             token == hashlib.sha1(secret + address + target).digest()[:TOKEN_BYTES]

@@ -1,4 +1,4 @@
-"""Keeping the table true: newcomers are asked before they are believed, the silent whether they are there."""
+"""Maintenance of the table: unknown nodes are pinged before they are let in, silent ones before they go."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from swarm.dht.queries import Asked
 from swarm.dht.searches import Neighbours, Search
 from swarm.wire.krpc import Failure, Ping, Response
 
-#: Ticks differ by so much of their span, so that nodes started together do not stay so.
+#: Rounds begin up to so much of their span early, so that nodes started together do not act together.
 _JITTER = 0.2
-#: As long as ranges wait to be refreshed, the next one is looked for after this.
+#: While ranges of the table wait to be refreshed, the next round comes after this.
 _REFRESH_S = 1.0
 
 
 class Upkeep:
-    """Asks what the table needs to know, a little at a time.
+    """Asks what the table needs to know, a little in each round.
 
     Args:
-        forget: called at each look: what is too old in the stores goes.
+        forget: called in each round; drops what is too old in the stores.
     """
 
     __slots__ = ("_asking", "_at", "_forget", "_newcomers", "_refresh", "next_at")
@@ -36,13 +36,13 @@ class Upkeep:
         self.next_at = now + settings.tick_s * (1 - _JITTER * neighbours.rng.random())
 
     def came(self, node_id: bytes, endpoint: Endpoint, now: float) -> None:
-        """A node has asked us: if there is a place for it, ask it whether it is there."""
+        """A node has asked us something: ping it, if it is unknown and there may be a place for it."""
         is_wanted = self._at.table.heard(node_id, endpoint, now) and endpoint not in self._asking
         if is_wanted and self._newcomers.allow(now):
             self._ping(endpoint, b"", now)
 
     def named(self, endpoints: Sequence[Endpoint], now: float) -> None:
-        """Others, or the user, say that these are nodes: as many as may be are asked."""
+        """Peers or the user say that these are nodes: ping them, within the limits for unknown nodes."""
         for endpoint in endpoints:
             if endpoint in self._asking or self._at.table.get(endpoint) is not None:
                 continue
@@ -51,7 +51,7 @@ class Upkeep:
                 self._ping(endpoint, b"", now)
 
     def tick(self, now: float) -> None:
-        """Look around, if it is time."""
+        """Do a round, if it is time."""
         if now < self.next_at:
             return
         settings, table = self._at.settings, self._at.table
@@ -68,7 +68,7 @@ class Upkeep:
                 self._refresh.begin(now)
 
     def hurry(self, now: float) -> None:
-        """We have just come among the others: look around at once."""
+        """Have the next round now: our id is new, or we have just found our neighbours."""
         self.next_at = now
 
     def _ping(self, endpoint: Endpoint, node_id: bytes, now: float) -> None:
