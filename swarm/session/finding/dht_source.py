@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from swarm.base.errors import SwarmError
 from swarm.session.finding.dht import Dht
 from swarm.session.finding.sources import Membership
 
 #: BEP 5's peers are kept for half an hour by those we tell of us.
 ANNOUNCE_S = 15 * 60.0
+#: Lookups begin one by one, with so much between two: a thousand torrents that all wait for the first node to
+#: answer would ask that one node at once, and it would answer hardly any.
+BETWEEN_LOOKUPS_S = 0.02
 
 
 class DhtSource:
@@ -18,6 +23,8 @@ class DhtSource:
 
     def __init__(self, dht: Dht) -> None:
         self._dht = dht
+        #: When the next lookup may begin.
+        self._free_at = float("-inf")
 
     def join(self, swarm: Membership) -> None:
         """Nothing to do before the first round."""
@@ -29,6 +36,7 @@ class DhtSource:
             SwarmError: no node answers.
         """
         await self._dht.joined()
+        await self._turn()
         inquiry = self._dht.announce(swarm.info_hash, swarm.port(), is_seed=swarm.is_seed())
         count = 0
         async for found in inquiry.results():
@@ -37,6 +45,13 @@ class DhtSource:
         if not inquiry.outcome().answers:
             raise SwarmError("no node answers any more")
         return count
+
+    async def _turn(self) -> None:
+        now = asyncio.get_running_loop().time()
+        begin_at = max(now, self._free_at)
+        self._free_at = begin_at + BETWEEN_LOOKUPS_S
+        if begin_at > now:
+            await asyncio.sleep(begin_at - now)
 
     def leave(self, swarm: Membership) -> None:
         """Nobody can be told; we are forgotten within half an hour."""
