@@ -91,7 +91,6 @@ class MemoryStore:
         self._sweep = self._sweeping()
         #: Info-hash, peer id, port -> length of the address of who completed, oldest first.
         self._completed: OrderedDict[tuple[bytes, bytes, bytes], int] = OrderedDict()
-        self._rounds = 0
         self._now = 0.0
         self.swarm_count = 0
         self.peer_count = 0
@@ -266,15 +265,6 @@ class MemoryStore:
             forgotten += count
         return forgotten
 
-    def expire_all(self, now: float) -> int:
-        """One whole round of `expire`, however long it takes."""
-        self._now = now
-        self._sweep = self._sweeping()
-        forgotten, rounds = 0, self._rounds
-        while self._rounds == rounds:
-            forgotten += next(self._sweep)[1]
-        return forgotten
-
     def _sweeping(self) -> Iterator[tuple[int, int]]:
         while True:
             for shard in self._shards:
@@ -282,7 +272,6 @@ class MemoryStore:
                     swarm = shard.get(info_hash)
                     if swarm is not None:
                         yield from self._forgetting(info_hash, swarm)
-            self._rounds += 1
             self._seed_count, self._counting = self._counting, 0
             # A round's end is a call's end: a store that is nearly empty must not be looked at for ever.
             yield EXPIRE_WORK, 0

@@ -306,12 +306,3 @@ class Availability:
         self.counts = array(counts.typecode, total.to_bytes(len(lanes), sys.byteorder))
         for order in self.orders:
             order.recount(self.counts)
-
-    @property
-    def distributed_copies(self) -> float:
-        """How many copies the connected peers hold together: whole ones, and the share of the next."""
-        if not self.counts:
-            return float(self.seed_count)
-        least = min(self.counts)
-        above = sum(count > least for count in self.counts)
-        return self.seed_count + least + above / len(self.counts)

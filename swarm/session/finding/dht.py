@@ -311,10 +311,6 @@ class Dht:
             await self._news.wait()
         await self.joined()
 
-    def own_ids(self) -> list[NodeId]:
-        """What our nodes call themselves."""
-        return [home.node.own_id for home in self._homes]
-
     def own_addresses(self) -> list[tuple[str, str]]:
         """Our addresses as far as most nodes agree on them, each with who says so."""
         hosts = (home.node.external_host for home in self._homes)

@@ -67,7 +67,7 @@ def test_the_time_between_counts(tmp_path: Path) -> None:
     save(filled(), tmp_path / "state", 10, 1e9)
     store = made()
     load(store, tmp_path / "state", 5000, 1e9 + LIFE_S - 4)
-    store.expire_all(5000)
+    store.expire(5000)
     # Those seen at 6 and later are 4 + 96 seconds old or younger.
     assert store.counts(TORRENT) == ScrapeEntry(0, 4, 1)
 
@@ -76,7 +76,7 @@ def test_a_clock_set_back_makes_nobody_younger(tmp_path: Path) -> None:
     save(filled(), tmp_path / "state", 100, 1e9)
     store = made()
     load(store, tmp_path / "state", 5000, 0)
-    assert store.expire_all(5000 + 8) == 16
+    assert store.expire(5000 + 8) == 16
 
 
 def test_a_machine_that_was_started_anew_makes_nobody_younger(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_machine_that_was_started_anew_makes_nobody_younger(tmp_path: Path) ->
     store = made()
     load(store, tmp_path / "state", 3, 1e9 + LIFE_S - 14)
     assert store.seen_at(TORRENT, peer(9)) == 3 - LIFE_S + 13
-    store.expire_all(3 + 10)
+    store.expire(3 + 10)
     assert store.counts(TORRENT) == ScrapeEntry(0, 4, 1)
 
 

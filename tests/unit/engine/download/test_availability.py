@@ -211,12 +211,3 @@ class TestAvailability:
         desk.lower_one(1)
         order.check()
         assert list(desk.counts) == [1, 0, 1, 1] and desk.seed_count == 0
-
-    @pytest.mark.parametrize(
-        ("peers", "copies"), [([], 0), (["****"], 1), (["**  "], 0.5), (["**  ", "  * ", "****"], 1.75)]
-    )
-    def test_distributed_copies_are_whole_ones_and_a_share(self, peers: list[str], copies: float) -> None:
-        desk, _ = self.desk()
-        for have in peers:
-            desk.add(read_drawing(have))
-        assert desk.distributed_copies == copies

@@ -258,7 +258,7 @@ async def test_a_family_that_the_bound_interface_gets_later_is_used_like_the_fir
         v6.append("::1")
         await until(lambda: tracker.store.peer_count == 2)
         assert world.links.families == [False, True]
-        assert len(dht.own_ids()) == 2
+        assert len(dht.stats()) == 2
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as asking:
             asking.bind(("::1", 0))
             asking.setblocking(False)
