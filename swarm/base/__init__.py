@@ -1,1 +1,1 @@
-"""Nouns and numbers of the domain; every other room may import from here."""
+"""What all other rooms build on: ids, addresses, pieces and blocks, bencode, errors."""

@@ -1,10 +1,10 @@
-"""Bencode, strictly: the one door to the package `bencodepy`.
+"""Bencode (BEP 3), strictly: the one door to the package `bencodepy`.
 
-The package's decoder takes what no encoder writes (`i1_0e`, `i 1e`, `i+1e`, `1 :a`, a key twice), which
-would let two clients read two things in the same bytes. Ours keeps its dispatch and replaces the
-readers: digits are digits, every key comes once, and depth, size and number of values have limits.
-Unsorted keys pass: BEP 3 wants them sorted, but torrents with unsorted ones are about, and
-info-hashes are taken over the bytes as found.
+The package's decoder accepts what no encoder writes (`i1_0e`, `i 1e`, `i+1e`, `1 :a`, a key twice), so that
+two clients could read different things in the same bytes. Ours keeps its dispatch and replaces its readers:
+digits are digits, every key comes once, and depth, size and number of values have limits. Unsorted keys are
+accepted: BEP 3 wants them sorted, but torrents with unsorted ones are in use, and an info-hash is taken over
+the bytes as found.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from bencodepy import Bencached, BencodeDecoder, BencodeEncoder
 
 from swarm.base.errors import BencodeError
 
-#: What decoding gives.
+#: What decoding returns.
 Value: TypeAlias = int | bytes | list["Value"] | dict[bytes, "Value"]
 
-#: The largest input: a .torrent of a million files has about this size. Callers with less to expect say so.
+#: The largest input: a .torrent of a million files has about this size. Callers that expect less say so.
 MAX_BYTES = 64 * 1024 * 1024
-#: Deepest nesting: the deepest real thing, a v2 file tree, goes one level down for each folder.
+#: The deepest nesting: a v2 file tree, the deepest that there is in practice, has a level for each folder.
 MAX_DEPTH = 100
-#: Most values in one input, since two bytes (`le`) become a list of 56: libtorrent's limit on tokens.
+#: The most values in one input (libtorrent's limit): an empty list has two bytes in the input, 56 in memory.
 MAX_VALUES = 3_000_000
 #: The longest integer: 20 digits and a sign hold any 64-bit number; more would cost quadratic time.
 MAX_INTEGER_DIGITS = 20
@@ -35,15 +35,15 @@ _END, _ZERO, _NINE = b"e09"
 
 
 class _Decoder(BencodeDecoder):  # type: ignore[misc]  # the package has no types
-    """The package's decoder with strict readers; one object per input, since it counts."""
+    """The package's decoder with strict readers. It counts values, so each input needs its own."""
 
     def __init__(self, size: int, max_depth: int, max_values: int) -> None:
         super().__init__()
         self.depth_max = max_depth
         self.values_left = max_values
-        # A value has two bytes at least: most inputs are too short for too many, and counting costs.
+        # A value has at least two bytes. Most inputs are too short to have too many, and counting takes time.
         self.is_counting = size > 2 * max_values
-        # Indexing bytes gives ints: a table by them spares a slice per value.
+        # Keyed by number, since indexing bytes gives numbers: this saves a slice for each value.
         self.readers = {ord(kind): reader for kind, reader in self.decode_func.items()}
 
     def decode_int(self, raw: bytes, at: int, depth: int = 0) -> tuple[int, int]:
@@ -74,7 +74,7 @@ class _Decoder(BencodeDecoder):  # type: ignore[misc]  # the package has no type
         at += 1
         while (kind := raw[at]) != _END:
             if _ZERO < kind <= _NINE:
-                # `decode_string` written out: names in lists are most of a file list, and a call costs most.
+                # `decode_string` inlined: most values of a file list are names, and a call would cost most.
                 colon = raw.find(b":", at, at + _MAX_LENGTH_DIGITS + 1)
                 digits = raw[at:colon] if colon >= 0 else b""
                 if not digits.isdigit():
@@ -100,7 +100,7 @@ class _Decoder(BencodeDecoder):  # type: ignore[misc]  # the package has no type
         size = len(raw)
         at += 1
         while (kind := raw[at]) != _END:
-            # Written out here too.
+            # `decode_string` inlined, as above.
             colon = raw.find(b":", at, at + _MAX_LENGTH_DIGITS + 1)
             digits = raw[at:colon] if colon >= 0 else b""
             if not digits.isdigit() or (kind == _ZERO and len(digits) > 1):
@@ -129,7 +129,7 @@ class _Decoder(BencodeDecoder):  # type: ignore[misc]  # the package has no type
             raise BencodeError("too many values", at)
 
     def read(self, raw: bytes, at: int) -> tuple[Value, int]:
-        """The value that starts at `at`, and where it ended."""
+        """The value that begins at `at`, and where it ends."""
         try:
             reader = self.readers.get(raw[at])
             if reader is None:
@@ -142,7 +142,7 @@ class _Decoder(BencodeDecoder):  # type: ignore[misc]  # the package has no type
 
 
 class Verbatim(Bencached):  # type: ignore[misc]  # the package has no types
-    """Bytes that are bencode already: `encode` writes them as they are (an info dictionary as found)."""
+    """Bytes in bencode, such as an info dictionary as found: `encode` writes them as they are."""
 
     __slots__ = ()
 
@@ -150,12 +150,15 @@ class Verbatim(Bencached):  # type: ignore[misc]  # the package has no types
         super().__init__(raw)
 
 
-#: What encoding takes: text is written as UTF-8, a bool as 0 or 1; what is inside is checked when written.
+#: What encoding takes: text is written as UTF-8, a bool as 0 or 1. Types within are checked when written.
 Encodable: TypeAlias = int | str | bytes | Verbatim | Sequence[Any] | Mapping[bytes, Any]
 
 
 class _Writers(dict[type, Any]):
-    """Finds the writer of a subclass too (an `InfoHash` is bytes); the package knows exact types."""
+    """Writers by type; one of a base class serves its subclasses (an `InfoHash` is bytes).
+
+    The package itself looks for exact types only.
+    """
 
     def __missing__(self, kind: type) -> Any:
         for base in kind.__mro__[1:]:
@@ -176,10 +179,13 @@ _ENCODER = _Encoder()
 def decode(
     raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES
 ) -> Value:
-    """Read the one value that `raw` is.
+    """Read `raw`, which is one value and nothing else.
+
+    Args:
+        max_bytes, max_depth, max_values: limits of the input, see `MAX_BYTES`, `MAX_DEPTH`, `MAX_VALUES`.
 
     Raises:
-        BencodeError: not strict bencode, bytes after the value, or a limit passed.
+        BencodeError: it is not strict bencode, a limit is passed, or bytes follow the value.
     """
     value, end = decode_prefix(raw, max_bytes=max_bytes, max_depth=max_depth, max_values=max_values)
     if end != len(raw):
@@ -190,10 +196,10 @@ def decode(
 def decode_prefix(
     raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES
 ) -> tuple[Value, int]:
-    """Read the value at the start of `raw`; also say where it ended (BEP 9: data follows a dictionary).
+    """Read the value at the start of `raw`; returns it and where it ends (in BEP 9 data follows it).
 
     Raises:
-        BencodeError: not strict bencode, or a limit passed.
+        BencodeError: it is not strict bencode, or a limit is passed.
     """
     raw = _bounded(raw, max_bytes)
     if len(raw) <= 2 * max_values:
@@ -203,17 +209,20 @@ def decode_prefix(
 
 @lru_cache(maxsize=8)
 def _small_decoder(max_depth: int) -> _Decoder:
-    """For inputs too short for too many values: it counts nothing, so one serves all."""
+    """The decoder of inputs that are too short for too many values: it counts nothing, so one serves all."""
     return _Decoder(0, max_depth, 0)
 
 
 def decode_with_spans(
     raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES
 ) -> tuple[dict[bytes, Value], dict[bytes, tuple[int, int]]]:
-    """Read the dictionary that `raw` is, and where the value of each of its own keys lies, [start, end).
+    """Read `raw`, which is one dictionary; returns it, and for each of its keys where its value lies.
+
+    Returns:
+        key -> value, and key -> (start, end) in `raw`.
 
     Raises:
-        BencodeError: not a dictionary in strict bencode, bytes after it, or a limit passed.
+        BencodeError: as for `decode`, and if it is no dictionary.
     """
     raw = _bounded(raw, max_bytes)
     if raw[:1] != b"d":
@@ -236,7 +245,7 @@ def decode_with_spans(
 
 
 def encode(value: Encodable) -> bytes:
-    """Write `value`, keys sorted as raw bytes (BEP 3); TypeError where bencode has no such type."""
+    """Write `value` with its keys sorted as raw bytes (BEP 3); TypeError for a type that bencode lacks."""
     encoded: bytes = _ENCODER.encode(value)
     return encoded
 

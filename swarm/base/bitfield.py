@@ -1,4 +1,4 @@
-"""Which pieces somebody has."""
+"""Sets of pieces: which of them somebody has."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ _TO_DIGITS = bytes.maketrans(b"\x00\x01", b"01")
 
 
 class Bitfield:
-    """A set of piece indices below `piece_count`, one byte each for speed, counted as it changes.
+    """A set of piece indices below `piece_count`.
 
-    The wire form (BEP 3) has the first piece in the high bit of the first byte.
+    Attributes:
+        flags: a byte for each piece, 1 where it is in the set: much faster than bits.
+        count: how many are in the set.
     """
 
     __slots__ = ("count", "flags")
@@ -22,7 +24,11 @@ class Bitfield:
 
     @classmethod
     def from_bytes(cls, raw: bytes, piece_count: int) -> Bitfield:
-        """Read the wire form; ValueError where the size is wrong or spare bits are set (BEP 3)."""
+        """Read the form of BEP 3: a bit for each piece, the first piece in the high bit of the first byte.
+
+        Raises:
+            ValueError: the size is wrong, or a spare bit is set.
+        """
         if len(raw) != (piece_count + 7) // 8:
             raise ValueError(
                 f"a bitfield for {piece_count} pieces has {(piece_count + 7) // 8} bytes, not {len(raw)}"
@@ -38,7 +44,7 @@ class Bitfield:
         return field
 
     def to_bytes(self) -> bytes:
-        """The wire form, spare bits zero."""
+        """The form of BEP 3, spare bits zero."""
         size = (len(self.flags) + 7) // 8
         if not size:
             return b""
@@ -63,14 +69,14 @@ class Bitfield:
         return f"<Bitfield {self.count} of {len(self.flags)}>"
 
     def __iter__(self) -> Iterator[int]:
-        """The indices in the set, ascending."""
+        """The indices in the set, in ascending order."""
         at = self.flags.find(1)
         while at >= 0:
             yield at
             at = self.flags.find(1, at + 1)
 
     def missing(self) -> Iterator[int]:
-        """The indices not in the set, ascending."""
+        """The indices not in the set, in ascending order."""
         at = self.flags.find(0)
         while at >= 0:
             yield at
@@ -78,10 +84,11 @@ class Bitfield:
 
     @property
     def is_full(self) -> bool:
+        """Are all pieces in the set?"""
         return self.count == len(self.flags)
 
     def add(self, piece: int) -> bool:
-        """Put `piece` into the set; False where it was there."""
+        """Put `piece` into the set; returns False if it was there already."""
         if self.flags[piece]:
             return False
         self.flags[piece] = 1
@@ -89,7 +96,7 @@ class Bitfield:
         return True
 
     def discard(self, piece: int) -> bool:
-        """Take `piece` out of the set; False where it was not there."""
+        """Take `piece` out of the set; returns False if it was not there."""
         if not self.flags[piece]:
             return False
         self.flags[piece] = 0
@@ -97,21 +104,21 @@ class Bitfield:
         return True
 
     def without(self, other: Bitfield) -> Bitfield:
-        """Those that are not in `other`, all at once; both are of one size."""
+        """The pieces that are not in `other`, which has the same size."""
         return self._of_number(self.number & ~other.number)
 
     def first_beyond(self, other: Bitfield) -> int | None:
-        """The lowest that is not in `other`; both are of one size."""
+        """The lowest piece that is not in `other`, which has the same size; None if there is none."""
         number = self.number & ~other.number
         return (number & -number).bit_length() // 8 if number else None
 
     def union(self, other: Bitfield) -> Bitfield:
-        """Those that are in either, all at once; both are of one size."""
+        """The pieces that are in either of the two, which have the same size."""
         return self._of_number(self.number | other.number)
 
     @property
     def number(self) -> int:
-        """The flags as one number, a byte each: what is done to all pieces is done to it at once."""
+        """The flags as one number, a byte for each piece: one operation on it works on all pieces at once."""
         return int.from_bytes(self.flags, "little")
 
     def _of_number(self, number: int) -> Bitfield:
@@ -121,6 +128,7 @@ class Bitfield:
         return made
 
     def copy(self) -> Bitfield:
+        """The same set, to be changed independently."""
         other = Bitfield(0)
         other.flags = bytearray(self.flags)
         other.count = self.count

@@ -1,8 +1,8 @@
-"""Every sum on pieces, blocks and bytes; nobody else divides by a piece length.
+"""All arithmetic on pieces, blocks and bytes: nobody else divides by a piece length.
 
-Sets of blocks within one piece are *masks*: ints whose bit `i` stands for block `i`. A run of
-blocks is one shift and one subtraction, a union is `|`, a count is `int.bit_count()`, so that
-the cost of a run does not depend on its length.
+A set of blocks within one piece is a *mask*: an int whose bit *i* stands for block *i*. A run of neighbouring
+blocks is then one shift and one subtraction, a union is `|`, and a count is `int.bit_count()`: the cost of a
+run does not depend on its length (decision 001).
 """
 
 from __future__ import annotations
@@ -13,17 +13,23 @@ from dataclasses import field
 from swarm.base.bitfield import Bitfield
 from swarm.base.dataclass import dataclass
 
-#: What every client requests at a time (BEP 3: "all current implementations use 2^14").
+#: The length of a request of every client (BEP 3: "all current implementations use 2^14").
 BLOCK_BYTES = 16384
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """How `total_bytes` of content are cut into pieces, and pieces into blocks.
+    """How the content of a torrent is cut into pieces, and pieces into blocks.
+
+    Piece indices that are passed are below `piece_count`, block indices below `block_count(piece)`; only
+    `contains` takes any numbers.
 
     Args:
         total_bytes: length of the content, >= 0.
         piece_length: bytes of every piece but the last, > 0.
+
+    Raises:
+        ValueError: they are not.
     """
 
     total_bytes: int
@@ -40,17 +46,17 @@ class Geometry:
         object.__setattr__(self, "blocks_per_piece", -(-self.piece_length // BLOCK_BYTES))
 
     def piece_offset(self, piece: int) -> int:
-        """Where `piece` starts in the content, in bytes."""
+        """Where `piece` begins in the content, in bytes."""
         return piece * self.piece_length
 
     def piece_bytes(self, piece: int) -> int:
-        """The length of `piece`: the last one may be short."""
+        """The length of `piece` in bytes: the last one may be shorter."""
         if piece == self.piece_count - 1:
             return self.total_bytes - piece * self.piece_length
         return self.piece_length
 
     def pieces_bytes(self, pieces: Bitfield) -> int:
-        """The length of all `pieces` together."""
+        """The length of all `pieces` together, in bytes."""
         total = pieces.count * self.piece_length
         if self.piece_count and pieces.flags[-1]:
             total -= self.piece_length - self.piece_bytes(self.piece_count - 1)
@@ -67,12 +73,12 @@ class Geometry:
         return (1 << self.block_count(piece)) - 1
 
     def run_bytes(self, piece: int, first: int, count: int) -> int:
-        """The length of `count` blocks of `piece` from block `first` on; the last may be short."""
+        """The bytes of `count` blocks of `piece` from block `first` on; the last block may be shorter."""
         end = min((first + count) * BLOCK_BYTES, self.piece_bytes(piece))
         return end - first * BLOCK_BYTES
 
     def mask_bytes(self, piece: int, mask: int) -> int:
-        """The length of the blocks in `mask`."""
+        """The length of the blocks in `mask`, in bytes."""
         total = mask.bit_count() * BLOCK_BYTES
         last = self.block_count(piece) - 1
         if mask >> last & 1:
@@ -80,7 +86,7 @@ class Geometry:
         return total
 
     def contains(self, piece: int, begin: int, length: int) -> bool:
-        """Does the byte range lie within `piece` (a peer's numbers, not trusted)?"""
+        """Do the `length` bytes from `begin` on lie within `piece`? For any numbers, such as a peer sends."""
         return (
             0 <= piece < self.piece_count
             and begin >= 0

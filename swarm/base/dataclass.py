@@ -1,9 +1,12 @@
-"""Dataclasses that cost a start-up little: a command loads a hundred before its first packet leaves.
+"""The standard library's `dataclass` for programs that must start fast (decision 006).
 
-The standard library writes and compiles four to seven functions for each when its class statement runs: 0.25
-to 0.5 ms. Here `__init__` alone is written out, when the first object is made; what need not be fast has no
-text of its own. Read `from swarm.base.dataclass import dataclass` as `from dataclasses import dataclass`, as
-type checkers do: slots, `frozen`, `field`, `ClassVar`, `__post_init__`, inheritance and the functions of
+A command loads a hundred dataclasses before its first packet leaves. For each, the standard library writes
+and compiles four to seven functions when the class statement runs, which takes 0.25 to 0.5 ms. Here only
+`__init__` is compiled, and only when the first object is made; the other methods are closures, as they need
+not be fast.
+
+Read `from swarm.base.dataclass import dataclass` as `from dataclasses import dataclass`; type checkers do.
+Slots (always), `frozen`, `field`, `ClassVar`, `__post_init__`, inheritance, and the functions of
 `dataclasses` (`fields`, `replace`, `asdict`) behave as there. Options that nobody here uses are left out.
 """
 
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
 
-#: An `__init__` of more fields is not written out.
+#: An `__init__` of more fields is not compiled but loops: see `_looped_init`.
 _WRITTEN_FIELDS_MAX = 24
 
 
@@ -40,14 +43,14 @@ def _dataclass(*, slots: bool, frozen: bool = False) -> Callable[[type], type]:
             "__dataclass_params__": _Later(lambda _: _standard(body, frozen).__dataclass_params__),
             **_comparisons(defaults, frozen),
         }
-        # The values of slots are behind descriptors of these names: no class has both.
+        # A slot is a class attribute of the field's name, so the field's default cannot be one as well.
         return _copy(body, parts | {name: part for name, part in _parts(body).items() if name not in own})
 
     return decorate
 
 
 class _Later:
-    """Stands in a class for what is made when it is first asked for, and then takes this one's place."""
+    """A class attribute that is made when it is first asked for, and then takes the place of this object."""
 
     def __init__(self, make: Callable[[type], Any]) -> None:
         self._make = make
@@ -72,7 +75,7 @@ def _init_of(made: type, defaults: dict[str, Any], frozen: bool) -> Callable[...
 
 
 def _looped_init(made: type, defaults: dict[str, Any], _frozen: bool) -> Callable[..., None]:
-    """For what is made once or twice, settings above all: to compile it takes longer than all its calls."""
+    """An `__init__` for many fields, above all of settings: to compile it would cost more than its calls."""
     fields = {name: field for name, given in defaults.items() if (field := _field(given)).init}
 
     def init(self: object, *values: Any, **named: Any) -> None:
@@ -97,7 +100,7 @@ def _looped_init(made: type, defaults: dict[str, Any], _frozen: bool) -> Callabl
 
 
 def _written_init(made: type, defaults: dict[str, Any], frozen: bool) -> Callable[..., None]:
-    """As the standard library would write it: one statement a field."""
+    """An `__init__` as the standard library would write it: one statement for each field."""
     scope: dict[str, Any] = {"_set": object.__setattr__, "_MISSING": MISSING}
     parameters = ["self"]
     statements = []
@@ -135,7 +138,7 @@ def _comparisons(defaults: dict[str, Any], frozen: bool) -> dict[str, Any]:
         return f"{self.__class__.__qualname__}({fields})"
 
     if not frozen:
-        # What may change is no key.
+        # Not hashable, as it may change.
         return {"__eq__": eq, "__repr__": described, "__hash__": None}
     return {
         "__eq__": eq,
@@ -151,12 +154,12 @@ def _refuse(_self: object, name: str, *_value: object) -> NoReturn:
 
 
 def _standard(body: type, frozen: bool) -> Any:
-    """The dataclass that the standard library makes of the same body, for what it says of itself."""
+    """What the standard library makes of the same class body; for `fields` and the like."""
     return dataclasses.dataclass(frozen=frozen)(_copy(body, _parts(body)))
 
 
 def _parts(body: type) -> dict[str, Any]:
-    """What its statements have left in a class."""
+    """What the class body has defined."""
     return {name: part for name, part in body.__dict__.items() if name not in ("__dict__", "__weakref__")}
 
 

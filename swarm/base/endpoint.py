@@ -1,4 +1,7 @@
-"""Addresses of peers and their compact forms (BEP 5, 7, 23)."""
+"""Addresses of peers, and their compact forms (BEP 5, 7, 23).
+
+A *packed* address is its 4 or 16 bytes; a *compact* one has the port, in 2 bytes, after them.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 COMPACT_V4_BYTES = 6
 COMPACT_V6_BYTES = 18
-#: Addresses that are kept as read: each is asked about several times while it is dialled, or refused.
+#: Parsed addresses that are cached: each is asked about several times while it is dialled, or refused.
 _READ_MAX = 2048
 
 
 class Endpoint(NamedTuple):
-    """Where a peer listens: a numeric address and a port (1-65535)."""
+    """Where a peer listens: a numeric address, with a zone (`%3`) if it needs one, and a port (1-65535)."""
 
     host: str
     port: int
@@ -34,30 +37,31 @@ class Endpoint(NamedTuple):
 
     @property
     def is_local(self) -> bool:
-        """Loopback, link-local or private: a machine of our own network."""
+        """Is it a machine of our own network: loopback, link-local or private?"""
         address = _address(self.host)
         return address is not None and (address.is_private or address.is_loopback or address.is_link_local)
 
     @property
     def is_dialable(self) -> bool:
-        """Somebody could listen there: a port, and an address that is not of nobody or of many."""
+        """Could a peer listen there? The port is valid, and the address neither unspecified nor multicast."""
         address = _address(self.host)
         if address is None:
             return False
-        # Of the reserved IPv6 networks ::/8 is one that holds ::1.
+        # Reserved networks of IPv6 are not refused: one of them, ::/8, contains ::1.
         is_nowhere = address.is_unspecified or address.is_multicast
         return 0 < self.port < 65536 and not is_nowhere and (self.is_v6 or not address.is_reserved)
 
 
 def normalized(host: str) -> str:
-    """Return `host` without the IPv4-in-IPv6 mapping that dual-stack sockets show."""
+    """`host`, or the IPv4 address that is mapped into it (`::ffff:1.2.3.4`, as dual-stack sockets say)."""
     return host[7:] if host.startswith("::ffff:") and "." in host else host
 
 
 def host_of(address: Sequence[Any]) -> str:
-    """The host of a socket's address, with its zone (`%3`) where that is needed to come back to it.
+    """The host of a socket's address, with its zone (`%3`) where it needs one.
 
-    A link-local IPv6 address alone is one of every interface; the kernel gives the number beside it.
+    A link-local IPv6 address is valid on every interface; its zone, which the kernel gives beside it, is the
+    number of the interface.
     """
     host = normalized(address[0])
     zone = address[3] if len(address) > 3 else 0
@@ -65,11 +69,11 @@ def host_of(address: Sequence[Any]) -> str:
 
 
 def parse_host_port(text: str) -> tuple[str, int]:
-    """Split `HOST:PORT`, `[V6]:PORT`; ValueError says what is wrong with it."""
+    """Split `HOST:PORT` or `[V6]:PORT`; ValueError says, for a user, what is wrong."""
     host, colon, port_text = text.rpartition(":")
     if not colon or not host or not port_text.isascii() or not port_text.isdigit():
         raise ValueError(f"expected HOST:PORT, got {text!r}")
-    # Python refuses to read numbers of thousands of digits, in words that are no user's.
+    # `int` refuses numbers of thousands of digits, with a message that is not for users.
     digits = port_text.lstrip("0") or "0"
     if len(digits) > 5 or (port := int(digits)) > 65535:
         raise ValueError(f"a port is at most 65535, got {digits[:20]}")
@@ -83,20 +87,20 @@ def parse_host_port(text: str) -> tuple[str, int]:
 
 
 def unmapped(address: IpAddress) -> IpAddress:
-    """`address`, or the IPv4 one that is mapped into it."""
+    """`address`, or the IPv4 address that is mapped into it."""
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return address if mapped is None else mapped
 
 
 def packed_host(host: str) -> bytes:
-    """The 4 or 16 bytes of a numeric address; none for a name."""
+    """The packed form of a numeric address; no bytes for a name."""
     address = _address(host)
     return b"" if address is None else address.packed
 
 
 @lru_cache(_READ_MAX)
 def _address(host: str) -> IpAddress | None:
-    """What `host` says, without a zone; None for a name."""
+    """The address that `host` is, without its zone; None for a name."""
     try:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -104,17 +108,17 @@ def _address(host: str) -> IpAddress | None:
 
 
 def unpacked_host(packed: bytes) -> str:
-    """The address of 4 or 16 bytes; IPv4 in IPv6 as IPv4. ValueError for another length."""
+    """The numeric address that was packed; a mapped one as IPv4. ValueError for a wrong length."""
     return str(unmapped(ipaddress.ip_address(packed)))
 
 
 def encode_compact(endpoint: Endpoint) -> bytes:
-    """The 6 (IPv4) or 18 (IPv6) bytes of BEP 23 and BEP 7; ValueError for a name."""
+    """The compact form, 6 bytes (BEP 23) or 18 (BEP 7); ValueError for a name."""
     return ipaddress.ip_address(endpoint.host).packed + endpoint.port.to_bytes(2, "big")
 
 
 def decode_compact_v4(raw: bytes) -> list[Endpoint]:
-    """Read whole entries of 6 bytes; port 0 is left out, a tail that is no entry ignored."""
+    """Read entries of 6 bytes; those with port 0, and a tail that is none, are left out."""
     found = []
     for at in range(0, len(raw) - COMPACT_V4_BYTES + 1, COMPACT_V4_BYTES):
         port = raw[at + 4] << 8 | raw[at + 5]
@@ -124,9 +128,9 @@ def decode_compact_v4(raw: bytes) -> list[Endpoint]:
 
 
 def decode_compact_v6(raw: bytes) -> list[Endpoint]:
-    """Read whole entries of 18 bytes; port 0 is left out, a tail that is no entry ignored.
+    """Read entries of 18 bytes; those with port 0, and a tail that is none, are left out.
 
-    IPv4 in IPv6 is IPv4: who was banned, or is of our own network, is so in either spelling.
+    IPv4 mapped into IPv6 becomes IPv4, so that a ban, or being of our own network, holds in either spelling.
     """
     found = []
     for at in range(0, len(raw) - COMPACT_V6_BYTES + 1, COMPACT_V6_BYTES):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class SwarmError(Exception):
-    """Root of everything the library raises on purpose; `str()` is one line fit for a user."""
+    """Root of everything that the library raises on purpose; `str()` is one line fit for a user."""
 
 
 class BencodeError(SwarmError):
@@ -12,7 +12,7 @@ class BencodeError(SwarmError):
 
     Args:
         reason: what is wrong, without a full stop.
-        offset: where in the input, in bytes, or None where the whole is meant.
+        offset: where in the input, in bytes; None where the whole is meant.
     """
 
     def __init__(self, reason: str, offset: int | None = None) -> None:
@@ -26,7 +26,7 @@ class MetainfoError(SwarmError):
 
 
 class PeerError(SwarmError):
-    """The peer broke the protocol: the link is dropped and the reason counted."""
+    """The peer broke the protocol: the link is dropped, and counts against the peer's address."""
 
 
 class FloodError(PeerError):
@@ -34,10 +34,14 @@ class FloodError(PeerError):
 
 
 class TrackerError(SwarmError):
-    """A tracker failed or refused; `retry_in_s` is its own wish (BEP 31), None if it had none.
+    """A tracker failed, or refused.
 
-    `is_final` means that the tracker asked never to be tried again (BEP 31: "never"). `lacks` says what was
-    missing to ask it over a family of addresses: "address", of the tracker; "route", from here; "", nothing.
+    Args:
+        reason: what is wrong, without a full stop.
+        retry_in_s: after how many seconds it wishes to be asked again (BEP 31); None where it did not say.
+        is_final: asking again would not help (BEP 31: "never").
+        lacks: why it could not be asked over an address family: "address": it has none; "route": none leads
+            there from here; "": it was asked.
     """
 
     def __init__(
@@ -51,9 +55,12 @@ class TrackerError(SwarmError):
 
 
 class StorageError(SwarmError):
-    """The disk failed us: full, not permitted, vanished, too short.
+    """The disk failed: full, not permitted, gone, too short.
 
-    `path` is the file meant (may be empty), `error_number` the errno (0 if there was none).
+    Args:
+        reason: what is wrong, without a full stop.
+        path: of the file; may be empty.
+        error_number: the errno; 0 where there was none.
     """
 
     def __init__(self, reason: str, *, path: str = "", error_number: int = 0) -> None:
@@ -64,4 +71,4 @@ class StorageError(SwarmError):
 
 
 class SettingsError(SwarmError):
-    """A setting or an argument that makes no sense; says which and what would."""
+    """A setting or an argument makes no sense; the text says which one, and what would."""

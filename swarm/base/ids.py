@@ -15,7 +15,7 @@ _PEER_ID_ALPHABET = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 
 
 class InfoHash(bytes):
-    """The 20 bytes that name a v1 torrent: SHA-1 over the info dictionary as found (BEP 3)."""
+    """The 20 bytes that name a v1 torrent: the SHA-1 of its info dictionary as found (BEP 3)."""
 
     __slots__ = ()
 
@@ -26,7 +26,7 @@ class InfoHash(bytes):
 
     @classmethod
     def parse(cls, text: str) -> InfoHash:
-        """Read 40 hex or 32 base32 digits (BEP 9); MetainfoError for anything else."""
+        """Read 40 hex or 32 base32 digits (BEP 9), in either case; MetainfoError for anything else."""
         try:
             if len(text) == 40:
                 return cls(binascii.unhexlify(text))
@@ -44,7 +44,7 @@ class InfoHash(bytes):
 
 
 class PeerId(bytes):
-    """The 20 bytes by which a peer calls itself in one session (BEP 3, BEP 20)."""
+    """The 20 bytes that a peer calls itself by, in one session (BEP 3, BEP 20)."""
 
     __slots__ = ()
 
@@ -55,13 +55,13 @@ class PeerId(bytes):
 
     @classmethod
     def generate(cls, rng: random.Random) -> PeerId:
-        """Our prefix and twelve random letters, safe in any log or URL."""
+        """Our prefix and twelve random letters and digits, safe in any log or URL."""
         tail = bytes(rng.choice(_PEER_ID_ALPHABET) for _ in range(20 - len(PEER_ID_PREFIX)))
         return cls(PEER_ID_PREFIX + tail)
 
 
 class NodeId(bytes):
-    """The 20 bytes that place a node of the DHT: near is what differs in low bits only (BEP 5)."""
+    """The 20 bytes of a DHT node's place: two nodes are near if their ids differ in low bits only (BEP 5)."""
 
     __slots__ = ()
 
@@ -72,14 +72,14 @@ class NodeId(bytes):
 
     @classmethod
     def generate(cls, rng: random.Random) -> NodeId:
-        """Anywhere; `swarm.dht.identity` makes those that fit an address (BEP 42)."""
+        """A random id; `swarm.dht.identity` makes those that fit an address (BEP 42)."""
         return cls(rng.randbytes(20))
 
     def __repr__(self) -> str:
         return f"NodeId({self.hex()})"
 
 
-#: BEP 20's table and the clients that came after it; only those seen in the wild today.
+#: From BEP 20's table and later: the clients that are in use today.
 _AZUREUS_NAMES = {
     "A2": "aria2", "AZ": "Azureus", "BC": "BitComet", "BI": "BiglyBT", "BT": "BitTorrent",
     "DE": "Deluge", "FD": "Free Download Manager", "KT": "KTorrent", "LT": "libtorrent",
@@ -99,13 +99,13 @@ _SHADOW_NAMES = {
 
 
 def client_name(peer_id: bytes) -> str:
-    """Name the client behind `peer_id` ("libtorrent 2.1.1"), or show its prefix escaped.
+    """The client that `peer_id` names ("libtorrent 2.1.1"), or its first 8 bytes; escaped for a terminal.
 
-    Source: BEP 20 (Azureus and Shadow style), Mainline's own style `M1-2-3--`.
+    Source: BEP 20 (Azureus and Shadow style); Mainline's own style, `M1-2-3--`.
     """
     prefix = peer_id[:8].decode("latin-1")
     if not prefix.isascii():
-        # "²" counts as a digit in Python, but is none to `int`, and none to a terminal.
+        # Not to be taken for a version: "²" counts as a digit in Python, but `int` refuses it.
         return ascii(prefix)[1:-1]
     if len(prefix) == 8 and prefix[0] == prefix[7] == "-" and prefix[1:7].isalnum():
         name = _AZUREUS_NAMES.get(prefix[1:3], prefix[1:3])
@@ -119,7 +119,7 @@ def client_name(peer_id: bytes) -> str:
         and prefix[1::2][:3].replace("-", "").isdigit()
         and prefix[2] == "-"
     ):
-        # Only the first digits were looked at: what follows may steer a terminal.
+        # Escaped, since not all bytes were looked at: the rest may steer a terminal.
         return ascii(f"Mainline {'.'.join(prefix[1:].strip('-').split('-'))}")[1:-1]
     if len(prefix) == 8 and prefix[0] in _SHADOW_NAMES and prefix[1:4].isalnum() and prefix[4:6] == "--":
         return f"{_SHADOW_NAMES[prefix[0]]} {'.'.join(str(int(char, 36)) for char in prefix[1:4])}"

@@ -1,4 +1,4 @@
-"""Sets of addresses, as blocklists write them: sorted ranges, looked up by bisection."""
+"""Sets of IP addresses, as blocklists name them: sorted ranges, searched by bisection."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from swarm.base.endpoint import IpAddress, unmapped
 from swarm.base.errors import SettingsError
 
-#: First and last address of a range, as numbers of one family.
+#: First and last address of a range, as numbers.
 Range = tuple[int, int]
 
-#: Characters of a line that an error shows.
+#: Characters that an error shows of a line.
 _SHOWN_MAX_CHARS = 60
-#: The lines that lists consist of, read without a call for each number: `[NAME:]A.B.C.D-E.F.G.H`.
+#: `[NAME:]A.B.C.D-E.F.G.H`: most lines of most lists. Read by one match, which is fast.
 _V4_LINE = re.compile(
     r"(?:.*:)?\s*(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\s*-\s*(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})",
     re.ASCII,
@@ -27,19 +27,19 @@ class IpRanges:
     """An immutable set of IPv4 and IPv6 addresses.
 
     Args:
-        v4, v6: ranges (first <= last) in any order; those that overlap or touch become one.
+        v4, v6: ranges (first <= last) in any order; ranges that overlap or touch become one.
     """
 
     __slots__ = ("_v4", "_v6")
 
     def __init__(self, v4: Iterable[Range] = (), v6: Iterable[Range] = ()) -> None:
         firsts, lasts = _joined(v4)
-        # Eight bytes a range: lists have hundreds of thousands.
+        # Eight bytes for each range: lists have hundreds of thousands.
         self._v4: tuple[Sequence[int], Sequence[int]] = array("I", firsts), array("I", lasts)
         self._v6: tuple[Sequence[int], Sequence[int]] = _joined(v6)
 
     def __contains__(self, host: str) -> bool:
-        """Whether the numeric address `host` is in it; a name never is."""
+        """Is the numeric address `host` in it? A name never is."""
         if not self._v4[0] and not self._v6[0]:
             return False
         try:
@@ -52,25 +52,25 @@ class IpRanges:
         return at >= 0 and number <= lasts[at]
 
     def __len__(self) -> int:
-        """How many ranges it takes."""
+        """How many ranges there are."""
         return len(self._v4[0]) + len(self._v6[0])
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        """The ranges, ascending, IPv4 first: first and last address."""
+        """The ranges as (first, last) numeric addresses, in ascending order, IPv4 first."""
         for firsts, lasts, make in ((*self._v4, ipaddress.IPv4Address), (*self._v6, ipaddress.IPv6Address)):
             for first, last in zip(firsts, lasts, strict=True):
                 yield str(make(first)), str(make(last))
 
 
 def parse_ranges(text: str) -> IpRanges:
-    """Read a list: a line each of `NAME:FIRST-LAST` (P2P), `FIRST-LAST`, `ADDRESS/BITS` (CIDR) or `ADDRESS`.
+    """Read a list. Each line is `NAME:FIRST-LAST` (P2P), `FIRST-LAST`, `ADDRESS/BITS` (CIDR) or `ADDRESS`.
 
-    Empty lines and those that begin with # are passed over. Numbers of IPv4 may have leading zeros, as in
-    many lists, and are decimal all the same. A name may hold colons; where what follows one of them could be
-    an IPv6 address, the longest that can be is meant.
+    Empty lines and lines that begin with # are skipped. Numbers of IPv4 addresses may have leading zeros, as
+    in many lists, and are decimal all the same. A name may contain colons, as IPv6 addresses do: FIRST is the
+    longest end of the text before the dash that is an address.
 
     Raises:
-        SettingsError: a line that is none of these; says which.
+        SettingsError: a line is none of these; says which.
     """
     v4: list[Range] = []
     v6: list[Range] = []
@@ -91,7 +91,7 @@ def parse_ranges(text: str) -> IpRanges:
 
 
 def _parse_line(line: str) -> tuple[int, int, bool]:
-    """First and last address and whether they are of IPv6; ValueError where `line` is no range."""
+    """First and last address, and whether of IPv6; ValueError if `line` is no range."""
     match = _V4_LINE.fullmatch(line)
     if match is not None:
         parts = [int(part) for part in match.groups()]
@@ -110,7 +110,7 @@ def _parse_line(line: str) -> tuple[int, int, bool]:
 
 
 def _named_address(text: str) -> IpAddress:
-    """The address in `NAME:ADDRESS` or `ADDRESS`: the longest that can be one."""
+    """The address in `NAME:ADDRESS` or `ADDRESS`: the longest end of the text that is one."""
     while True:
         try:
             return ipaddress.ip_address(text.strip())
@@ -121,10 +121,10 @@ def _named_address(text: str) -> IpAddress:
 
 
 def _range(first: IpAddress, last: IpAddress) -> tuple[int, int, bool]:
-    """Two addresses as numbers, and whether of IPv6 (IPv4 in IPv6 is IPv4); ValueError for one of each."""
+    """Two addresses as numbers, and whether of IPv6; mapped ones are IPv4. ValueError for one of each."""
     ends = unmapped(first), unmapped(last)
     if ends[0].version != ends[1].version:
-        # A range of IPv6 that begins or ends somewhere in IPv4-in-IPv6 is one all the same.
+        # Written in IPv6 both, though one end is a mapped IPv4 address: this is a range of IPv6.
         if first.version != last.version:
             raise ValueError
         ends = first, last
@@ -132,7 +132,7 @@ def _range(first: IpAddress, last: IpAddress) -> tuple[int, int, bool]:
 
 
 def _joined(ranges: Iterable[Range]) -> tuple[list[int], list[int]]:
-    """Firsts and lasts of the same addresses, ascending, with a gap between any two."""
+    """The first and the last addresses of the ranges joined: in ascending order, with gaps between them."""
     firsts: list[int] = []
     lasts: list[int] = []
     for first, last in sorted(ranges):

@@ -1,4 +1,4 @@
-"""Sizes and rates as people write and read them."""
+"""Sizes, rates and spans as people write and read them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
 def parse_size(text: str) -> int:
-    """Read `500K`, `4M`, `1.5G` (powers of 1024) as bytes; ValueError says what was expected."""
+    """Read `500K`, `4MiB`, `1.5G/s` as bytes, in powers of 1024; ValueError says what was expected."""
     match = re.fullmatch(_SIZE, text, re.IGNORECASE)
     if match is None:
         raise ValueError(f"expected a size such as 500K, 4M or 1.5G, got {text!r}")
@@ -17,7 +17,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(size_bytes: float) -> str:
-    """Write bytes with three digits and a binary unit: `1.50 GiB`."""
+    """Write bytes with a binary unit and three digits: `1.50 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if abs(size_bytes) < 1024 or unit == "TiB":
             break
@@ -28,7 +28,7 @@ def format_size(size_bytes: float) -> str:
 
 
 def format_span(seconds: float) -> str:
-    """Write a span as `1:23` or `4:05:06`."""
+    """Write a span as `1:23` (minutes) or `4:05:06` (hours)."""
     whole = round(seconds)
     hours, rest = divmod(whole, 3600)
     minutes, secs = divmod(rest, 60)

@@ -1,9 +1,10 @@
-"""KRPC, the datagrams of the DHT, both directions (BEP 5, 32, 33, 42, 43, 44, 51).
+"""KRPC, the messages of the DHT, both directions (BEP 5, 32, 33, 42, 43, 44, 51).
 
-Encoders write the few shapes there are by hand, keys in order: an answer costs a microsecond or two that
-way. Decoding goes through strict bencode; whatever it lets pass is checked here, so that the mind sees
-ids of 20 bytes, ports that exist and values within their limits. Callers import from here; what belongs to
-one kind of message, read and written, is in one module.
+Decoding goes through strict bencode and checks every field: ids have 20 bytes, ports exist, values are within
+their limits. The few shapes that we send are written out by hand, with their keys in order, which makes an
+answer cost only a microsecond or two.
+
+Callers import from this package. Inside it, each module reads and writes one kind of message.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Nodes as others name them: 26 bytes each, or 38 (BEP 5, 32)."""
+"""Compact node info: a node's id and address in 26 bytes, or 38 for IPv6 (BEP 5, 32)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ CONTACT_V6_BYTES = 38
 
 
 class Contact(NamedTuple):
-    """A node as others name it: its id (20 bytes) and its address."""
+    """A node as others name it: its id (20 bytes; empty where it is not known) and its address."""
 
     node_id: bytes
     endpoint: Endpoint
 
 
 def decode_contacts(raw: bytes, *, is_v6: bool) -> list[Contact]:
-    """Read whole compact contacts (`nodes`, `nodes6`); those on port 0 are left out."""
+    """Read the entries of `nodes` or `nodes6`; entries with port 0, and a tail that is none, are left out."""
     found = []
     if is_v6:
         for at in range(0, len(raw) - CONTACT_V6_BYTES + 1, CONTACT_V6_BYTES):

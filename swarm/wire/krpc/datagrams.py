@@ -1,4 +1,4 @@
-"""A datagram of a stranger: which message it is."""
+"""Reads a datagram of a stranger: a query, a response or an error."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from swarm.wire.krpc.responses import Failure, Response, decode_failure, decode_
 
 Message: TypeAlias = Query | Response | Failure
 
-#: Nearly all that a node is asked: canonical, with nothing optional but a version. What does not look so, or
-#: has a transaction id of an odd size, takes the long way.
+#: Nearly all queries that a node gets: in canonical form, with no optional key but the version. One regular
+#: expression reads them much faster than the bencode decoder, which reads all others.
 _USUAL_QUERY = re.compile(
     rb"d1:ad2:id20:(.{20})(?:(e1:q4:ping)|6:target20:(.{20})e1:q9:find_node|9:info_hash20:(.{20})e1:q9:get_peers)"
     rb"1:t(?:2:(.{2})|4:(.{4})|8:(.{8}))(?:1:v4:.{4})?1:y1:qe",
@@ -24,12 +24,13 @@ _USUAL_QUERY = re.compile(
 
 
 def decode(datagram: bytes) -> Message:
-    """Read one datagram of a stranger.
+    """Read one datagram.
 
-    Bytes after the message and unsorted keys pass; so do fields nobody asked for.
+    Unsorted keys, unknown fields and bytes after the message are allowed.
 
     Raises:
-        KrpcError: anything else; its `transaction` is set where an answer is due (BEP 5: error 203, 204).
+        KrpcError: it is no valid message. Of a query, `transaction` is set: it is answered with an error (BEP
+            5).
     """
     usual = _USUAL_QUERY(datagram)
     if usual is not None:

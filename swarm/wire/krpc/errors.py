@@ -1,10 +1,10 @@
-"""What is wrong with a datagram, and the codes that say so (BEP 5, 44)."""
+"""The error that decoding raises, and the error codes of the protocol (BEP 5, 44)."""
 
 from __future__ import annotations
 
 from swarm.base.errors import SwarmError
 
-#: Errors of BEP 5 and BEP 44.
+#: BEP 5 (201-204) and BEP 44.
 GENERIC_ERROR = 201
 SERVER_ERROR = 202
 PROTOCOL_ERROR = 203
@@ -17,12 +17,12 @@ SEQ_TOO_LOW = 302
 
 
 class KrpcError(SwarmError):
-    """A datagram that is no message of KRPC.
+    """A datagram is no valid message.
 
     Args:
         reason: what is wrong, without a full stop.
-        code: the error to answer with (BEP 5).
-        transaction: of the query that it was, so that it can be answered; None means drop.
+        code: the error code to answer with.
+        transaction: the transaction id, where the datagram is a query and so gets an answer; None: drop it.
     """
 
     def __init__(self, reason: str, *, code: int = PROTOCOL_ERROR, transaction: bytes | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Questions, both directions: one class a method, how it is read and how it is written."""
+"""Queries, both directions: a class for each method, how it is read and how it is written."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from swarm.wire.krpc.fields import (
     verbatim,
 )
 
-#: Bits of `want` (BEP 32); 0 means that the family of the datagram decides.
+#: Bits of `want`: the families of which nodes are wanted (BEP 32); 0: that of the datagram.
 WANT_V4 = 1
 WANT_V6 = 2
 
 
 @dataclass(slots=True)
 class Ping:
-    """Are you there?"""
+    """Are you there? (BEP 5)"""
 
 
 @dataclass(slots=True)
 class FindNode:
-    """Which nodes near `target` do you know?"""
+    """Which nodes near `target` (20 bytes) do you know? (BEP 5)"""
 
     target: bytes
     want: int = 0
@@ -44,7 +44,12 @@ class FindNode:
 
 @dataclass(slots=True)
 class GetPeers:
-    """Who shares `info_hash`? `is_scrape` asks for filters, `is_without_seeds` for leechers (BEP 33)."""
+    """Which peers share `info_hash` (20 bytes), or which nodes are nearer to it? (BEP 5)
+
+    Args:
+        is_scrape: send the filters of BEP 33 as well.
+        is_without_seeds: name leechers only (BEP 33 `noseed`).
+    """
 
     info_hash: bytes
     want: int = 0
@@ -54,7 +59,13 @@ class GetPeers:
 
 @dataclass(slots=True)
 class AnnouncePeer:
-    """I share `info_hash` on `port`, or on the port that this comes from if that is implied."""
+    """I share `info_hash` (20 bytes) and accept peers on `port`. (BEP 5)
+
+    Args:
+        token: from the answer to an earlier `get_peers`.
+        is_port_implied: the port is the one that this datagram comes from; `port` is 0.
+        is_seed: BEP 33 `seed`.
+    """
 
     info_hash: bytes
     port: int
@@ -65,7 +76,7 @@ class AnnouncePeer:
 
 @dataclass(slots=True)
 class Get:
-    """The item under `target`, if its sequence number is above `seq` (BEP 44)."""
+    """The item under `target` (20 bytes); of a mutable one only a version above `seq`. (BEP 44)"""
 
     target: bytes
     want: int = 0
@@ -74,7 +85,16 @@ class Get:
 
 @dataclass(slots=True)
 class Put:
-    """Keep this item (BEP 44): immutable without a `public_key`. `value` is bencode as it was written."""
+    """Store this item (BEP 44).
+
+    Args:
+        token: from the answer to an earlier `get`.
+        value: bencode as it was written, at most 1000 bytes.
+        public_key: 32 bytes; empty for an immutable item, which has none of the following either.
+        salt: at most 64 bytes.
+        signature: 64 bytes.
+        cas: store it only over version `cas`; None: over any.
+    """
 
     token: bytes
     value: bytes
@@ -87,7 +107,7 @@ class Put:
 
 @dataclass(slots=True)
 class SampleInfohashes:
-    """Some of the info-hashes that you hold peers of (BEP 51)."""
+    """Which info-hashes do you store peers of, and which nodes near `target` (20 bytes)? (BEP 51)"""
 
     target: bytes
     want: int = 0
@@ -98,7 +118,13 @@ Body: TypeAlias = Ping | FindNode | GetPeers | AnnouncePeer | Get | Put | Sample
 
 @dataclass(slots=True)
 class Query:
-    """A question; `is_read_only` nodes are answered and not remembered (BEP 43)."""
+    """A query.
+
+    Args:
+        transaction: comes back with the answer.
+        node_id: of the node that asks, 20 bytes.
+        is_read_only: that node is not to be put into a routing table (BEP 43).
+    """
 
     transaction: bytes
     node_id: bytes
@@ -107,6 +133,7 @@ class Query:
 
 
 def decode_query(content: Fields, transaction: bytes, datagram: bytes) -> Query:
+    """Read a query out of its decoded `datagram`; KrpcError, with the transaction, if it is not valid."""
     method = content.get(b"q")
     arguments = content.get(b"a")
     try:
@@ -185,7 +212,7 @@ def _read_sample_infohashes(arguments: Fields, datagram: bytes) -> Body:
 
 
 def _read_unknown(arguments: Fields) -> Body:
-    """A method of tomorrow that has a target is answered with nodes, so that it can spread (BEP 51)."""
+    """Read an unknown method that has a target as `find_node`, as BEP 51 asks for future methods."""
     for key in (b"target", b"info_hash"):
         if key in arguments:
             return FindNode(id_of(arguments, key), _want(arguments))
@@ -237,7 +264,7 @@ _WANTS = {
 
 
 def encode_query(query: Query) -> bytes:
-    """The datagram of `query`, canonical, with our version."""
+    """The datagram of `query`, in canonical bencode."""
     before, method, after = _arguments(query.body)
     return b"d1:ad%b2:id20:%b%be1:q%b%b1:t%b1:v4:%b1:y1:qe" % (
         before,
@@ -251,7 +278,7 @@ def encode_query(query: Query) -> bytes:
 
 
 def _arguments(body: Body) -> tuple[bytes, bytes, bytes]:
-    """What comes before the id among the arguments, the method, and what comes after it."""
+    """The arguments that sort before "id", the method, and the arguments that sort after "id"."""
     if type(body) is FindNode:
         return b"", b"9:find_node", b"6:target20:%b%b" % (body.target, _WANTS[body.want])
     if type(body) is GetPeers:

@@ -1,4 +1,4 @@
-"""What comes back, both directions: an answer, or an error in its place."""
+"""Responses and errors, both directions."""
 
 from __future__ import annotations
 
@@ -20,28 +20,33 @@ from swarm.wire.krpc.fields import (
     whole,
 )
 
-#: What we send: BEP 32 sets this limit (an item of BEP 44 alone may go beyond).
+#: The longest answer that we send (BEP 32); only one with an item of BEP 44 may be longer.
 ANSWER_BYTES_MAX = 1024
-#: Tokens of others that we keep and send back; clients use 4 to 20 bytes.
+#: The longest token of others that we keep and send back; clients use 4 to 20 bytes.
 TOKEN_BYTES_MAX = 64
-#: BEP 33: 256 bytes each.
+#: BEP 33: a filter has 256 bytes.
 FILTER_BYTES = 256
 #: BEP 51: "interval" is at most 6 hours.
 SAMPLE_INTERVAL_MAX_S = 21600
-#: An error's text that we show; longer ones are cut.
+#: Bytes of an error's text; longer ones are cut.
 _ERROR_TEXT_MAX = 100
 
 
 @dataclass(slots=True)
 class Response:
-    """An answer. What it answers only its transaction says, so it has the fields of all methods.
+    """A response to any method: only the transaction tells which. Fields that it does not have are empty.
 
     Args:
-        address: our own, in compact form, as they see it (BEP 42 "ip"); may be empty.
-        nodes, nodes6: whole compact contacts; see `decode_contacts`.
-        values: compact endpoints of 6 or 18 bytes.
-        value: bencode as it was written (BEP 44), None if there was none.
-        samples: whole info-hashes, None where BEP 51 is not known.
+        transaction: of the query.
+        node_id: of the node that answers, 20 bytes.
+        address: the asker's own compact address, as that node sees it (BEP 42 "ip").
+        nodes, nodes6: whole compact entries; see `decode_contacts`.
+        values: peers as compact endpoints, 6 or 18 bytes each.
+        token: what the asker must show to announce or put.
+        value, public_key, seq, signature: of an item (BEP 44); the value is bencode as it was written.
+        samples, interval_s, total: info-hashes of 20 bytes each, seconds until there are others, and how many
+            there are in all; samples are None where the node does not know BEP 51.
+        seeds_filter, peers_filter: 256 bytes each (BEP 33).
     """
 
     transaction: bytes
@@ -64,7 +69,7 @@ class Response:
 
 @dataclass(slots=True)
 class Failure:
-    """They could not or would not; `text` is not escaped."""
+    """An error in the place of a response (BEP 5); `text` is not escaped."""
 
     transaction: bytes
     code: int
@@ -72,7 +77,11 @@ class Failure:
 
 
 def decode_response(content: Fields, transaction: bytes, datagram: bytes) -> Response:
-    """Read an answer; fields of the wrong shape are as if they were not there, only an id must be."""
+    """Read a response out of its decoded `datagram`; fields of the wrong shape count as missing.
+
+    Raises:
+        KrpcError: there is no id.
+    """
     fields = content.get(b"r")
     if not isinstance(fields, dict):
         raise KrpcError("a response without contents")
@@ -110,7 +119,7 @@ def _read_item(response: Response, fields: Fields, datagram: bytes) -> None:
     if isinstance(seq, int) and 0 <= seq <= SEQ_MAX:
         response.seq = seq
     if response.value is None and response.seq is None:
-        # A key and a signature of nothing.
+        # A key and a signature, but nothing that is signed.
         return
     public_key, signature = fields.get(b"k"), fields.get(b"sig")
     if isinstance(public_key, bytes) and len(public_key) == 32:
@@ -120,6 +129,7 @@ def _read_item(response: Response, fields: Fields, datagram: bytes) -> None:
 
 
 def decode_failure(content: Fields, transaction: bytes) -> Failure:
+    """Read an error; KrpcError if it is not valid."""
     error = content.get(b"e")
     if not isinstance(error, list) or len(error) < 2:
         raise KrpcError("an error without code and text")
@@ -130,12 +140,12 @@ def decode_failure(content: Fields, transaction: bytes) -> Failure:
 
 
 def encode_answer(transaction: bytes, address: bytes, before: bytes, node_id: bytes, after: bytes) -> bytes:
-    """The datagram of an answer whose fields are bencoded already.
+    """The datagram of a response whose fields, keys and values, are in bencode already.
 
     Args:
-        address: the asker's, in compact form (BEP 42 "ip").
-        before: fields that sort before "id" (the filters of BEP 33), keys and values.
-        after: fields that sort after it.
+        address: the asker's compact address (BEP 42 "ip"); empty to leave it out.
+        before: the fields that sort before "id" (the filters of BEP 33).
+        after: the fields that sort after "id".
     """
     return b"d%b1:rd%b2:id20:%b%be1:t%d:%b1:v4:%b1:y1:re" % (
         b"2:ip%d:%b" % (len(address), address) if address else b"",
@@ -149,7 +159,7 @@ def encode_answer(transaction: bytes, address: bytes, before: bytes, node_id: by
 
 
 def encode_response(response: Response) -> bytes:
-    """The datagram of `response`, canonical, with our version; fields that are empty are left out."""
+    """The datagram of `response`, in canonical bencode; fields that are empty are left out."""
     filters = b""
     if response.seeds_filter:
         filters = b"4:BFpe256:%b4:BFsd256:%b" % (response.peers_filter, response.seeds_filter)
@@ -159,7 +169,7 @@ def encode_response(response: Response) -> bytes:
 
 
 def _response_fields(response: Response) -> bytes:
-    """What sorts after the id, in order."""
+    """The fields that sort after "id", in order."""
     parts: list[bytes] = []
     if response.samples is not None:
         parts.append(b"8:intervali%de" % response.interval_s)
@@ -185,13 +195,13 @@ def _response_fields(response: Response) -> bytes:
 
 
 def encode_values(values: Sequence[bytes]) -> bytes:
-    """The field `values` of compact endpoints, all of one family; there is at least one."""
+    """The field `values`: one or more compact endpoints, all of one family."""
     head = b"%d:" % len(values[0])
     return b"6:valuesl" + head + head.join(values) + b"e"
 
 
 def encode_failure(failure: Failure, address: bytes = b"") -> bytes:
-    """The datagram of an error; `address` is the asker's, in compact form (BEP 42 "ip")."""
+    """The datagram of an error; `address` as for `encode_answer`."""
     return b"d1:eli%de%be%b1:t%b1:v4:%b1:y1:ee" % (
         failure.code,
         bencoded(failure.text.encode()),

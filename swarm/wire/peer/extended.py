@@ -1,4 +1,4 @@
-"""The extension handshake (BEP 10) and the small extensions that need no room of their own."""
+"""The extension handshake (BEP 10), and the extensions of one number: `lt_donthave`, `upload_only`."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from swarm.base.errors import BencodeError, PeerError
 #: Extended id 0 is the handshake itself (BEP 10).
 HANDSHAKE_ID = 0
 
-#: What we ask others to call our extensions; a peer sends us these numbers.
+#: The ids that we give to extensions: peers put them into messages to us.
 LOCAL_IDS = {"lt_donthave": 1, "ut_pex": 2, "ut_metadata": 3, "ut_holepunch": 4, "upload_only": 5}
 
-#: Names in `m` beyond this are a bomb; the busiest client we know of has a dozen.
+#: More names in `m` are an attack: the client with the most has a dozen.
 EXTENSION_NAMES_MAX = 64
-#: `v` is shown to users; longer ones are cut.
+#: Characters of `v`, which is shown to users; a longer one is cut.
 CLIENT_NAME_MAX = 64
-#: A peer's `reqq` beyond this is not believed.
+#: A larger `reqq` is not believed.
 REQUEST_QUEUE_MAX = 10_000
 
 
 @dataclass(slots=True, frozen=True)
 class ExtendedHandshake:
-    """The dictionary of BEP 10; every number in it is a stranger's claim, but within bounds.
+    """The dictionary of BEP 10. What a peer claims in it is within bounds, but may be wrong.
 
     Args:
-        extensions: name -> the id by which the sender wants to be sent that extension, 1-255; 0 where it
-            has switched it off (BEP 10).
-        listen_port: `p`, where it listens for peers.
+        extensions: name -> the id that the sender has given to that extension, 1-255; 0 where it has
+            switched it off.
+        listen_port: `p`, the port on which it accepts peers; None where it does not say.
         client: `v`, not escaped.
-        request_queue: `reqq`, how many requests it will keep.
-        is_upload_only: `upload_only` (BEP 21): whether it wants nothing more; None where it does not say.
-        metadata_bytes: `metadata_size` (BEP 9).
-        your_ip: `yourip`, the packed address by which it sees us.
-        prefers_encryption: `e` (BEP 11 passes it on).
+        request_queue: `reqq`, how many requests it will keep; None where it does not say.
+        is_upload_only: `upload_only` (BEP 21): it wants nothing more; None where it does not say.
+        metadata_bytes: `metadata_size` (BEP 9); None where it does not say.
+        your_ip: `yourip`, our packed address as it sees it (4 or 16 bytes); empty where it does not say.
+        prefers_encryption: `e`, which BEP 11 passes on to others.
     """
 
     extensions: dict[str, int] = field(default_factory=dict)
@@ -71,16 +71,15 @@ def encode_extended_handshake(handshake: ExtendedHandshake) -> bytes:
 
 
 def decode_extended_handshake(payload: bytes) -> ExtendedHandshake:
-    """Read a stranger's handshake.
+    """Read the payload after the extended id.
 
-    Keys of the wrong type or out of range are passed over, as libtorrent and Transmission do:
-    only what is no dictionary at all is an error.
+    Keys of the wrong type or out of range are ignored, as libtorrent and Transmission do.
 
     Raises:
         PeerError: not a bencoded dictionary, or too many names in `m`.
     """
     try:
-        # BEP 10 allows bytes after the dictionary no more than it mentions them; clients do send some.
+        # Some clients send bytes after the dictionary, of which BEP 10 says nothing.
         content, _ = bencode.decode_prefix(payload)
     except BencodeError as error:
         raise PeerError(f"its extension handshake is not bencode: {error}") from None
@@ -127,7 +126,7 @@ def decode_dont_have(payload: bytes) -> int:
 
 
 def decode_upload_only(payload: bytes) -> bool:
-    """Whether the sender wants nothing more: libtorrent's message, for when that changes.
+    """Read libtorrent's message `upload_only`: does the sender want nothing more from now on?
 
     Raises:
         PeerError: it has the wrong size.

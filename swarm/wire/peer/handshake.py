@@ -17,7 +17,11 @@ _DHT = (7, 0x01)  # BEP 5
 
 @dataclass(slots=True, frozen=True)
 class Handshake:
-    """What a peer says of itself first; unknown reserved bits are ignored (BEP 4)."""
+    """What a peer says of itself first; unknown reserved bits are ignored (BEP 4).
+
+    Args:
+        has_fast: it knows BEP 6. has_extended: BEP 10. has_dht: BEP 5.
+    """
 
     info_hash: InfoHash
     peer_id: PeerId
@@ -27,6 +31,7 @@ class Handshake:
 
 
 def encode_handshake(handshake: Handshake) -> bytes:
+    """The `HANDSHAKE_BYTES` that a link begins with."""
     reserved = bytearray(8)
     for is_set, (byte, bit) in (
         (handshake.has_extended, _EXTENDED),

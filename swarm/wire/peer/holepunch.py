@@ -1,4 +1,4 @@
-"""Meeting through a third: `ut_holepunch` (BEP 55), both directions."""
+"""`ut_holepunch`: two peers are told to dial each other by a third, the relay (BEP 55)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from swarm.base.errors import PeerError
 
 
 class HolepunchKind(IntEnum):
+    """`msg_type` of BEP 55: to the relay; from the relay to both; from the relay, which cannot help."""
+
     RENDEZVOUS = 0
     CONNECT = 1
     ERROR = 2
 
 
 class HolepunchError(IntEnum):
-    """Why a relay cannot help (BEP 55, `err_code`)."""
+    """Why the relay cannot help (`err_code` of BEP 55)."""
 
     NONE = 0
     NO_SUCH_PEER = 1
@@ -30,8 +32,8 @@ class Holepunch:
     """One message.
 
     Args:
-        endpoint: whom to meet; its port may be 0, for that is for the relay to judge.
-        error: a `HolepunchError`, or a number that we do not know.
+        endpoint: the peer to be dialled; its port may be 0, which the relay will refuse.
+        error: a `HolepunchError`, or an unknown number.
     """
 
     kind: HolepunchKind
@@ -49,10 +51,10 @@ def encode_holepunch(message: Holepunch) -> bytes:
 
 
 def decode_holepunch(payload: bytes) -> Holepunch:
-    """Read a stranger's message; the error code may be missing where it would be 0 (libtorrent's way).
+    """Read the payload after the extended id; libtorrent leaves the error code out where it would be 0.
 
     Raises:
-        PeerError: too short, a kind or family that there is not.
+        PeerError: it is too short, or its type or address family does not exist.
     """
     size = _ADDRESS_BYTES.get(payload[1]) if len(payload) > 1 else None
     if size is None or payload[0] > HolepunchKind.ERROR or len(payload) < 2 + size:

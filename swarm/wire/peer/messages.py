@@ -1,7 +1,8 @@
-"""The messages peers exchange, as values.
+"""The messages that peers exchange, as values (BEP 3, 5, 6, 10).
 
-`Request`, `Cancel`, `Reject` and `Piece` stand for *runs*: neighbouring blocks of one piece, as
-they come in practice by the dozen. On the wire each block is a message of its own (BEP 3).
+A `Request`, `Cancel`, `Reject` or `Piece` stands for a *run*: neighbouring blocks of one piece, as in
+practice they come by the dozen. On the wire each block has a message of its own. Offsets and lengths are in
+bytes.
 """
 
 from __future__ import annotations
@@ -15,39 +16,41 @@ from swarm.base.dataclass import dataclass
 
 @dataclass(slots=True)
 class KeepAlive:
-    """Nothing to say, but still here; received, `count` of them and of messages that we do not know."""
+    """Nothing to say, but still here. Of received ones, `count` includes messages of unknown types."""
 
     count: int = 1
 
 
 @dataclass(slots=True)
 class Choke:
-    pass
+    """The sender will not answer requests (BEP 3)."""
 
 
 @dataclass(slots=True)
 class Unchoke:
-    pass
+    """The sender will answer requests (BEP 3)."""
 
 
 @dataclass(slots=True)
 class Interested:
-    pass
+    """The sender would ask for blocks, were it not choked (BEP 3)."""
 
 
 @dataclass(slots=True)
 class NotInterested:
-    pass
+    """The sender wants nothing that the receiver has (BEP 3)."""
 
 
 @dataclass(slots=True)
 class Have:
+    """The sender has verified this piece (BEP 3)."""
+
     piece: int
 
 
 @dataclass(slots=True)
 class BitfieldMessage:
-    """What the sender has; `raw` is the wire form, of the right size already."""
+    """The pieces that the sender has, as on the wire; a received one has the right length."""
 
     raw: bytes
 
@@ -64,7 +67,7 @@ class Request:
 
 @dataclass(slots=True)
 class Cancel:
-    """Takes back the requests of the run."""
+    """The requests of the run are taken back."""
 
     piece: int
     begin: int
@@ -84,10 +87,10 @@ class Reject:
 
 @dataclass(slots=True)
 class Piece:
-    """A run of blocks.
+    """A run of blocks; `length` is that of all `parts`, a block each.
 
-    `parts` are the blocks' bytes in order; they are views of a buffer that its owner will use
-    again, so whoever wants to keep them copies them before returning.
+    The parts are views of the receive buffer, which is used again after the call that got this message:
+    whoever wants to keep them copies them before (decision 002).
     """
 
     piece: int
@@ -98,26 +101,26 @@ class Piece:
 
 @dataclass(slots=True)
 class Port:
-    """BEP 5: where the sender's DHT node listens."""
+    """BEP 5: the UDP port of the sender's DHT node."""
 
     port: int
 
 
 @dataclass(slots=True)
 class Suggest:
-    """BEP 6: the sender would like this piece to be asked for."""
+    """BEP 6: the sender suggests to ask for this piece."""
 
     piece: int
 
 
 @dataclass(slots=True)
 class HaveAll:
-    pass
+    """BEP 6: in the place of a bitfield, the sender has all pieces."""
 
 
 @dataclass(slots=True)
 class HaveNone:
-    pass
+    """BEP 6: in the place of a bitfield, the sender has no piece."""
 
 
 @dataclass(slots=True)
@@ -129,7 +132,7 @@ class AllowedFast:
 
 @dataclass(slots=True)
 class Extended:
-    """BEP 10: `extended_id` 0 is the extension handshake."""
+    """BEP 10: a message of the extension to which the receiver gave this id; 0: the extension handshake."""
 
     extended_id: int
     payload: bytes

@@ -1,4 +1,4 @@
-"""`ut_metadata`: the info dictionary, piece by piece, from one peer to another (BEP 9)."""
+"""`ut_metadata`: the info dictionary (the metadata), piece by piece, from peer to peer (BEP 9)."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ METADATA_PIECE_BYTES = 16384
 METADATA_BYTES_MAX = 32 << 20
 
 _REQUEST, _DATA, _REJECT = range(3)
-#: A request may name any piece, to be refused; beyond 31 bits it is no piece number at all.
+#: A request for a piece that does not exist is answered by a reject; a number beyond 31 bits is an error.
 _PIECE_MAX = 2**31 - 1
-#: The dictionary is flat and has three keys; others of later extensions may stand beside them.
+#: The dictionary is flat and has three keys; later extensions may add some.
 _DEPTH_MAX = 4
 _VALUES_MAX = 64
 
 
 @dataclass(slots=True, frozen=True)
 class MetadataRequest:
+    """Send me this piece."""
+
     piece: int
 
 
 @dataclass(slots=True, frozen=True)
 class MetadataData:
-    """One piece, of the length that it must have where the whole has `total_bytes`."""
+    """One piece; a received one has the length that it must have in metadata of `total_bytes`."""
 
     piece: int
     total_bytes: int
@@ -37,6 +39,8 @@ class MetadataData:
 
 @dataclass(slots=True, frozen=True)
 class MetadataReject:
+    """The piece will not be sent."""
+
     piece: int
 
 
@@ -44,6 +48,7 @@ MetadataMessage: TypeAlias = MetadataRequest | MetadataData | MetadataReject
 
 
 def metadata_piece_count(total_bytes: int) -> int:
+    """How many pieces metadata of `total_bytes` has."""
     return -(-total_bytes // METADATA_PIECE_BYTES)
 
 
@@ -65,10 +70,10 @@ def encode_metadata(message: MetadataMessage) -> bytes:
 
 
 def decode_metadata(payload: bytes) -> MetadataMessage | None:
-    """Read what a peer sent; None for a type that we do not know (BEP 9: it "MUST be ignored").
+    """Read the payload after the extended id; None for an unknown type (BEP 9: it "MUST be ignored").
 
     Raises:
-        PeerError: no message of this extension, a size or number out of range, or data of a wrong length.
+        PeerError: it is not valid, a size or number is out of range, or data has a wrong length.
     """
     try:
         content, end = bencode.decode_prefix(payload, max_depth=_DEPTH_MAX, max_values=_VALUES_MAX)

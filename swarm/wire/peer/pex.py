@@ -17,13 +17,12 @@ from swarm.base.endpoint import (
 )
 from swarm.base.errors import BencodeError, PeerError
 
-#: BEP 11: a message adds 50 and drops 50 at the most, but the first may be larger; more than this of a list
-#: is not read.
+#: Entries that we read of each list. BEP 11: a message has at most 50 of each, but the first may have more.
 CONTACTS_READ_MAX = 200
 
 
 class ContactFlags(IntFlag):
-    """What the sender knows of a contact (BEP 11); bits that we do not know are dropped."""
+    """What the sender knows of a peer (BEP 11)."""
 
     PREFERS_ENCRYPTION = 0x01
     UPLOAD_ONLY = 0x02
@@ -36,17 +35,19 @@ _KNOWN_FLAGS = 0x1F
 
 
 class Contact(NamedTuple):
+    """A peer as another peer names it."""
+
     endpoint: Endpoint
     flags: ContactFlags = ContactFlags(0)
 
 
 @dataclass(slots=True, frozen=True)
 class PeerExchange:
-    """What has changed since the sender's last message.
+    """What has changed in the sender's list of peers since its last message.
 
     Args:
-        added, dropped: without doubles, and nothing in both.
-        is_cut: there was more of it than is read.
+        added, dropped: no address twice, and none in both.
+        is_cut: there were more entries than we read.
     """
 
     added: Sequence[Contact] = ()
@@ -55,7 +56,7 @@ class PeerExchange:
 
 
 def encode_peer_exchange(exchange: PeerExchange) -> bytes:
-    """The payload after the extended id; lists that are empty are left out, but for `added`."""
+    """The payload after the extended id; empty lists are left out, but for `added`."""
     content: dict[bytes, bencode.Encodable] = {b"added": b"", b"added.f": b""}
     for tail, is_v6 in ((b"", False), (b"6", True)):
         added = [contact for contact in exchange.added if contact.endpoint.is_v6 == is_v6]
@@ -69,10 +70,10 @@ def encode_peer_exchange(exchange: PeerExchange) -> bytes:
 
 
 def decode_peer_exchange(payload: bytes) -> PeerExchange:
-    """Read a stranger's message.
+    """Read the payload after the extended id.
 
-    Keys of the wrong type are passed over, as are port 0, a tail that is no entry, and what is both added
-    and dropped; flags that are missing are 0.
+    Left out are keys of the wrong type, entries with port 0, a tail that is no entry, addresses that are
+    both added and dropped, and unknown flags; flags that are missing are 0.
 
     Raises:
         PeerError: not a bencoded dictionary.
@@ -105,7 +106,7 @@ def _bytes(content: Mapping[bytes, object], key: bytes) -> bytes:
 def _read(
     raw: bytes, flags: bytes, size: int, host_of: Callable[[bytes], str], into: dict[Endpoint, ContactFlags]
 ) -> bool:
-    """Read whole entries; returns whether there were too many."""
+    """Read whole entries of `size` bytes; returns whether there were too many."""
     count = len(raw) // size
     for number in range(min(count, CONTACTS_READ_MAX)):
         entry = raw[number * size : (number + 1) * size]

@@ -1,7 +1,8 @@
-"""Frames to messages and back, many at a time.
+"""Frames to messages and back, many at a time (BEP 3).
 
-One `recv` may bring 64 blocks of 16 KiB, or a thousand requests: neighbours become one run, and a
-block's bytes are never copied here. See docs/decisions/ for the figures behind that.
+A *frame* is a message on the wire: its length in 4 bytes, then its type in one, then its payload. One `recv`
+may bring 64 blocks of 16 KiB, or a thousand requests: those of neighbouring blocks become one message, a
+*run*. The bytes of blocks are not copied here, messages hold views of them (decisions 001, 002).
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ from swarm.wire.peer.messages import (
     Unchoke,
 )
 
-#: Some old clients ask for 128 KiB at a time; nobody for more (BEP 3 speaks of 2^17 as the bound).
+#: The longest block that may be asked for. Some old clients ask for 128 KiB; BEP 3 names 2^17 as the bound.
 SERVED_BLOCK_MAX = 1 << 17
 _BLOCK_LENGTH_MAX = SERVED_BLOCK_MAX + 9
-#: Extension messages: 16 KiB of metadata and its dictionary, 100 peers of PEX; libtorrent allows 1 MiB.
+#: The longest extension message. Real ones carry 16 KiB of metadata, or 100 peers; libtorrent allows 1 MiB.
 EXTENDED_BYTES_MAX = 1 << 17
-#: 2^21 pieces (defaults.md) make a bitfield of 256 KiB: the longest message there is.
+#: The longest message of all: the bitfield of a torrent of 2^21 pieces, the most that we take.
 MESSAGE_BYTES_MAX = (1 << 18) + 1
-#: What is kept of one peer while the number of pieces is not known: the longest bitfield, and 29,000 `have`s.
+#: Kept of one peer while the number of pieces is not known: the longest bitfield and 29,000 `have`s.
 KEPT_BYTES_MAX = 1 << 19
 
 _CHOKE, _UNCHOKE, _INTERESTED, _NOT_INTERESTED, _HAVE, _BITFIELD, _REQUEST, _PIECE, _CANCEL, _PORT = range(10)
@@ -49,14 +50,14 @@ _EXTENDED = 20
 _LENGTH = struct.Struct(">I")
 _FRAME = struct.Struct(">IB")
 _BLOCK_HEAD = struct.Struct(">IBII")
-#: Bytes before a block on the wire: length, id, piece, begin.
+#: Bytes before a block on the wire: length, type, piece, begin.
 BLOCK_HEAD_BYTES = _BLOCK_HEAD.size
 _TRIPLE = struct.Struct(">IBIII")
 _TRIPLE_BYTES = 17
 _INDEX = struct.Struct(">I")
 _NUMBERED = struct.Struct(">IBI")
 
-#: Frame lengths that are fixed (id and payload).
+#: Types of a fixed length (of type and payload).
 _FIXED_LENGTH = {
     _CHOKE: 1, _UNCHOKE: 1, _INTERESTED: 1, _NOT_INTERESTED: 1, _HAVE: 5, _REQUEST: 13, _CANCEL: 13, _PORT: 3,
     _SUGGEST: 5, _HAVE_ALL: 1, _HAVE_NONE: 1, _REJECT: 13, _ALLOWED_FAST: 5,
@@ -76,7 +77,7 @@ _INDEXED: dict[int, type[Have] | type[Suggest] | type[AllowedFast]] = {
     _SUGGEST: Suggest,
     _ALLOWED_FAST: AllowedFast,
 }
-#: What says something of the link's state that still holds when the number of pieces is known.
+#: Types that say something of the link's state, which will still hold when the number of pieces is known.
 _KEPT = frozenset((_CHOKE, _UNCHOKE, _INTERESTED, _NOT_INTERESTED, _HAVE, _BITFIELD, _PORT, *_FAST_ONLY)) - {
     _REJECT
 }
@@ -91,8 +92,8 @@ class Decoder:
     """Turns one peer's frames into messages, and checks every number in them.
 
     Args:
-        geometry: of the torrent; indices beyond it drop the peer.
-        has_fast: whether both sides agreed on BEP 6; without it its messages drop the peer.
+        geometry: of the torrent; an index beyond it is a PeerError.
+        has_fast: both sides have agreed on BEP 6; without it, its messages are a PeerError.
     """
 
     __slots__ = ("_bitfield_length", "_geometry", "_has_fast")
@@ -106,12 +107,12 @@ class Decoder:
         """Read all whole frames in `view[:end]`.
 
         Args:
-            view: bytes of the link; runs of blocks in the answer are slices of it.
-            end: how many of them are there.
+            view: bytes from the link; the blocks in `Piece` messages are slices of it.
+            end: how many bytes have come.
 
         Returns:
-            The messages in order, and where the first incomplete frame starts. Keep-alives, and what we do
-            not know, come out as one `KeepAlive` behind the others, which counts them.
+            The messages in order, and where the first incomplete frame begins. Keep-alives and messages of
+            unknown types are counted by one `KeepAlive` at the end.
 
         Raises:
             PeerError: a frame that no honest peer sends; nothing after it can be trusted.
@@ -150,14 +151,15 @@ class Decoder:
         return messages, at
 
     def _decode_blocks(self, view: memoryview, at: int, end: int, messages: list[Message]) -> int:
-        """Read the neighbouring blocks from `at` on, of which the first is whole; returns where they end.
+        """Read the run of blocks that begins at `at`, the first of which is whole; returns where it ends.
 
-        This loop sees every block of a download, so it does one `unpack_from` and one slice for each.
+        This loop sees every block of a download, so it does no more than one `unpack_from` and one slice for
+        each.
         """
         _, _, run_piece, run_begin = _BLOCK_HEAD.unpack_from(view, at)
         parts: list[memoryview] = []
         next_begin = run_begin
-        # A frame of 13 bytes or more is the only kind that can be read ahead this way.
+        # Whatever follows is read as the head of a block, and then seen to be one or not.
         while end - at > BLOCK_HEAD_BYTES:
             length, kind, piece, begin = _BLOCK_HEAD.unpack_from(view, at)
             stop = at + 4 + length
@@ -168,7 +170,7 @@ class Decoder:
             if length <= BLOCK_BYTES + 9:
                 parts.append(view[at + BLOCK_HEAD_BYTES : stop])
             else:
-                # One part a block, always: else blocks that others sent would be overwritten with it.
+                # A part for each 16 KiB: of these, what another peer has sent meanwhile is not stored again.
                 parts += [
                     view[start : min(start + BLOCK_BYTES, stop)]
                     for start in range(at + BLOCK_HEAD_BYTES, stop, BLOCK_BYTES)
@@ -176,7 +178,8 @@ class Decoder:
             next_begin += length - 9
             at = stop
             if length != BLOCK_BYTES + 9:
-                # Only whole blocks run on: a shorter one is a run's last, a longer one stands alone.
+                # A run goes on after blocks of 16 KiB only: a shorter one ends it, a longer one is one by
+                # itself.
                 break
         length = next_begin - run_begin
         if not self._geometry.contains(run_piece, run_begin, length):
@@ -185,7 +188,7 @@ class Decoder:
         return at
 
     def _decode_runs(self, view: memoryview, at: int, end: int, kind: int, messages: list[Message]) -> int:
-        """Read the neighbouring requests (or cancels, rejects) from `at` on; returns where they end."""
+        """Read the requests (or cancels, or rejects) that begin at `at` as runs; returns where they end."""
         whole = (end - at) // _TRIPLE_BYTES * _TRIPLE_BYTES
         make = _RUNS[kind]
         first_piece = first_begin = next_begin = -1
@@ -205,7 +208,7 @@ class Decoder:
             if not 0 < size <= SERVED_BLOCK_MAX:
                 raise PeerError(f"it named a block of {size} bytes")
             continues = piece == first_piece and begin == next_begin and size <= block_bytes
-            # A block shorter than the run's can only be its last one.
+            # All blocks of a run have the length of the first; only the last may be shorter.
             if not continues or (next_begin - first_begin) % block_bytes:
                 flush()
                 first_piece, first_begin, block_bytes = piece, begin, size
@@ -215,7 +218,7 @@ class Decoder:
         return at
 
     def _decode_one(self, kind: int, payload: memoryview) -> Message | None:
-        """Read one message whose length has been checked; None for one we do not know."""
+        """Read a message whose length has been checked; None for one of an unknown type."""
         bare = _BARE.get(kind)
         if bare is not None:
             return bare
@@ -231,23 +234,24 @@ class Decoder:
         if piece >= self._geometry.piece_count:
             if kind == _HAVE:
                 raise PeerError(f"it has piece {piece} of {self._geometry.piece_count}")
-            # BEP 6 says nothing of hints past the end; like libtorrent we pass over them.
+            # Of suggestions beyond the end BEP 6 says nothing; we ignore them, as libtorrent does.
             return None
         return _INDEXED[kind](piece)
 
 
 class EarlyDecoder:
-    """Reads one peer's frames while the number of pieces is not known: with a magnet link, at first.
+    """Reads one peer's frames while the number of pieces is not known: at first, with a magnet link.
 
-    What needs no geometry comes out at once. The rest is kept as it came, within a bound, for the torrent's
-    `Decoder`, which checks it as if it had just arrived.
+    Messages that do not depend on it are returned at once. The other frames are kept as they came, within a
+    bound, for the torrent's `Decoder`, which checks them as if they had just arrived.
 
     Args:
         has_fast: as for `Decoder`.
-        later: extended ids of messages that are for then; the handshake (0) is for both times.
+        later: extended ids of messages that the torrent's `Decoder` is to read as well; it reads the
+            extension handshake (id 0) in any case.
 
     Attributes:
-        kept: the frames for later.
+        kept: the frames for later, one after the other.
     """
 
     __slots__ = ("_has_fast", "_later", "kept")
@@ -258,10 +262,10 @@ class EarlyDecoder:
         self.kept = bytearray()
 
     def decode(self, view: memoryview, end: int) -> tuple[list[Message], int]:
-        """Read all whole frames in `view[:end]`; as `Decoder.decode`.
+        """As `Decoder.decode`.
 
         Raises:
-            PeerError: a frame that no honest peer sends, or more than is kept.
+            PeerError: a frame that no honest peer sends, or too many frames for later.
         """
         messages: list[Message] = []
         idle_count = 0
@@ -289,7 +293,7 @@ class EarlyDecoder:
         return messages, at
 
     def _read(self, kind: int, frame: memoryview, messages: list[Message]) -> bool:
-        """Returns whether anything came of it, now or for later."""
+        """Read one frame; returns False if it is of no use, now or later."""
         if kind == _PIECE:
             raise PeerError("it sent a block that nobody can have asked for")
         is_kept = kind in _KEPT
@@ -306,7 +310,7 @@ class EarlyDecoder:
 
 
 def _check_length(length: int, kind: int, bitfield_length: int | None, has_fast: bool) -> None:
-    """Refuse what no message of this `kind` has; `bitfield_length` is None where it is not known."""
+    """PeerError for a length that this type cannot have; `bitfield_length` is None where it is not known."""
     fixed = _FIXED_LENGTH.get(kind)
     if fixed is not None:
         is_right = length == fixed
@@ -325,10 +329,10 @@ def _check_length(length: int, kind: int, bitfield_length: int | None, has_fast:
 
 
 def encode(messages: Iterable[Message]) -> bytes:
-    """The frames of `messages`, ready for the socket.
+    """The frames of `messages`; ValueError for a `Piece`.
 
-    `Piece` is left out on purpose: blocks leave with their heads from the storage's own buffers
-    (see `encode_block_head`).
+    Blocks are sent from the buffers that they were read into, with heads by `encode_block_head` (decision
+    003).
     """
     frames = []
     for message in messages:
@@ -373,5 +377,5 @@ def _encode_run(kind: int, run: Request | Cancel | Reject) -> bytes:
 
 
 def encode_block_head(buffer: bytearray | memoryview, at: int, piece: int, begin: int, length: int) -> None:
-    """Write the 13 bytes that go before a block of `length` bytes into `buffer` at `at`."""
+    """Write the head of a block of `length` bytes, `BLOCK_HEAD_BYTES` long, into `buffer` at `at`."""
     _BLOCK_HEAD.pack_into(buffer, at, length + 9, _PIECE, piece, begin)
