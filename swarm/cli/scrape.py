@@ -23,6 +23,7 @@ from swarm.wire.tracker.announce import ScrapeEntry
 def command(source: str, bind: str | None, is_json: bool) -> None:
     """Ask the trackers of a torrent for its seeds, leechers and downloads.
 
+    Where a tracker says so, the leechers that still download are told from those that have all they want.
     Exits 0 if any of them knows.
     """
     output = Output(is_json=is_json)
@@ -76,8 +77,10 @@ def _say(output: Output, info_hash: InfoHash, url: str, answer: ScrapeEntry | Tr
         infohash=str(info_hash),
         seeds=answer.seeds,
         leechers=answer.leechers,
+        downloaders=answer.downloaders,
         downloads=answer.downloads,
     )
-    output.result(
-        f"{url}: {answer.seeds} seeds, {answer.leechers} leechers, {answer.downloads} downloads completed"
-    )
+    leechers = f"{answer.leechers} leechers"
+    if answer.downloaders is not None:
+        leechers += f" ({answer.downloaders} downloading)"
+    output.result(f"{url}: {answer.seeds} seeds, {leechers}, {answer.downloads} downloads completed")

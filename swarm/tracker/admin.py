@@ -2,7 +2,7 @@
 
     GET    /stats                       counters
     GET    /lists                       {"allowed": [...] or null, "denied": [...]}
-    GET    /torrents/HASH               {"seeds": .., "leechers": .., "downloads": ..}
+    GET    /torrents/HASH               {"seeds": .., "leechers": .., "downloaders": .., "downloads": ..}
     PUT    /allowed/HASH, /denied/HASH  add
     DELETE /allowed/HASH, /denied/HASH  remove
 
@@ -73,7 +73,12 @@ class AdminService(HttpService):
                 counts = self._server.store.counts(_info_hash(text))
                 if counts is None:
                     raise _Refusal(b"404 Not Found", "this torrent is not known here")
-                return {"seeds": counts.seeds, "leechers": counts.leechers, "downloads": counts.downloads}
+                return {
+                    "seeds": counts.seeds,
+                    "leechers": counts.leechers,
+                    "downloaders": counts.downloaders,
+                    "downloads": counts.downloads,
+                }
             case b"PUT" | b"DELETE", [b"allowed" | b"denied" as name, text]:
                 info_hash = _info_hash(text)
                 chosen = admission.allowed if name == b"allowed" else admission.denied

@@ -1,8 +1,8 @@
 """The tracker's rules: who gets whom, and what an announce changes. Pure: no clock, no socket.
 
-A peer is known by the address its announce came from and the port it names. Seeds get leechers
-only; leechers get both, everybody as likely as any other, but of ten named one is a seed where there are any;
-nobody gets himself.
+A peer is known by the address its announce came from and the port it names. Seeds, and partial seeds, which
+download nothing more (BEP 21), get those who download; these get everybody, each as likely as any other, but
+of ten named one is a seed where there are any. Nobody gets himself.
 
 Whoever starts with nothing left may be a seed, or may have a magnet link and not know yet what is left
 (aria2 says 0 then): it is counted as a seed and gets leechers first, but some seeds too. Two seeds part
@@ -22,10 +22,10 @@ from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES
 from swarm.base.errors import TrackerError
 from swarm.tracker.admission import Admission
-from swarm.tracker.store import AS_THEY_COME, Randomness, Store
+from swarm.tracker.store import AS_THEY_COME, DOWNLOADER, PARTIAL_SEED, SEED, Kind, Randomness, Store
 from swarm.wire.tracker.announce import Event, ScrapeEntry
 
-_UNKNOWN = ScrapeEntry(0, 0, 0)
+_UNKNOWN = ScrapeEntry(0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,20 +178,24 @@ class Rules:
             self._store.leave(info_hash, peer)
             counts = self._store.counts(info_hash) or _UNKNOWN
             return next(self._intervals), counts.seeds, counts.leechers, b"", b""
-        is_seed, is_fresh = left_bytes == 0, event == "started"
+        kind: Kind = DOWNLOADER
+        is_fresh = event == "started"
         want = self._want_default if num_want is None else num_want
         if want > self._want_max:
             want = self._want_max
-        if is_seed:
+        if left_bytes == 0:
+            kind = SEED
             seeds_wanted = want // UNSURE_SEEDS if is_fresh else AS_THEY_COME
+        elif event == "paused":
+            kind, seeds_wanted = PARTIAL_SEED, AS_THEY_COME
         else:
             share = self._fresh_share if is_fresh else self._later_share
             seeds_wanted = AS_THEY_COME if share is None else int(want * share)
-        was_seed, seeds, leechers, near, far = self._store.join(
+        was, seeds, leechers, near, far = self._store.join(
             info_hash,
             peer,
             peer_id,
-            is_seed,
+            kind,
             now,
             NEAR_LOOK if self._is_near_first and want else want,
             seeds_wanted,
@@ -200,10 +204,10 @@ class Rules:
         if self._is_near_first:
             near, far = nearest_first(peer, near, far, want)
         # A completed download is one that was not complete before, as far as we know.
-        if is_seed and not was_seed and event == "completed":
+        if kind == SEED and was != SEED and event == "completed":
             self._store.count_download(info_hash, peer, peer_id)
         members = seeds + leechers
-        if members == 1 and was_seed is None and self._young_interval_s:
+        if members == 1 and was is None and self._young_interval_s:
             self._begin(info_hash, now)
         if members <= want and info_hash in self._young and self._is_in_haste(info_hash, now):
             return next(self._young_intervals), seeds, leechers, near, far

@@ -13,7 +13,16 @@ from typing import NamedTuple
 from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES
 from swarm.base.errors import TrackerError
 from swarm.tracker.rows import PEER_ID_BYTES, Row
-from swarm.tracker.store import AS_THEY_COME, LEECHERS_A_SEED, Joined, Randomness
+from swarm.tracker.store import (
+    AS_THEY_COME,
+    DOWNLOADER,
+    LEECHERS_A_SEED,
+    PARTIAL_SEED,
+    SEED,
+    Joined,
+    Kind,
+    Randomness,
+)
 from swarm.wire.tracker.announce import ScrapeEntry
 
 #: Torrents kept, and peers kept: together they fill 1.6 GB (tools/bench/tracker --memory).
@@ -55,12 +64,31 @@ class _Swarm:
         return [row for row in (self.four, self.six) if row is not None]
 
 
+class KeptRow(NamedTuple):
+    """A row as it is saved and restored; ages in seconds since each peer was seen."""
+
+    width: int
+    seed_count: int
+    done_count: int
+    addresses: bytes
+    peer_ids: bytes
+    ages: Sequence[int]
+
+    def peers(self) -> Iterator[tuple[bytes, bytes, Kind, int]]:
+        """Yield compact address, peer id, kind and age of each."""
+        width = self.width
+        for at, age in enumerate(self.ages):
+            kind = DOWNLOADER if at >= self.done_count else SEED if at < self.seed_count else PARTIAL_SEED
+            peer_id = self.peer_ids[at * PEER_ID_BYTES : (at + 1) * PEER_ID_BYTES]
+            yield self.addresses[at * width : (at + 1) * width], peer_id, kind, age
+
+
 class Kept(NamedTuple):
-    """A swarm as it is saved and restored; ages in seconds since each peer was seen."""
+    """A swarm as it is saved and restored."""
 
     info_hash: bytes
     downloads: int
-    rows: Sequence[tuple[int, int, bytes, bytes, Sequence[int]]]
+    rows: Sequence[KeptRow]
 
 
 class MemoryStore:
@@ -106,7 +134,7 @@ class MemoryStore:
         info_hash: bytes,
         peer: bytes,
         peer_id: bytes,
-        is_seed: bool,
+        kind: Kind,
         now: int,
         want: int,
         seeds_wanted: int = AS_THEY_COME,
@@ -133,21 +161,21 @@ class MemoryStore:
                 at, rest = divmod(at, row.width)
                 if rest:
                     at = row.find(peer)
-        was_seed: bool | None
+        was: Kind | None
         if at < 0:
-            was_seed = None
-            at = self._add(info_hash, row, peer, peer_id, is_seed, now)
+            was = None
+            at = self._add(info_hash, row, peer, peer_id, kind, now)
         else:
-            was_seed = at < row.seed_count
+            was = DOWNLOADER if at >= row.done_count else SEED if at < row.seed_count else PARTIAL_SEED
             row.seen_at[at] = now
-            if was_seed is not is_seed:
-                at = row.turn(at, is_seed)
+            if was != kind:
+                at = row.turn(at, kind)
         seeds = row.seed_count
         total = len(row.seen_at)
         if seeds_wanted < 0 and (
-            is_seed or not seeds or (seeds * LEECHERS_A_SEED >= total and seeds * want >= total * _SURE_SEEDS)
+            kind or not seeds or (seeds * LEECHERS_A_SEED >= total and seeds * want >= total * _SURE_SEEDS)
         ):
-            near = row.pick(seeds if is_seed else 0, total, want, at, self._rng)
+            near = row.pick(row.done_count if kind else 0, total, want, at, self._rng)
         elif seeds_wanted < 0:
             part = max(-(-want // LEECHERS_A_SEED), round(want * seeds / total))
             near = self._mixed(row, want, part, at)
@@ -161,19 +189,19 @@ class MemoryStore:
                 if seeds_wanted >= 0:
                     far = self._mixed(other, more, seeds_wanted, own)
                 else:
-                    start = other.seed_count if is_seed else 0
+                    start = other.done_count if kind else 0
                     far = other.pick(start, len(other), more, own, self._rng)
             seeds += other.seed_count
             total += len(other.seen_at)
-        return was_seed, seeds, total - seeds, near, far
+        return was, seeds, total - seeds, near, far
 
-    def _add(self, info_hash: bytes, row: Row, peer: bytes, peer_id: bytes, is_seed: bool, now: int) -> int:
+    def _add(self, info_hash: bytes, row: Row, peer: bytes, peer_id: bytes, kind: Kind, now: int) -> int:
         if self.peer_count >= self._peers_max:
             raise TrackerError("this tracker has no room for another peer", retry_in_s=_FULL_RETRY_S)
         self.peer_count += 1
         if self._empty:
             self._empty.pop(info_hash, None)
-        return row.add(peer, peer_id, is_seed, now, self._rng)
+        return row.add(peer, peer_id, kind, now, self._rng)
 
     def _mixed(self, row: Row, want: int, seeds_wanted: int, asker: int) -> bytes:
         """So many seeds and leechers for the rest, in one family."""
@@ -239,8 +267,10 @@ class MemoryStore:
         swarm = self._shards[info_hash[0]].get(info_hash)
         if swarm is None:
             return None
-        seeds = sum(row.seed_count for row in swarm.rows)
-        return ScrapeEntry(seeds, sum(map(len, swarm.rows)) - seeds, swarm.downloads)
+        rows = swarm.rows
+        members, seeds = sum(map(len, rows)), sum(row.seed_count for row in rows)
+        done = sum(row.done_count for row in rows)
+        return ScrapeEntry(seeds, members - seeds, swarm.downloads, members - done)
 
     def peer_ids(self, info_hash: bytes, peers: Sequence[bytes]) -> list[bytes | None]:
         swarm = self._shards[info_hash[0]].get(info_hash) or _Swarm()
@@ -312,8 +342,9 @@ class MemoryStore:
             # Copies of a shard: somebody may announce between two swarms.
             for info_hash, swarm in list(shard.items()):
                 rows = [
-                    (row.width, row.seed_count, bytes(row.addresses), bytes(row.peer_ids),
-                     array("I", [max(0, int(now) - seen) for seen in row.seen_at]))
+                    KeptRow(row.width, row.seed_count, row.done_count,
+                            bytes(row.addresses), bytes(row.peer_ids),
+                            array("I", [max(0, int(now) - seen) for seen in row.seen_at]))
                     for row in swarm.rows
                 ]  # fmt: skip
                 yield Kept(info_hash, swarm.downloads, rows)
@@ -326,19 +357,10 @@ class MemoryStore:
         Raises:
             TrackerError: the store is full.
         """
-        for width, seed_count, addresses, peer_ids, ages in kept.rows:
-            for at, age in enumerate(ages):
-                if age > self._peer_life_s:
-                    continue
-                peer_id = peer_ids[at * PEER_ID_BYTES : (at + 1) * PEER_ID_BYTES]
-                self.join(
-                    kept.info_hash,
-                    addresses[at * width : (at + 1) * width],
-                    peer_id,
-                    at < seed_count,
-                    int(now) - age,
-                    0,
-                )
+        for row in kept.rows:
+            for peer, peer_id, kind, age in row.peers():
+                if age <= self._peer_life_s:
+                    self.join(kept.info_hash, peer, peer_id, kind, int(now) - age, 0)
         if kept.downloads:
             if self.counts(kept.info_hash) is None:
                 self._new_swarm(kept.info_hash)

@@ -1,13 +1,14 @@
 """The peers of a swarm back to back: found, drawn at random and taken out without a gap.
 
-A random run of them is an answer already; seeds come first, so that "leechers only" is a run too.
+A random run of them is an answer already. Seeds come first and partial seeds next, so that "who downloads"
+is a run too.
 """
 
 from __future__ import annotations
 
 from array import array
 
-from swarm.tracker.store import Randomness
+from swarm.tracker.store import DOWNLOADER, PARTIAL_SEED, SEED, Kind, Randomness
 
 #: Peers of one family from which on they are found through a dictionary: below, searching some hundred
 #: bytes costs no more, and a dictionary takes 150 bytes a peer.
@@ -19,9 +20,19 @@ PEER_ID_BYTES = 20
 
 
 class Row:
-    """The peers of one swarm with addresses of one family, without gaps, seeds first."""
+    """The peers of one swarm of one address family without gaps: seeds, partial seeds, downloaders."""
 
-    __slots__ = ("addresses", "oldest_at", "peer_ids", "places", "seed_count", "seen_at", "twice", "width")
+    __slots__ = (
+        "addresses",
+        "done_count",
+        "oldest_at",
+        "peer_ids",
+        "places",
+        "seed_count",
+        "seen_at",
+        "twice",
+        "width",
+    )
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -34,6 +45,8 @@ class Row:
         #: Whole seconds; below zero for before this machine was started, where its clock begins.
         self.seen_at = array("i")
         self.seed_count = 0
+        #: Seeds and partial seeds.
+        self.done_count = 0
         #: Before this instant nobody here was seen; a bound, not the very instant. Of rows that take
         #: several looks it stays as it is, since peers may move between looks.
         self.oldest_at = 0
@@ -64,7 +77,7 @@ class Row:
             at = self.peer_ids.find(peer_id, at + 1)
         return -1
 
-    def add(self, peer: bytes, peer_id: bytes, is_seed: bool, now: int, rng: Randomness) -> int:
+    def add(self, peer: bytes, peer_id: bytes, kind: Kind, now: int, rng: Randomness) -> int:
         """Take in a peer that is not there yet; returns its index.
 
         Anywhere among its kind, so that a run of neighbours is a sample of the swarm: those who came at the
@@ -82,29 +95,37 @@ class Row:
             self.places[peer] = at
         elif at >= INDEX_ABOVE:
             self.places = {self._peer(index): index for index in range(at + 1)}
-        if is_seed:
-            at = self.turn(at, is_seed)
-            place = int(rng.random() * self.seed_count)
+        at = self.turn(at, kind)
+        if kind == SEED:
+            start, end = 0, self.seed_count
+        elif kind == PARTIAL_SEED:
+            start, end = self.seed_count, self.done_count
         else:
-            place = self.seed_count + int(rng.random() * (len(self.seen_at) - self.seed_count))
+            start, end = self.done_count, len(self.seen_at)
+        place = start + int(rng.random() * (end - start))
         self._swap(at, place)
         return place
 
-    def turn(self, at: int, is_seed: bool) -> int:
-        """Make the peer at `at`, which is the other, a seed or a leecher; returns its new index."""
-        if is_seed:
-            border = self.seed_count
+    def turn(self, at: int, kind: Kind) -> int:
+        """Make the peer at `at` one of this kind; returns its new index."""
+        # Over one border at a time: who stands there takes its place.
+        if kind != DOWNLOADER and at >= self.done_count:
+            at = self._swap(at, self.done_count)
+            self.done_count += 1
+        if kind == SEED and at >= self.seed_count:
+            at = self._swap(at, self.seed_count)
             self.seed_count += 1
-        else:
+        if kind != SEED and at < self.seed_count:
             self.seed_count -= 1
-            border = self.seed_count
-        self._swap(at, border)
-        return border
+            at = self._swap(at, self.seed_count)
+        if kind == DOWNLOADER and at < self.done_count:
+            self.done_count -= 1
+            at = self._swap(at, self.done_count)
+        return at
 
     def remove(self, at: int) -> None:
         """Take out the peer at `at`, and let others fill the gap."""
-        if at < self.seed_count:
-            at = self.turn(at, is_seed=False)
+        at = self.turn(at, DOWNLOADER)
         last = len(self.seen_at) - 1
         self._swap(at, last)
         if self.places is not None:
@@ -122,9 +143,10 @@ class Row:
     def _peer(self, at: int) -> bytes:
         return bytes(self.addresses[at * self.width : (at + 1) * self.width])
 
-    def _swap(self, one: int, other: int) -> None:
+    def _swap(self, one: int, other: int) -> int:
+        """Let two peers change places; returns `other`."""
         if one == other:
-            return
+            return other
         self.twice = None
         for row, width in ((self.addresses, self.width), (self.peer_ids, PEER_ID_BYTES)):
             i, j = one * width, other * width
@@ -134,6 +156,7 @@ class Row:
         if self.places is not None:
             self.places[self._peer(one)] = one
             self.places[self._peer(other)] = other
+        return other
 
     def pick(self, start: int, end: int, count: int, asker: int, rng: Randomness) -> bytes:
         """`count` random peers of [start, end), or all if there are fewer, never the one at `asker`.

@@ -15,8 +15,7 @@ from typing import Protocol
 
 from swarm.base.errors import TrackerError
 from swarm.tracker.memory_store import Kept, MemoryStore
-from swarm.tracker.rows import PEER_ID_BYTES
-from swarm.tracker.store import AS_THEY_COME, Joined, Randomness
+from swarm.tracker.store import AS_THEY_COME, DOWNLOADER, PARTIAL_SEED, SEED, Joined, Kind, Randomness
 
 #: A peer that announces all the time is told of once in so long.
 RENEW_S = 60
@@ -28,7 +27,8 @@ UNTOLD_FEW = 10_000
 
 AWAY = b"this tracker is cut off from the others for the moment: not all peers are known"
 
-LEECHER, SEED, LEFT, COMPLETED = range(4)
+#: What may happen, besides that a peer is there, as which a `Kind` tells.
+LEFT, COMPLETED = 2, 3
 #: What happened, to whom (compact, filled up with zeros; its length), peer id, when in seconds of wall time.
 CHANGE = struct.Struct(">B20s18sB20sI")
 
@@ -75,7 +75,7 @@ class SharedStore(MemoryStore):
         info_hash: bytes,
         peer: bytes,
         peer_id: bytes,
-        is_seed: bool,
+        kind: Kind,
         now: int,
         want: int,
         seeds_wanted: int = AS_THEY_COME,
@@ -84,9 +84,9 @@ class SharedStore(MemoryStore):
         if self._journal.heard:
             self.take(now, 1)
         before = self.seen_at(info_hash, peer)
-        joined = super().join(info_hash, peer, peer_id, is_seed, now, want, seeds_wanted, is_near_only)
-        if joined[0] is not is_seed or before is None or before // RENEW_S != now // RENEW_S:
-            self._tell(SEED if is_seed else LEECHER, info_hash, peer, peer_id, now)
+        joined = super().join(info_hash, peer, peer_id, kind, now, want, seeds_wanted, is_near_only)
+        if joined[0] != kind or before is None or before // RENEW_S != now // RENEW_S:
+            self._tell(kind, info_hash, peer, peer_id, now)
         return joined
 
     def leave(self, info_hash: bytes, peer: bytes) -> None:
@@ -148,9 +148,11 @@ class SharedStore(MemoryStore):
         if kind == LEFT:
             super().leave(info_hash, peer)
         else:
+            if kind not in (SEED, PARTIAL_SEED):
+                kind = DOWNLOADER
             # Who does not fit in here may fit elsewhere.
             with contextlib.suppress(TrackerError):
-                super().join(info_hash, peer, peer_id, kind == SEED, seen_at, 0)
+                super().join(info_hash, peer, peer_id, kind, seen_at, 0)
 
     def _count_at_least(self, info_hash: bytes, downloads: int, now: int) -> None:
         known = self.counts(info_hash)
@@ -164,13 +166,7 @@ class SharedStore(MemoryStore):
 
     def _everybody(self, now: float) -> Iterator[bytes]:
         for kept in self.keep(now):
-            for width, seed_count, addresses, peer_ids, ages in kept.rows:
-                for at, age in enumerate(ages):
-                    yield CHANGE.pack(
-                        SEED if at < seed_count else LEECHER,
-                        kept.info_hash,
-                        addresses[at * width : (at + 1) * width],
-                        width,
-                        peer_ids[at * PEER_ID_BYTES : (at + 1) * PEER_ID_BYTES],
-                        int(now) - age + self._offset_s,
-                    )
+            for row in kept.rows:
+                for peer, peer_id, kind, age in row.peers():
+                    wall = int(now) - age + self._offset_s
+                    yield CHANGE.pack(kind, kept.info_hash, peer, row.width, peer_id, wall)

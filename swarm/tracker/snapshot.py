@@ -19,14 +19,17 @@ from typing import BinaryIO
 from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES
 from swarm.base.errors import StorageError, TrackerError
 from swarm.storage.faults import storage_error
-from swarm.tracker.memory_store import Kept, MemoryStore
+from swarm.tracker.memory_store import Kept, KeptRow, MemoryStore
 from swarm.tracker.rows import PEER_ID_BYTES
 
-_MAGIC = b"swarm tracker 1\n"
+_MAGIC = b"swarm tracker 2\n"
+#: Of files that know of no partial seeds.
+_MAGIC_1 = b"swarm tracker 1\n"
 #: When it was written, in seconds since 1970: ages go on while nobody runs.
 _HEADER = struct.Struct("<q")
 _SWARM = struct.Struct("<20sQB")
-_ROW = struct.Struct("<BII")
+#: Bytes of an address; peers; of these seeds; and seeds and partial seeds, which `_ROW_1` lacks.
+_ROW, _ROW_1 = struct.Struct("<BIII"), struct.Struct("<BII")
 _CRC = struct.Struct("<I")
 #: It writes some 180,000 swarms, or 4 million peers of large ones, a second; slow disks an eighth of that.
 _SWARMS_PER_S = 20_000
@@ -85,12 +88,12 @@ def _parts(store: MemoryStore, now: float, wall_now: float) -> Iterator[bytes]:
     yield _MAGIC + _HEADER.pack(int(wall_now))
     for kept in store.keep(now):
         parts = [_SWARM.pack(kept.info_hash, kept.downloads, len(kept.rows))]
-        for width, seed_count, addresses, peer_ids, ages in kept.rows:
+        for row in kept.rows:
             parts += [
-                _ROW.pack(width, len(ages), seed_count),
-                addresses,
-                peer_ids,
-                array("I", ages).tobytes(),
+                _ROW.pack(row.width, len(row.ages), row.seed_count, row.done_count),
+                row.addresses,
+                row.peer_ids,
+                array("I", row.ages).tobytes(),
             ]
         yield b"".join(parts)
 
@@ -105,14 +108,14 @@ def load(store: MemoryStore, path: Path, now: float, wall_now: float) -> bool:
     """
     try:
         with open(path, "rb", opener=_open_regular) as file:
-            _check(file, path)
+            is_old = _check(file, path)
             file.seek(len(_MAGIC))
             (written_at,) = _HEADER.unpack(file.read(_HEADER.size))
             # A clock set back must not make anybody younger than just seen.
             elapsed = max(0, int(wall_now) - written_at)
             end = path.stat().st_size - _CRC.size
             while file.tell() < end:
-                _take(store, _read_swarm(file, elapsed), now)
+                _take(store, _read_swarm(file, elapsed, is_old=is_old), now)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -136,11 +139,12 @@ def _take(store: MemoryStore, kept: Kept, now: float) -> None:
         store.restore(kept, now)
 
 
-def _check(file: BinaryIO, path: Path) -> None:
-    """ValueError unless the file is whole and ours."""
-    if file.read(len(_MAGIC)) != _MAGIC:
+def _check(file: BinaryIO, path: Path) -> bool:
+    """Is it of the old form? ValueError unless the file is whole and ours."""
+    magic = file.read(len(_MAGIC))
+    if magic not in (_MAGIC, _MAGIC_1):
         raise ValueError("no snapshot")
-    crc = zlib.crc32(_MAGIC)
+    crc = zlib.crc32(magic)
     left = path.stat().st_size - len(_MAGIC) - _CRC.size
     if left < _HEADER.size:
         raise ValueError("too short")
@@ -152,18 +156,23 @@ def _check(file: BinaryIO, path: Path) -> None:
         left -= len(part)
     if file.read() != _CRC.pack(crc):
         raise ValueError("checksum")
+    return magic == _MAGIC_1
 
 
-def _read_swarm(file: BinaryIO, elapsed: int) -> Kept:
+def _read_swarm(file: BinaryIO, elapsed: int, *, is_old: bool) -> Kept:
     info_hash, downloads, row_count = _SWARM.unpack(_exactly(file, _SWARM.size))
     rows = []
+    head = _ROW_1 if is_old else _ROW
     for _ in range(row_count):
-        width, count, seed_count = _ROW.unpack(_exactly(file, _ROW.size))
-        if width not in (COMPACT_V4_BYTES, COMPACT_V6_BYTES) or not seed_count <= count <= _ROW_MAX:
+        width, count, seed_count, *more = head.unpack(_exactly(file, head.size))
+        done_count = more[0] if more else seed_count
+        is_known = width in (COMPACT_V4_BYTES, COMPACT_V6_BYTES)
+        if not is_known or not seed_count <= done_count <= count <= _ROW_MAX:
             raise ValueError("no row")
         addresses, peer_ids = _exactly(file, count * width), _exactly(file, count * PEER_ID_BYTES)
         ages = array("I", _exactly(file, count * 4))
-        rows.append((width, seed_count, addresses, peer_ids, [age + elapsed for age in ages]))
+        now_ages = [age + elapsed for age in ages]
+        rows.append(KeptRow(width, seed_count, done_count, addresses, peer_ids, now_ages))
     return Kept(info_hash, downloads, rows)
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from swarm.wire.tracker.announce import ScrapeEntry
+
+#: What a peer is to others: it downloads; it has everything; it lacks something but downloads nothing more
+#: (BEP 21). Trackers that share swarms tell each other these numbers; 2 and 3 mean something else there.
+Kind: TypeAlias = int
+DOWNLOADER, SEED, PARTIAL_SEED = 0, 1, 4
 
 #: For `join`: whoever is of use, each peer as likely as any other ...
 AS_THEY_COME = -1
@@ -21,10 +26,11 @@ class Randomness(Protocol):
 
 
 #: What became of a peer, and whom it may meet; a plain tuple, since there are 100,000 a second of them:
-#: whether it was a seed before (None: it is new); seeds and leechers of the swarm, the peer among them;
+#: its kind before (None: it is new); seeds and leechers of the swarm, partial seeds among the leechers, the
+#: peer itself among them;
 #: others of the peer's own address family, compact, 6 or 18 bytes each, back to back; others of the other
 #: family, where those left room.
-Joined = tuple[bool | None, int, int, bytes, bytes]
+Joined = tuple[Kind | None, int, int, bytes, bytes]
 
 
 class Store(Protocol):
@@ -39,7 +45,7 @@ class Store(Protocol):
         info_hash: bytes,
         peer: bytes,
         peer_id: bytes,
-        is_seed: bool,
+        kind: Kind,
         now: int,
         want: int,
         seeds_wanted: int = AS_THEY_COME,
@@ -47,9 +53,9 @@ class Store(Protocol):
     ) -> Joined:
         """Add or refresh a peer, and choose at most `want` others at random, never the peer itself.
 
-        With AS_THEY_COME seeds get leechers only, and leechers get both (see LEECHERS_A_SEED). Otherwise
-        there are `seeds_wanted` seeds and leechers for the rest; where there are too few of one kind the
-        other takes its places.
+        With AS_THEY_COME seeds and partial seeds get downloaders only, and downloaders get everybody (see
+        LEECHERS_A_SEED). Otherwise there are `seeds_wanted` seeds, and for the rest leechers of both kinds;
+        where there are too few of the ones the others take their places.
         Costs O(want), however large the swarm is.
 
         Args:

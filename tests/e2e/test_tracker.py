@@ -209,6 +209,7 @@ class TestScrape:
             "infohash": "61" * 20,
             "seeds": 1,
             "leechers": 0,
+            "downloaders": 0,
             "downloads": 0,
         }
         assert failed["error"] == "connection refused"

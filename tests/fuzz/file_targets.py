@@ -18,7 +18,7 @@ from swarm.tracker import snapshot
 from swarm.tracker.admission import Admission
 from swarm.tracker.lists import Lists
 from swarm.tracker.memory_store import MemoryStore
-from swarm.tracker.rows import PEER_ID_BYTES
+from swarm.tracker.store import Kind
 from tests.fuzz.target import Target, settles
 
 
@@ -65,22 +65,11 @@ def _store() -> MemoryStore:
     return MemoryStore(1800, random.Random(1))
 
 
-def _remembered(store: MemoryStore) -> dict[bytes, tuple[int, list[list[tuple[bytes, bytes, int]]]]]:
+def _remembered(store: MemoryStore) -> dict[bytes, tuple[int, list[list[tuple[bytes, bytes, Kind, int]]]]]:
     """What is saved of `store`, without the order: each peer gets a random place in its row anew."""
     swarms = {}
     for kept in store.keep(5000.0):
-        kinds = []
-        for width, seed_count, addresses, peer_ids, ages in kept.rows:
-            peers = [
-                (
-                    addresses[at * width : (at + 1) * width],
-                    peer_ids[at * PEER_ID_BYTES : (at + 1) * PEER_ID_BYTES],
-                    age,
-                )
-                for at, age in enumerate(ages)
-            ]
-            kinds += [sorted(peers[:seed_count]), sorted(peers[seed_count:])]
-        swarms[kept.info_hash] = (kept.downloads, kinds)
+        swarms[kept.info_hash] = (kept.downloads, [sorted(row.peers()) for row in kept.rows])
     return swarms
 
 
@@ -88,7 +77,10 @@ def _tracker_snapshot(raw: bytes) -> None:
     """What our tracker remembers: as it lies on the disk, and with a checksum that fits."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "snapshot")
-        for file in (raw, _SNAPSHOT_MAGIC + raw + struct.pack("<I", zlib.crc32(_SNAPSHOT_MAGIC + raw))):
+        sealed_files = [
+            magic + raw + struct.pack("<I", zlib.crc32(magic + raw)) for magic in _SNAPSHOT_MAGICS
+        ]
+        for file in (raw, *sealed_files):
             path.write_bytes(file)
             store = _store()
             try:
@@ -131,13 +123,17 @@ def _blocklist(raw: bytes) -> None:
         assert end in found or end.startswith("::ffff:")
 
 
-_SNAPSHOT_MAGIC = b"swarm tracker 1\n"
+_SNAPSHOT_MAGICS = (b"swarm tracker 2\n", b"swarm tracker 1\n")
 
 
-def _a_snapshot() -> bytes:
+def _a_snapshot(*, is_old: bool) -> bytes:
     """One torrent with two peers of IPv4 and one of IPv6, without magic and checksum."""
-    row = struct.pack("<BII", 6, 2, 1) + b"\1\2\3\4\5\6" * 2 + b"p" * 40 + struct.pack("<II", 5, 9)
-    row_v6 = struct.pack("<BII", 18, 1, 0) + b"v" * 18 + b"q" * 20 + struct.pack("<I", 5)
+    heads = [(6, 2, 1, 2), (18, 1, 0, 1)]
+    first, second = (
+        struct.pack("<BII", *head[:3]) if is_old else struct.pack("<BIII", *head) for head in heads
+    )
+    row = first + b"\1\2\3\4\5\6" * 2 + b"p" * 40 + struct.pack("<II", 5, 9)
+    row_v6 = second + b"v" * 18 + b"q" * 20 + struct.pack("<I", 5)
     return struct.pack("<q", 10**9 - 5) + struct.pack("<20sQB", b"h" * 20, 3, 2) + row + row_v6
 
 
@@ -150,6 +146,11 @@ FILE_TARGETS = (
         max_bytes=512,
     ),
     Target("sealed", _sealed, (b"swrm" + sealed.seal(b"swrm", b"body")[4:],), max_bytes=128),
-    Target("tracker-snapshot", _tracker_snapshot, (_a_snapshot(),), max_bytes=512),
+    Target(
+        "tracker-snapshot",
+        _tracker_snapshot,
+        (_a_snapshot(is_old=True), _a_snapshot(is_old=False)),
+        max_bytes=512,
+    ),
     Target("tracker-lists", _tracker_lists, (b"# ours\n" + b"6a" * 20 + b" # tour\n", b"key1\nkey2\n"), 512),
 )

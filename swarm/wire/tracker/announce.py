@@ -80,11 +80,18 @@ class AnnounceResponse:
 
 @dataclass(frozen=True, slots=True)
 class ScrapeEntry:
-    """A swarm in numbers; `downloads` counts completed ones since the tracker knows the torrent."""
+    """A swarm in numbers.
+
+    Args:
+        leechers: who lacks something, partial seeds among them.
+        downloads: completed ones since the tracker knows the torrent.
+        downloaders: leechers that are no partial seeds (BEP 21); None where the tracker does not say.
+    """
 
     seeds: int
     leechers: int
     downloads: int
+    downloaders: int | None = None
 
 
 def readable(raw: bytes, max_chars: int = TEXT_MAX_CHARS) -> str:

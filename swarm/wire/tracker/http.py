@@ -2,7 +2,8 @@
 
 `http_server.py` is the tracker's side of the same.
 
-Sources: BEP 3, 7 (`peers6`), 23 (compact), 24 (external ip), 31 (`retry in`), 48 (scrape).
+Sources: BEP 3, 7 (`peers6`), 21 (`downloaders`), 23 (compact), 24 (external ip), 31 (`retry in`),
+48 (scrape).
 """
 
 from __future__ import annotations
@@ -141,6 +142,7 @@ def decode_scrape(raw: bytes) -> dict[InfoHash, ScrapeEntry]:
             seeds=_count(entry, b"complete") or 0,
             leechers=_count(entry, b"incomplete") or 0,
             downloads=_count(entry, b"downloaded") or 0,
+            downloaders=_count(entry, b"downloaders"),
         )
         for info_hash, entry in files.items()
         if len(info_hash) == 20 and isinstance(entry, dict)

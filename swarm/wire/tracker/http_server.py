@@ -1,6 +1,7 @@
 """The tracker protocol over HTTP, the tracker's side: the query that asks, the answer in bencode.
 
-Sources: BEP 3, 7 (`peers6`), 23 (compact), 24 (external ip), 31 (`retry in`), 48 (scrape).
+Sources: BEP 3, 7 (`peers6`), 21 (partial seeds), 23 (compact), 24 (external ip), 31 (`retry in`),
+48 (scrape).
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ _EVENTS: dict[bytes | None, Event | None] = {
     None: None,
     b"": None,
     b"empty": None,
-    # BEP 21: a partial seed; it stays in the swarm, so to us it is a regular announce.
-    b"paused": None,
+    # BEP 21: a partial seed.
+    b"paused": "paused",
     b"started": "started",
     b"completed": "completed",
     b"stopped": "stopped",
@@ -301,11 +302,12 @@ def encode_announce_dictionaries(
 
 
 def encode_scrape(entries: Mapping[bytes, ScrapeEntry]) -> bytes:
-    """An answer to a scrape (BEP 48): info-hash -> numbers."""
+    """An answer to a scrape (BEP 48, 21): info-hash -> numbers."""
     files: dict[bytes, bencode.Encodable] = {
         bytes(info_hash): {
             b"complete": entry.seeds,
             b"downloaded": entry.downloads,
+            **({} if entry.downloaders is None else {b"downloaders": entry.downloaders}),
             b"incomplete": entry.leechers,
         }
         for info_hash, entry in entries.items()

@@ -31,8 +31,8 @@ URL_DATA_MAX = 512
 #: Bytes of text in an error.
 ERROR_TEXT_MAX = 200
 
-#: BEP 15's numbers; 4 is BEP 21's "paused", which changes nothing here.
-EVENTS: tuple[Event | None, ...] = (None, "completed", "started", "stopped", None)
+#: BEP 15's numbers; 4 is what libtorrent sends for BEP 21's "paused".
+EVENTS: tuple[Event | None, ...] = (None, "completed", "started", "stopped", "paused")
 
 #: connection id, action, transaction id, info-hash, peer id, left, event, num_want, port; in other
 #: requests the fields behind the transaction id are something else, or nothing.

@@ -72,7 +72,7 @@ class TestOnOurTracker:
             others = [InfoHash(bytes([number]) * 20) for number in range(120)]
             found = await client.scrape(url, [*others, TORRENT])
         assert response.peers == (Endpoint("127.0.0.1", 7000),)
-        assert found == {TORRENT: ScrapeEntry(seeds=1, leechers=1, downloads=0)}
+        assert found == {TORRENT: ScrapeEntry(1, 1, 0, 1)}
         await client.close()
 
     async def test_is_told_of_us_over_each_family_for_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:

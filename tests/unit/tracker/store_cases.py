@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from swarm.tracker.store import AS_THEY_COME, Store
+from swarm.tracker.store import AS_THEY_COME, DOWNLOADER, PARTIAL_SEED, SEED, Kind, Store
 from swarm.wire.tracker.announce import ScrapeEntry
 
 LIFE_S = 100.0
@@ -27,7 +27,7 @@ def split(addresses: bytes, width: int = 6) -> list[bytes]:
 class Told(NamedTuple):
     """`Joined` with names."""
 
-    was_seed: bool | None
+    was: Kind | None
     seeds: int
     leechers: int
     near: bytes
@@ -48,6 +48,7 @@ class StoreCases:
         *,
         width: int = 6,
         is_seed: bool = False,
+        is_partial: bool = False,
         now: int = 0,
         want: int = 50,
         seeds_wanted: int = AS_THEY_COME,
@@ -55,24 +56,29 @@ class StoreCases:
         torrent: bytes = TORRENT,
     ) -> Told:
         peer_id = bytes([number % 256]) * 20 if width == 6 else bytes([width, number % 256]) * 10
+        kind = SEED if is_seed else PARTIAL_SEED if is_partial else DOWNLOADER
         return Told(
-            *store.join(torrent, peer(number, width), peer_id, is_seed, now, want, seeds_wanted, is_near_only)
+            *store.join(torrent, peer(number, width), peer_id, kind, now, want, seeds_wanted, is_near_only)
         )
 
     def test_tells_what_a_peer_was(self, store: Store) -> None:
-        assert self.join(store, 1).was_seed is None
-        assert self.join(store, 1).was_seed is False
-        assert self.join(store, 1, is_seed=True).was_seed is False
-        assert self.join(store, 1, is_seed=True).was_seed is True
-        assert self.join(store, 1).was_seed is True
-        assert store.counts(TORRENT) == ScrapeEntry(0, 1, 0)
+        assert self.join(store, 1).was is None
+        assert self.join(store, 1).was == DOWNLOADER
+        assert self.join(store, 1, is_seed=True).was == DOWNLOADER
+        assert self.join(store, 1, is_partial=True).was == SEED
+        assert self.join(store, 1, is_partial=True).was == PARTIAL_SEED
+        assert self.join(store, 1, is_seed=True).was == PARTIAL_SEED
+        assert self.join(store, 1).was == SEED
+        assert self.join(store, 1, is_partial=True).was == DOWNLOADER
+        assert self.join(store, 1).was == PARTIAL_SEED
+        assert store.counts(TORRENT) == ScrapeEntry(0, 1, 0, 1)
 
     def test_counts_the_peer_itself_and_both_families(self, store: Store) -> None:
         self.join(store, 1, is_seed=True)
         self.join(store, 1, width=18)
         joined = self.join(store, 2)
         assert (joined.seeds, joined.leechers) == (1, 2)
-        assert store.counts(TORRENT) == ScrapeEntry(1, 2, 0)
+        assert store.counts(TORRENT) == ScrapeEntry(1, 2, 0, 2)
 
     @pytest.mark.parametrize("seeds_wanted", [AS_THEY_COME, 0])
     def test_who_has_addresses_of_both_families_does_not_meet_itself(
@@ -103,14 +109,14 @@ class StoreCases:
         store.leave(TORRENT, peer(1))
         store.leave(TORRENT, peer(9))
         store.leave(TORRENT, peer(2, 18))
-        assert store.counts(TORRENT) == ScrapeEntry(0, 2, 0)
-        assert store.counts(b"u" * 20) == ScrapeEntry(0, 3, 0)
+        assert store.counts(TORRENT) == ScrapeEntry(0, 2, 0, 2)
+        assert store.counts(b"u" * 20) == ScrapeEntry(0, 3, 0, 3)
 
     def test_downloads_outlive_the_peers(self, store: Store) -> None:
         self.join(store, 1)
         store.count_download(TORRENT, peer(1), b"i" * 20)
         store.leave(TORRENT, peer(1))
-        assert store.counts(TORRENT) == ScrapeEntry(0, 0, 1)
+        assert store.counts(TORRENT) == ScrapeEntry(0, 0, 1, 0)
 
     def test_who_completes_under_both_its_addresses_counts_once(self, store: Store) -> None:
         self.join(store, 1)
@@ -119,13 +125,31 @@ class StoreCases:
         # Another one, and the same one again.
         assert store.count_download(TORRENT, peer(2, 18), b"i" * 20)
         assert store.count_download(TORRENT, peer(1), b"i" * 20)
-        assert store.counts(TORRENT) == ScrapeEntry(0, 1, 3)
+        assert store.counts(TORRENT) == ScrapeEntry(0, 1, 3, 1)
 
     def test_seeds_get_leechers_only(self, store: Store) -> None:
         for number in range(1, 6):
             self.join(store, number, is_seed=number < 4)
         assert sorted(split(self.join(store, 9, is_seed=True).near)) == [peer(4), peer(5)]
         assert sorted(split(self.join(store, 4, is_seed=True).near)) == [peer(5)]
+
+    def test_partial_seeds_are_leechers_that_download_nothing(self, store: Store) -> None:
+        """And they are named to nobody who has nothing to get of them."""
+        for number, kind in enumerate((SEED, PARTIAL_SEED, PARTIAL_SEED, DOWNLOADER, DOWNLOADER, DOWNLOADER)):
+            for width in (6, 18):
+                self.join(
+                    store, number, width=width, is_seed=kind == SEED, is_partial=kind == PARTIAL_SEED, want=0
+                )
+        assert store.counts(TORRENT) == ScrapeEntry(2, 10, 0, 6)
+        downloaders = [peer(number) for number in (3, 4, 5)]
+        for number, is_seed in ((0, True), (1, False)):
+            joined = self.join(store, number, is_seed=is_seed, is_partial=not is_seed)
+            assert (joined.seeds, joined.leechers) == (2, 10)
+            assert sorted(split(joined.near)) == downloaders and len(split(joined.far, 18)) == 3
+        assert len(split(self.join(store, 3).near)) == 5
+        store.leave(TORRENT, peer(1))
+        store.leave(TORRENT, peer(4))
+        assert store.counts(TORRENT) == ScrapeEntry(2, 8, 0, 5)
 
     @pytest.mark.parametrize("seeds_wanted", [AS_THEY_COME, 0, 1, 5, 100])
     @pytest.mark.parametrize(("seeds", "leechers"), [(0, 0), (0, 9), (5, 0), (1, 60), (60, 1), (30, 30)])
@@ -212,7 +236,7 @@ class StoreCases:
         for number in range(1, 31):
             self.join(store, number, is_seed=number % 3 == 0, now=number)
         store.expire(LIFE_S + 20.5)
-        assert store.counts(TORRENT) == ScrapeEntry(4, 6, 0)
+        assert store.counts(TORRENT) == ScrapeEntry(4, 6, 0, 6)
         found = split(self.join(store, 99, now=121).near)
         assert sorted(found) == [peer(number) for number in range(21, 31)]
 

@@ -89,10 +89,10 @@ class TestWhoGetsWhom:
         for left, event in ((100, "started"), (0, "completed")):
             for peer in (v4(1), v6(1)):
                 world.announce(peer, peer_id=b"1" * 20, left=left, event=event)  # type: ignore[arg-type]
-        assert world.counts() == ScrapeEntry(seeds=2, leechers=0, downloads=1)
+        assert world.counts() == ScrapeEntry(seeds=2, leechers=0, downloads=1, downloaders=0)
         for number in (2, 3):
             world.announce(v4(number), left=0, event="completed", peer_id=b"1" * 20)
-        assert world.counts() == ScrapeEntry(seeds=4, leechers=0, downloads=3)
+        assert world.counts() == ScrapeEntry(seeds=4, leechers=0, downloads=3, downloaders=0)
 
     def test_a_leecher_gets_seeds_and_leechers(self) -> None:
         world = World()
@@ -123,11 +123,11 @@ class TestWhoGetsWhom:
         world = World()
         world.announce(v4(1), left=0, event="started")
         world.announce(v4(1), left=0, event="started")
-        assert world.counts() == ScrapeEntry(seeds=1, leechers=0, downloads=0)
+        assert world.counts() == ScrapeEntry(seeds=1, leechers=0, downloads=0, downloaders=0)
         world.announce(v4(1), left=100, event="started")
-        assert world.counts() == ScrapeEntry(seeds=0, leechers=1, downloads=0)
+        assert world.counts() == ScrapeEntry(seeds=0, leechers=1, downloads=0, downloaders=1)
         world.announce(v4(1), left=0, event="completed")
-        assert world.counts() == ScrapeEntry(seeds=1, leechers=0, downloads=1)
+        assert world.counts() == ScrapeEntry(seeds=1, leechers=0, downloads=1, downloaders=0)
 
     def test_the_same_address_with_two_ports_are_two_peers(self) -> None:
         world = World()
@@ -198,17 +198,31 @@ class TestEvents:
         world.announce(v4(1), event="started")
         world.announce(v4(1), left=0, event="completed")
         world.announce(v4(1), left=0, event="completed")
-        assert world.counts() == ScrapeEntry(seeds=1, leechers=0, downloads=1)
+        assert world.counts() == ScrapeEntry(seeds=1, leechers=0, downloads=1, downloaders=0)
 
     def test_a_seed_that_starts_is_no_download(self) -> None:
         world = World()
         world.announce(v4(1), left=0, event="started")
-        assert world.counts() == ScrapeEntry(seeds=1, leechers=0, downloads=0)
+        assert world.counts() == ScrapeEntry(seeds=1, leechers=0, downloads=0, downloaders=0)
 
     def test_one_that_does_not_say_what_is_left_is_a_leecher(self) -> None:
         world = World()
         world.announce(v4(1), left=None)
-        assert world.counts() == ScrapeEntry(seeds=0, leechers=1, downloads=0)
+        assert world.counts() == ScrapeEntry(seeds=0, leechers=1, downloads=0, downloaders=1)
+
+    def test_who_pauses_is_a_leecher_that_downloads_nothing_until_it_says_so_no_more(self) -> None:
+        world = World()
+        world.announce(v4(1), left=0)
+        world.announce(v4(2), event="paused")
+        assert world.counts() == ScrapeEntry(seeds=1, leechers=1, downloads=0, downloaders=0)
+        assert world.announce(v4(3)).leechers == 2
+        assert peers(world.announce(v4(2), event="paused")) == [v4(3)]
+        assert world.counts() == ScrapeEntry(seeds=1, leechers=2, downloads=0, downloaders=1)
+        assert sorted(peers(world.announce(v4(2)))) == [v4(1), v4(3)]
+        assert world.counts() == ScrapeEntry(seeds=1, leechers=2, downloads=0, downloaders=2)
+        # Who has everything is a seed, whatever it calls itself.
+        world.announce(v4(2), left=0, event="paused")
+        assert world.counts() == ScrapeEntry(seeds=2, leechers=1, downloads=0, downloaders=1)
 
     def test_counts_are_in_every_answer(self) -> None:
         world = World()
@@ -231,7 +245,7 @@ class TestTime:
         world.announce(v4(2), now=100)
         assert sorted(peers(world.announce(v4(3), now=life_s))) == [v4(1), v4(2)]
         assert peers(world.announce(v4(3), now=life_s + 1)) == [v4(2)]
-        assert world.counts(now=life_s + 1) == ScrapeEntry(0, 2, 0)
+        assert world.counts(now=life_s + 1) == ScrapeEntry(0, 2, 0, 2)
 
     def test_an_announce_renews(self) -> None:
         world = World()
@@ -254,7 +268,7 @@ class TestTime:
         world.announce(v4(1), left=0, event="completed")
         world.announce(v4(1), left=0, event="stopped")
         world.rules.expire(1e6)
-        assert world.counts(1e6) == ScrapeEntry(0, 0, 1)
+        assert world.counts(1e6) == ScrapeEntry(0, 0, 1, 0)
 
 
 class TestYoungSwarms:

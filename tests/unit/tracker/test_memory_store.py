@@ -15,7 +15,7 @@ from swarm.base.errors import TrackerError
 from swarm.tracker import rows
 from swarm.tracker.memory_store import EXPIRE_WORK, MemoryStore
 from swarm.tracker.rows import COPIED_MAX, INDEX_ABOVE, Row
-from swarm.tracker.store import AS_THEY_COME, Store
+from swarm.tracker.store import AS_THEY_COME, DOWNLOADER, PARTIAL_SEED, SEED, Kind, Store
 from swarm.wire.tracker.announce import ScrapeEntry
 from tests.unit.tracker.store_cases import LIFE_S, TORRENT, StoreCases, peer, split
 
@@ -49,7 +49,8 @@ class TestSizes:
         store = memory_store()
         # Through the border where the dictionary comes, and back through where it goes.
         for number in range(4 * INDEX_ABOVE):
-            put(store, 0, number, is_seed=number % 3 == 0)
+            kind = (SEED, PARTIAL_SEED, DOWNLOADER)[number % 3]
+            store.join(bytes(20), peer(number), b"i" * 20, kind, 0, 0)
         for number in range(4 * INDEX_ABOVE - 10):
             store.leave(bytes(20), peer(number))
             store.leave(bytes(20), peer(number))
@@ -112,7 +113,7 @@ class TestSizes:
         for address in (b"\1\1\1\1\1\2", b"\1\1\1\1\1\1"):
             store.join(TORRENT, address, b"i" * 20, False, 0, 0)
         assert store.join(TORRENT, b"\1\2\1\1\1\1", b"i" * 20, False, 0, 0)[0] is None
-        assert store.join(TORRENT, b"\1\1\1\1\1\1", b"i" * 20, False, 0, 0)[0] is False
+        assert store.join(TORRENT, b"\1\1\1\1\1\1", b"i" * 20, False, 0, 0)[0] == DOWNLOADER
 
     def test_expiry_goes_in_steps_and_gets_everybody(self) -> None:
         store = memory_store()
@@ -141,7 +142,8 @@ class TestKeeping:
     def test_another_store_takes_it_up(self) -> None:
         store = memory_store()
         for number in range(100):
-            put(store, number % 3, number, now=number, is_seed=number % 4 == 0)
+            kind = (SEED, PARTIAL_SEED, DOWNLOADER, DOWNLOADER)[number % 4]
+            store.join(bytes([number % 3]) * 20, peer(number), b"i" * 20, kind, number, 0)
             store.join(bytes(20), peer(number, 18), b"j" * 20, False, 50, 0)
         store.count_download(bytes(20), peer(1), b"i" * 20)
         put(store, 9, 1)
@@ -178,7 +180,7 @@ class TestLimits:
             store.leave(bytes([torrent]) * 20, peer(1))
         put(store, 2, 1)
         assert store.counts(bytes(20)) is None
-        assert store.counts(b"\x01" * 20) == ScrapeEntry(0, 0, 1)
+        assert store.counts(b"\x01" * 20) == ScrapeEntry(0, 0, 1, 0)
 
     def test_a_flood_of_peers_is_refused_and_known_ones_go_on(self) -> None:
         store = memory_store(peers_max=3)
@@ -190,7 +192,7 @@ class TestLimits:
             put(store, 1, 3)
         put(store, 0, 2, now=50)
         # Also from leecher to seed.
-        assert store.join(bytes(20), peer(2), b"i" * 20, True, 60, 0)[0] is False
+        assert store.join(bytes(20), peer(2), b"i" * 20, True, 60, 0)[0] == DOWNLOADER
         assert store.peer_count == 3
         # The torrent that got no peer does not stay.
         store.expire(LIFE_S + 1)
@@ -208,38 +210,36 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.store = memory_store()
         self.now = 0
-        #: (torrent, peer) -> (is_seed, last seen)
-        self.model: dict[tuple[bytes, bytes], tuple[bool, int]] = {}
+        #: (torrent, peer) -> (kind, last seen)
+        self.model: dict[tuple[bytes, bytes], tuple[Kind, int]] = {}
 
     @rule(
         torrent=torrents,
         number=numbers,
         width=widths,
-        is_seed=st.booleans(),
+        kind=st.sampled_from([DOWNLOADER, SEED, PARTIAL_SEED]),
         want=st.integers(0, 12),
         seeds_wanted=st.integers(AS_THEY_COME, 5),
     )
-    def join(
-        self, torrent: bytes, number: int, width: int, is_seed: bool, want: int, seeds_wanted: int
-    ) -> None:
+    def join(self, torrent: bytes, number: int, width: int, kind: Kind, want: int, seeds_wanted: int) -> None:
         key = (torrent, peer(number, width))
         before = self.model.get(key)
-        was_seed, _, _, near, far = self.store.join(
-            torrent, key[1], bytes([width]) * 20, is_seed, self.now, want, seeds_wanted
+        was, _, _, near, far = self.store.join(
+            torrent, key[1], bytes([width]) * 20, kind, self.now, want, seeds_wanted
         )
-        assert was_seed == (before[0] if before is not None else None)
-        self.model[key] = (is_seed, self.now)
+        assert was == (before[0] if before is not None else None)
+        self.model[key] = (kind, self.now)
         for found, of_width, most in (
             (near, width, want),
             (far, 24 - width, want - len(near) // width),
         ):
             others = {
                 other
-                for (in_torrent, other), (seed, _) in self.model.items()
+                for (in_torrent, other), (others_kind, _) in self.model.items()
                 if in_torrent == torrent
                 and len(other) == of_width
                 and other != key[1]
-                and not (is_seed and seed and seeds_wanted == AS_THEY_COME)
+                and (DOWNLOADER in (kind, others_kind) or seeds_wanted != AS_THEY_COME)
             }
             peers = split(found, of_width)
             assert len(peers) == len(set(peers)) == min(most, len(others)) and others.issuperset(peers)
@@ -258,9 +258,10 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def counts_agree(self) -> None:
         for torrent in (b"a" * 20, b"b" * 20):
-            kinds = [seed for key, (seed, _) in self.model.items() if key[0] == torrent]
-            counts = self.store.counts(torrent) or ScrapeEntry(0, 0, 0)
-            assert (counts.seeds, counts.leechers) == (kinds.count(True), kinds.count(False))
+            kinds = Counter(kind for key, (kind, _) in self.model.items() if key[0] == torrent)
+            counts = self.store.counts(torrent) or ScrapeEntry(0, 0, 0, 0)
+            partial = kinds[PARTIAL_SEED]
+            assert counts == ScrapeEntry(kinds[SEED], kinds[DOWNLOADER] + partial, 0, kinds[DOWNLOADER])
         assert self.store.peer_count == len(self.model)
         assert self.store.swarm_count == len({torrent for torrent, _ in self.model})
 

@@ -127,7 +127,7 @@ class TestAdmin:
             _, _, body = await ask(f"{admin}/stats", headers=AUTHORIZED)
             assert json.loads(body)["peers"] == json.loads(body)["http_announces"] == 1
             _, _, body = await ask(f"{admin}/torrents/{TORRENT.hex()}", headers=AUTHORIZED)
-            assert json.loads(body) == {"seeds": 1, "leechers": 0, "downloads": 0}
+            assert json.loads(body) == {"seeds": 1, "leechers": 0, "downloaders": 0, "downloads": 0}
 
     @pytest.mark.parametrize(
         ("method", "path", "status"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from swarm.tracker.shared_store import AWAY, CHANGE, RENEW_S, TELL_AGAIN, SharedStore
-from swarm.tracker.store import Store
+from swarm.tracker.store import DOWNLOADER, PARTIAL_SEED, Store
 from swarm.wire.tracker.announce import ScrapeEntry
 from tests.unit.tracker.store_cases import LIFE_S, TORRENT, StoreCases, peer, split
 
@@ -73,14 +73,14 @@ def test_peers_of_two_trackers_find_each_other(paper: Paper) -> None:
     join(first, 9, width=18)
     second.expire(0)
     assert join(second, 2) == [peer(1)]
-    assert second.counts(TORRENT) == ScrapeEntry(1, 2, 0)
+    assert second.counts(TORRENT) == ScrapeEntry(1, 2, 0, 2)
     assert second.peer_ids(TORRENT, [peer(9, 18)]) == [b"i" * 20]
     # What has come is taken in before the answer, so a second announce need not wait for the beat.
     assert sorted(join(first, 3)) == [peer(1), peer(2)]
     second.leave(TORRENT, peer(1))
     second.leave(TORRENT, peer(77))
     first.expire(0)
-    assert first.counts(TORRENT) == ScrapeEntry(0, 4 - 1, 0)
+    assert first.counts(TORRENT) == ScrapeEntry(0, 4 - 1, 0, 4 - 1)
 
 
 def test_becoming_a_seed_and_having_completed_is_known_everywhere(paper: Paper) -> None:
@@ -89,10 +89,26 @@ def test_becoming_a_seed_and_having_completed_is_known_everywhere(paper: Paper) 
     join(first, 1, is_seed=True)
     first.count_download(TORRENT, peer(1), b"i" * 20)
     second.expire(0)
-    assert second.counts(TORRENT) == ScrapeEntry(1, 0, 1)
+    assert second.counts(TORRENT) == ScrapeEntry(1, 0, 1, 0)
     assert paper.places[0].downloads == [TORRENT]
     first.count_download(b"u" * 20, peer(1), b"i" * 20)
     assert paper.places[0].downloads == [TORRENT]
+
+
+def test_who_downloads_nothing_more_is_known_everywhere_and_to_those_who_come_later(paper: Paper) -> None:
+    first, second = paper.store(), paper.store()
+    for number in (1, 2):
+        join(first, number)
+    for kind in (PARTIAL_SEED, DOWNLOADER, PARTIAL_SEED):
+        first.join(TORRENT, peer(1), b"i" * 20, kind, 1, 0)
+        second.expire(1)
+        assert second.counts(TORRENT) == first.counts(TORRENT)
+        assert first.counts(TORRENT) == ScrapeEntry(0, 2, 0, 1 if kind == PARTIAL_SEED else 2)
+    late = paper.store()
+    paper.places[1].is_forgotten = True
+    second.expire(1)
+    late.expire(1)
+    assert late.counts(TORRENT) == ScrapeEntry(0, 2, 0, 1)
 
 
 @pytest.mark.parametrize("is_heard_between", [False, True])
@@ -125,9 +141,9 @@ def test_a_peer_lives_as_long_everywhere_whatever_the_clocks_began_with(paper: P
     second = paper.store(offset_s=OFFSET_S + 40)
     join(first, 1, 50)
     second.expire(20)
-    assert second.counts(TORRENT) == ScrapeEntry(0, 1, 0)
+    assert second.counts(TORRENT) == ScrapeEntry(0, 1, 0, 1)
     second.expire(10 + LIFE_S - 1)
-    assert second.counts(TORRENT) == ScrapeEntry(0, 1, 0)
+    assert second.counts(TORRENT) == ScrapeEntry(0, 1, 0, 1)
     second.expire(10 + LIFE_S + 1)
     assert second.counts(TORRENT) is None
 
@@ -140,7 +156,7 @@ def test_what_is_heard_late_does_not_count_against_what_is_known(paper: Paper) -
     join(second, 1, 80, is_seed=True)
     paper.places[1].heard.extend(old)
     second.expire(90)
-    assert second.counts(TORRENT) == ScrapeEntry(1, 0, 0)
+    assert second.counts(TORRENT) == ScrapeEntry(1, 0, 0, 0)
     # Overdue when it is heard: it never comes in.
     paper.places[1].heard.append(old[0].replace(TORRENT, b"u" * 20))
     second.expire(10 + 2 * LIFE_S)
@@ -153,11 +169,11 @@ def test_downloads_from_before_the_start_come_as_a_number(paper: Paper) -> None:
     completed = CHANGE.pack(3, TORRENT, b"", 0, b"", int(OFFSET_S) + 990)
     paper.places[0].heard.append(completed)
     store.expire(1000)
-    assert store.counts(TORRENT) == ScrapeEntry(0, 0, 7)
+    assert store.counts(TORRENT) == ScrapeEntry(0, 0, 7, 0)
     paper.places[0].heard.append(CHANGE.pack(3, TORRENT, b"", 0, b"", int(OFFSET_S) + 1001))
     paper.places[0].heard.append({TORRENT: 5})
     store.expire(1001)
-    assert store.counts(TORRENT) == ScrapeEntry(0, 0, 8)
+    assert store.counts(TORRENT) == ScrapeEntry(0, 0, 8, 0)
 
 
 @pytest.mark.parametrize("entry", [b"", b"x", bytes(CHANGE.size - 1), bytes(CHANGE.size), b"\xff" * 200])
@@ -165,7 +181,7 @@ def test_what_makes_no_sense_is_no_harm(paper: Paper, entry: bytes) -> None:
     store = paper.store()
     paper.places[0].heard.append(entry)
     join(store, 1)
-    assert store.counts(TORRENT) == ScrapeEntry(0, 1, 0) and store.swarm_count == 1
+    assert store.counts(TORRENT) == ScrapeEntry(0, 1, 0, 1) and store.swarm_count == 1
 
 
 def test_cut_off_answers_go_on_from_what_all_had_told(paper: Paper) -> None:
@@ -189,5 +205,5 @@ def test_when_everything_was_lost_one_tells_again_in_steps(paper: Paper) -> None
     for _ in range(TELL_AGAIN):
         store.expire(100)
         late.expire(100)
-    assert late.counts(TORRENT) == store.counts(TORRENT) == ScrapeEntry(1005, 1005, 0)
+    assert late.counts(TORRENT) == store.counts(TORRENT) == ScrapeEntry(1005, 1005, 0, 1005)
     assert late.seen_at(TORRENT, peer(7)) == 7

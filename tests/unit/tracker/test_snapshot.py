@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from swarm.base.errors import StorageError
 from swarm.tracker.memory_store import MemoryStore
 from swarm.tracker.snapshot import load, patience_s, save
+from swarm.tracker.store import DOWNLOADER, PARTIAL_SEED, SEED
 from swarm.wire.tracker.announce import ScrapeEntry
 from tests.unit.tracker.store_cases import LIFE_S, TORRENT, peer
 
@@ -24,8 +27,9 @@ def made(**limits: int) -> MemoryStore:
 def filled() -> MemoryStore:
     store = made()
     for number in range(10):
-        store.join(TORRENT, peer(number), bytes([number]) * 20, number < 3, number, 0)
-        store.join(bytes([number]) * 20, peer(1, 18), b"i" * 20, False, number, 0)
+        kind = SEED if number < 3 else PARTIAL_SEED if number == 3 else DOWNLOADER
+        store.join(TORRENT, peer(number), bytes([number]) * 20, kind, number, 0)
+        store.join(bytes([number]) * 20, peer(1, 18), b"i" * 20, DOWNLOADER, number, 0)
     store.count_download(TORRENT, bytes(6), b"i" * 20)
     return store
 
@@ -35,9 +39,18 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     store = made()
     assert load(store, tmp_path / "state", 5000, 1e9)
     assert (store.peer_count, store.swarm_count) == (20, 11)
-    assert store.counts(TORRENT) == ScrapeEntry(3, 7, 1)
+    assert store.counts(TORRENT) == ScrapeEntry(3, 7, 1, 6)
     assert store.peer_ids(TORRENT, [peer(4)]) == [b"\4" * 20]
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_file_of_the_old_form_which_knew_no_partial_seeds_is_taken_up(tmp_path: Path) -> None:
+    row = struct.pack("<BII", 6, 2, 1) + peer(1) + peer(2) + b"i" * 40 + struct.pack("<II", 5, 9)
+    raw = b"swarm tracker 1\n" + struct.pack("<q", 10**9) + struct.pack("<20sQB", TORRENT, 3, 1) + row
+    (tmp_path / "state").write_bytes(raw + struct.pack("<I", zlib.crc32(raw)))
+    store = made()
+    assert load(store, tmp_path / "state", 5000, 1e9)
+    assert store.counts(TORRENT) == ScrapeEntry(1, 1, 3, 1)
 
 
 def test_what_a_process_that_was_ended_left_half_written_is_no_harm(tmp_path: Path) -> None:
@@ -69,7 +82,7 @@ def test_the_time_between_counts(tmp_path: Path) -> None:
     load(store, tmp_path / "state", 5000, 1e9 + LIFE_S - 4)
     store.expire(5000)
     # Those seen at 6 and later are 4 + 96 seconds old or younger.
-    assert store.counts(TORRENT) == ScrapeEntry(0, 4, 1)
+    assert store.counts(TORRENT) == ScrapeEntry(0, 4, 1, 4)
 
 
 def test_a_clock_set_back_makes_nobody_younger(tmp_path: Path) -> None:
@@ -86,7 +99,7 @@ def test_a_machine_that_was_started_anew_makes_nobody_younger(tmp_path: Path) ->
     load(store, tmp_path / "state", 3, 1e9 + LIFE_S - 14)
     assert store.seen_at(TORRENT, peer(9)) == 3 - LIFE_S + 13
     store.expire(3 + 10)
-    assert store.counts(TORRENT) == ScrapeEntry(0, 4, 1)
+    assert store.counts(TORRENT) == ScrapeEntry(0, 4, 1, 4)
 
 
 def test_who_is_overdue_does_not_come_back(tmp_path: Path) -> None:
@@ -94,7 +107,7 @@ def test_who_is_overdue_does_not_come_back(tmp_path: Path) -> None:
     for now in (3, 5000):
         store = made()
         load(store, tmp_path / "state", now, 2e9)
-        assert not store.peer_count and store.counts(TORRENT) == ScrapeEntry(0, 0, 1)
+        assert not store.peer_count and store.counts(TORRENT) == ScrapeEntry(0, 0, 1, 0)
 
 
 def test_no_file_is_no_error(tmp_path: Path) -> None:

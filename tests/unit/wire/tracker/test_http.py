@@ -271,7 +271,7 @@ class TestScrape:
             b"d5:filesd20:aaa\0aaaaaaaaaaaaaaaad8:completei4e10:incompletei5e10:downloadedi6e"
             b"11:downloadersi6eeee"
         )
-        assert decode_scrape(raw) == {InfoHash(b"aaa\0" + b"a" * 16): ScrapeEntry(4, 5, 6)}
+        assert decode_scrape(raw) == {InfoHash(b"aaa\0" + b"a" * 16): ScrapeEntry(4, 5, 6, 6)}
 
     def test_odd_entries_count_nothing(self) -> None:
         raw = b"d5:filesd3:abcde20:" + b"b" * 20 + b"i5e20:" + b"c" * 20 + b"d8:completei-1eeee"

@@ -61,9 +61,12 @@ class TestAnnounceQuery:
         )
         assert (read.left_bytes, read.event, read.num_want, read.is_compact) == (None, None, None, True)
 
-    @pytest.mark.parametrize("event", ["", "empty", "paused"])
+    @pytest.mark.parametrize("event", ["", "empty"])
     def test_events_that_are_regular_announces(self, event: str) -> None:
         assert parse_announce_query(query(event=event)).event is None
+
+    def test_a_partial_seed_says_that_it_pauses(self) -> None:
+        assert parse_announce_query(query(event="paused")).event == "paused"
 
     def test_forms_of_the_answer(self) -> None:
         assert not parse_announce_query(query(compact="0")).is_compact
@@ -235,8 +238,10 @@ class TestAnswers:
         assert b"7:peer id20:" in raw
 
     def test_scrape(self) -> None:
-        entries = {b"b" * 20: ScrapeEntry(1, 2, 3), b"a" * 20: ScrapeEntry(0, 0, 0)}
-        assert decode_scrape(encode_scrape(entries)) == entries
+        entries = {b"b" * 20: ScrapeEntry(1, 2, 3, 1), b"a" * 20: ScrapeEntry(0, 0, 0)}
+        raw = encode_scrape(entries)
+        assert decode_scrape(raw) == entries and bencode.encode(bencode.decode(raw)) == raw
+        assert b"d8:completei1e10:downloadedi3e11:downloadersi1e10:incompletei2ee" in raw
 
     @pytest.mark.parametrize(
         ("error", "raw"),
