@@ -207,6 +207,7 @@ class TorrentEngine:
             book or PeerBook(peer_id, settings, rng, now),
             settings,
             self._send,
+            self._alarms,
             listen_port=listen_port,
             is_private=is_private,
         )
@@ -333,24 +334,10 @@ class TorrentEngine:
     def next_wakeup(self, now: float) -> float | None:
         """The instant at which the host must send `WokenUp`, or None for not before another event."""
         peers = self._peers
-        is_complete = not self._picker.wanted_missing
-        dial_at = self._book.next_dial_at(len(peers), skip_seeds=is_complete, now=now)
+        dial_at = self._book.next_dial_at(len(peers), skip_seeds=not self._picker.wanted_missing, now=now)
         if not peers:
             return dial_at
-        alarms = self._alarms
-        # Written out: it is asked after every event.
-        wakeup_at = alarms.tick_at
-        if alarms.refill_at < wakeup_at:
-            wakeup_at = alarms.refill_at
-        if alarms.dry_at < wakeup_at and self._uploads.is_dry:
-            wakeup_at = alarms.dry_at
-        if alarms.look_again_at < wakeup_at:
-            wakeup_at = alarms.look_again_at
-        if alarms.haves_at < wakeup_at:
-            wakeup_at = alarms.haves_at
-        exchange_at = self._exchange.next_at
-        if exchange_at is not None and exchange_at < wakeup_at:
-            wakeup_at = exchange_at
+        wakeup_at = self._alarms.next_at(self._uploads)
         return wakeup_at if dial_at is None or dial_at > wakeup_at else dial_at
 
     def check(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from swarm.base.endpoint import Endpoint, unpacked_host
+from swarm.engine.alarms import Alarms
 from swarm.engine.events import DialFailed
 from swarm.engine.finding.exchange import Exchange
 from swarm.engine.finding.peer_book import PeerBook
@@ -38,6 +39,7 @@ class Addresses:
         book: PeerBook,
         settings: EngineSettings,
         send: Send,
+        alarms: Alarms,
         *,
         listen_port: int | None,
         is_private: bool,
@@ -50,7 +52,7 @@ class Addresses:
             book.become_private()
         self.places = Places(peers, book, settings, Yielding(peers, self._own, settings))
         is_exchanging = settings.is_exchanging and not is_private
-        self.exchange = Exchange(book, settings, send, is_on=is_exchanging)
+        self.exchange = Exchange(book, settings, send, alarms, is_on=is_exchanging)
         self.rendezvous = Rendezvous(
             peers, book, self.exchange, self._own, settings, send, is_on=is_exchanging
         )

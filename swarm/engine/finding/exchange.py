@@ -7,6 +7,7 @@ from dataclasses import field
 
 from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
+from swarm.engine.alarms import Alarms
 from swarm.engine.finding.hearsay import Hearsay, is_in_sight
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.peer import Peer
@@ -46,17 +47,18 @@ class Exchange:
     the ones that named their port. Heard addresses go into the `book`, as "pex".
     """
 
-    __slots__ = ("_hearsay", "_is_on", "_roster", "_send", "_settings", "_sides", "next_at")
+    __slots__ = ("_alarms", "_hearsay", "_is_on", "_roster", "_send", "_settings", "_sides")
 
-    def __init__(self, book: PeerBook, settings: EngineSettings, send: Send, *, is_on: bool) -> None:
+    def __init__(
+        self, book: PeerBook, settings: EngineSettings, send: Send, alarms: Alarms, *, is_on: bool
+    ) -> None:
         self._hearsay = Hearsay(book, settings)
         self._settings = settings
         self._send = send
+        self._alarms = alarms
         self._is_on = is_on
         self._roster: dict[Endpoint, Peer] = {}
         self._sides: dict[int, _Side] = {}
-        #: When `tell` has something to say; None for not before something changes.
-        self.next_at: float | None = None
 
     # -- out ------------------------------------------------------------------------------------
 
@@ -95,13 +97,12 @@ class Exchange:
         self._plan()
 
     def _plan(self) -> None:
-        self.next_at = min(
-            (side.next_at for side in self._sides.values() if not side.is_current), default=None
-        )
+        waiting = (side.next_at for side in self._sides.values() if not side.is_current)
+        self._alarms.exchange_at = min(waiting, default=float("inf"))
 
     def tell(self, now: float) -> None:
         """Send what is due."""
-        if self.next_at is None or self.next_at > now:
+        if now < self._alarms.exchange_at:
             return
         for side in self._sides.values():
             if not side.is_current and side.next_at <= now:

@@ -92,10 +92,6 @@ class Places(Generic[LinkedPeer]):
             return False
         return True
 
-    def next_dial_at(self, now: float) -> float | None:
-        """When `to_dial` may have something to say again; None where nothing waits."""
-        return self._book.next_dial_at(len(self._peers), skip_seeds=False, now=now)
-
     def crossed(self, event: PeerConnected, now: float) -> list[LinkedPeer]:
         """The peers whose links give way to this one, for both are the same peer."""
         return crossed_links(self._peers.values(), event, self._book, self._settings, now)

@@ -163,7 +163,7 @@ class MetadataEngine:
 
     def next_wakeup(self, now: float) -> float | None:
         """The instant at which the host must send `WokenUp`, or None for not before another event."""
-        dial_at = self._places.next_dial_at(now)
+        dial_at = self.book.next_dial_at(len(self._peers), skip_seeds=False, now=now)
         if not self._peers:
             return dial_at
         return self._tick_at if dial_at is None else min(dial_at, self._tick_at)

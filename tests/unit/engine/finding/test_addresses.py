@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from swarm.base.endpoint import Endpoint, packed_host
 from swarm.base.ids import PeerId
+from swarm.engine.alarms import Alarms
 from swarm.engine.events import PeerConnected
 from swarm.engine.finding.addresses import Addresses
 from swarm.engine.finding.peer_book import PeerBook
@@ -28,7 +29,7 @@ class Desk:
         self.peers: dict[int, Peer] = {}
         self.book = PeerBook(OWN_ID, SETTINGS, random.Random(1), self.now)
         self.addresses = Addresses(
-            self.peers, self.book, SETTINGS, self.send, listen_port=6881, is_private=False
+            self.peers, self.book, SETTINGS, self.send, Alarms(), listen_port=6881, is_private=False
         )
 
     def send(self, peer: Peer, messages: Sequence[Message]) -> None:
