@@ -5,39 +5,116 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from pathlib import Path
+
+#: Descriptors of content that a session keeps open (defaults.md has 100) ...
+OPEN_FILES_MAX = 256
+#: ... and that only up to this part of what the process may have: connections need some as well.
+_SHARE_MAX = 0.25
 
 
 class _Handle:
-    """One open file; it is closed when it has been evicted and nobody uses it any more."""
+    """One open file; it is closed when it has been evicted and nobody uses it any more.
 
-    __slots__ = ("descriptor", "is_evicted", "is_writable", "users")
+    Args:
+        home: where its torrent keeps it, under `index`.
+    """
 
-    def __init__(self, descriptor: int, is_writable: bool) -> None:
+    __slots__ = ("descriptor", "home", "index", "is_evicted", "is_writable", "users")
+
+    def __init__(self, descriptor: int, home: dict[int, _Handle], index: int, *, is_writable: bool) -> None:
         self.descriptor = descriptor
+        self.home = home
+        self.index = index
         self.is_writable = is_writable
         self.users = 0
         self.is_evicted = False
 
 
+class OpenFiles:
+    """What all torrents of a session keep open together: those files that were used last.
+
+    A thousand torrents, or ten of many files, would else have all that the process may open, and neither a
+    torrent nor a peer could come any more.
+
+    Args:
+        open_max: how many stay open; those in use beyond it are closed when they are done. None for as many
+            as there should be.
+    """
+
+    __slots__ = ("_handles", "_open_max", "lock")
+
+    def __init__(self, open_max: int | None = None) -> None:
+        self._open_max = _open_files_max() if open_max is None else open_max
+        #: Guards the handles of all torrents; it is never held while a file is opened or closed.
+        self.lock = threading.Lock()
+        #: The one used longest ago first.
+        self._handles: OrderedDict[_Handle, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    # Under the lock.
+
+    def used(self, handle: _Handle) -> None:
+        """Somebody uses it now."""
+        self._handles.move_to_end(handle)
+        handle.users += 1
+
+    def add(self, handle: _Handle) -> list[_Handle]:
+        """One more is open; returns those that must be closed for it, at once."""
+        handle.home[handle.index] = handle
+        self._handles[handle] = None
+        return self.evict(list(islice(self._handles, max(0, len(self._handles) - self._open_max))))
+
+    def evict(self, handles: Sequence[_Handle]) -> list[_Handle]:
+        """Nobody gets these any more; returns those that nobody uses, to be closed at once."""
+        for handle in handles:
+            del handle.home[handle.index], self._handles[handle]
+            handle.is_evicted = True
+        return [handle for handle in handles if not handle.users]
+
+    # Without it.
+
+    def release(self) -> None:
+        """Close all, those in use as soon as they are not; they are opened again when needed."""
+        with self.lock:
+            unused = self.evict(list(self._handles))
+        _close(unused)
+
+
+def _open_files_max() -> int:
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return OPEN_FILES_MAX
+    return max(1, min(OPEN_FILES_MAX, int(allowed * _SHARE_MAX)))
+
+
+def _close(handles: Sequence[_Handle]) -> None:
+    for handle in handles:
+        os.close(handle.descriptor)
+
+
 class Descriptors:
-    """Keeps the files open that were used last.
+    """The open files of one torrent.
 
     Args:
         open_file: opens file `index`, for writing or not; its OSErrors pass through.
-        open_max: how many stay open; those in use beyond it are closed when they are done.
+        shared: what is open in all torrents.
     """
 
-    def __init__(self, open_file: Callable[[int, bool], int], open_max: int) -> None:
+    def __init__(self, open_file: Callable[[int, bool], int], shared: OpenFiles) -> None:
         self._open = open_file
-        self._open_max = open_max
-        self._handles: OrderedDict[int, _Handle] = OrderedDict()
-        self._lock = threading.Lock()
+        self._shared = shared
+        self._handles: dict[int, _Handle] = {}
+        self._lock = shared.lock
         self._is_closed = False
 
     def __contains__(self, index: int) -> bool:
@@ -53,8 +130,7 @@ class Descriptors:
         with self._lock:
             handle = self._handles.get(index)
             if handle is not None:
-                self._handles.move_to_end(index)
-                handle.users += 1
+                self._shared.used(handle)
         if handle is None:
             yield None
             return
@@ -74,28 +150,19 @@ class Descriptors:
         with self._lock:
             handle = self._handles.get(index)
             if handle is not None and (handle.is_writable or not is_writable):
-                self._handles.move_to_end(index)
-                handle.users += 1
+                self._shared.used(handle)
                 return handle
-        opened = _Handle(self._open(index, is_writable), is_writable)
+        opened = _Handle(self._open(index, is_writable), self._handles, index, is_writable=is_writable)
         opened.users = 1
-        evicted = []
         with self._lock:
             if self._is_closed:
                 # A job that comes late must not leave a descriptor behind that nobody closes.
                 os.close(opened.descriptor)
                 raise OSError(errno.ESHUTDOWN, "the torrent was stopped")
-            rival = self._handles.pop(index, None)
-            if rival is not None:
-                evicted.append(rival)
-            self._handles[index] = opened
-            while len(self._handles) > self._open_max:
-                evicted.append(self._handles.popitem(last=False)[1])
-            for handle in evicted:
-                handle.is_evicted = True
-            unused = [handle for handle in evicted if not handle.users]
-        for handle in unused:
-            os.close(handle.descriptor)
+            rival = self._handles.get(index)
+            unused = [] if rival is None else self._shared.evict([rival])
+            unused += self._shared.add(opened)
+        _close(unused)
         return opened
 
     def _release(self, handle: _Handle) -> None:
@@ -108,25 +175,16 @@ class Descriptors:
     def evict(self, index: int) -> None:
         """Close file `index` as soon as nobody uses it."""
         with self._lock:
-            handle = self._handles.pop(index, None)
-            if handle is None:
-                return
-            handle.is_evicted = True
+            handle = self._handles.get(index)
             # Afterwards its last user may have closed it, and the number may be another file's.
-            is_unused = not handle.users
-        if is_unused:
-            os.close(handle.descriptor)
+            unused = [] if handle is None else self._shared.evict([handle])
+        _close(unused)
 
     def release(self) -> None:
         """Close all files, those in use as soon as they are not; they are opened again when needed."""
         with self._lock:
-            handles = list(self._handles.values())
-            self._handles.clear()
-            for handle in handles:
-                handle.is_evicted = True
-            unused = [handle for handle in handles if not handle.users]
-        for handle in unused:
-            os.close(handle.descriptor)
+            unused = self._shared.evict(list(self._handles.values()))
+        _close(unused)
 
     def close(self) -> None:
         """As `release`, and nothing is opened any more."""

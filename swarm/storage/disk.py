@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from swarm.base.errors import StorageError
 from swarm.storage.buffers import PieceBuffers
+from swarm.storage.descriptors import OpenFiles
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ _Job = tuple[int, Callable[[], Any], Done]
 
 
 class Disk:
-    """Worker threads for hashing, reading and writing, and memory for pieces; all torrents share them.
+    """Threads for hashing, reading and writing, memory for pieces, open files: all torrents share them.
 
     Jobs and answers are plain calls: no future and no task a job, since at full speed there are
     thousands of jobs a second. All answers that are ready reach the loop in one wake-up.
@@ -31,12 +32,13 @@ class Disk:
         thread_count: SHA-1 and pread/pwrite release the GIL, so that threads do scale.
 
     Attributes:
-        buffers: for pieces that are being gathered.
+        buffers: for pieces that are being gathered. open_files: of the content.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, thread_count: int | None = None) -> None:
         self._loop = loop
         self.buffers = PieceBuffers()
+        self.open_files = OpenFiles()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._answers: deque[tuple[int, Done, Any, BaseException | None]] = deque()
         self._is_wakeup_due = False

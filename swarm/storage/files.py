@@ -17,14 +17,12 @@ from pathlib import Path
 
 from swarm.base.errors import StorageError
 from swarm.metainfo.files import FileRange, Layout
-from swarm.storage.descriptors import Descriptors, open_below
+from swarm.storage.descriptors import Descriptors, OpenFiles, open_below
 from swarm.storage.faults import ContentChangedError, name_error, storage_error
 from swarm.storage.unsynced import Unsynced
 from swarm.storage.vectors import Cursor, data_regions, read_all, read_cached, write_all
 from swarm.storage.watch import Watch
 
-#: Descriptors of one torrent that stay open (defaults.md: 100 files).
-OPEN_FILES_MAX = 100
 #: What `ContentFiles.signature` has for a file that is not there, or that somebody else has changed.
 ABSENT = (-1, 0)
 
@@ -39,6 +37,7 @@ class ContentFiles:
             share a piece with a selected file go to `part_path`, a sparse file laid out like the content.
         is_reading_only: content that belongs to the user, to be seeded: links in it are followed.
         is_allocating: reserve the whole length of each file when it is first written.
+        open_files: those that all torrents of a session have open; None for a torrent by itself.
         on_changed: called, in any thread, with the index of a file that somebody else has changed.
     """
 
@@ -54,7 +53,7 @@ class ContentFiles:
         unwanted: frozenset[int] = frozenset(),
         is_reading_only: bool = False,
         is_allocating: bool = False,
-        open_max: int = OPEN_FILES_MAX,
+        open_files: OpenFiles | None = None,
         on_changed: Callable[[int], None] | None = None,
     ) -> None:
         if sys.getfilesystemencoding() != "utf-8":
@@ -65,7 +64,8 @@ class ContentFiles:
         self._unwanted = unwanted
         self._is_reading_only = is_reading_only
         self._is_allocating = is_allocating
-        self._descriptors = Descriptors(self._open, open_max)
+        self._open_files = OpenFiles() if open_files is None else open_files
+        self._descriptors = Descriptors(self._open, self._open_files)
         self._watch = Watch(on_changed)
         self._unsynced = Unsynced(partial(self._opened, is_writable=False), self.path_of, self._folders_of)
         #: False once a file system has said that it cannot answer at once.
@@ -212,8 +212,8 @@ class ContentFiles:
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
-        # Those that we keep open only for later are the first to go.
-        self._descriptors.release()
+        # Those that are kept open only for later are the first to go.
+        self._open_files.release()
         return self._descriptors.opened(index, is_writable=is_writable)
 
     def note_all_unsynced(self) -> None:

@@ -84,6 +84,7 @@ class Keeping:
             unwanted=unwanted,
             is_reading_only=is_seeding_only,
             is_allocating=is_allocating,
+            open_files=disk.open_files,
             on_changed=self._file_changed,
         )
         self._content = Content(self.files, metainfo.geometry, unwanted)

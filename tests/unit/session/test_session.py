@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from swarm.session.finding.dht import Dht
 from swarm.session.notices import Notice
 from swarm.session.runner import Runner
 from swarm.session.torrent import Torrent
+from swarm.storage import descriptors
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse
 from tests.e2e.transfers import offer_file, offer_folder, open_session, seed, settings_of, until, within
 
@@ -141,3 +143,15 @@ async def test_dht_that_cannot_be_is_said_by_the_session(
         await torrent.completed()
         await until(lambda: torrent.state == "seeding")
         assert session.notices() == [Notice("warning", "dht: off: no datagrams today")]
+
+
+async def test_torrents_that_are_idle_leave_descriptors_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descriptors, "OPEN_FILES_MAX", 3)
+    offers = [offer_file(tmp_path / str(number), 30_000, 16384, seed=number) for number in range(8)]
+    async with open_session(settings_of(tmp_path / "state")) as session:
+        for offer in offers:
+            await seed(session, offer)
+        opened = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.exists()]
+        assert sum(str(offer.path) in opened for offer in offers) == 3

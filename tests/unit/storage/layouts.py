@@ -9,6 +9,7 @@ from pathlib import Path
 
 from swarm.base.blocks import Geometry
 from swarm.metainfo.files import FileEntry, Layout
+from swarm.storage.descriptors import OpenFiles
 from swarm.storage.files import ContentFiles
 
 
@@ -51,7 +52,7 @@ def files_of(
         layout,
         part_path=folder / ".content.part",
         unwanted=unwanted,
-        open_max=open_max,
+        open_files=OpenFiles(open_max),
         is_reading_only=is_reading_only,
         is_allocating=is_allocating,
         on_changed=on_changed,

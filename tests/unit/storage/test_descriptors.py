@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pytest
 
-from swarm.storage.descriptors import Descriptors
+from swarm.storage.descriptors import Descriptors, OpenFiles
 
 
 class _TurnLock:
@@ -39,7 +41,8 @@ def test_file_whose_last_user_goes_while_it_is_evicted_is_closed_once(
 ) -> None:
     path = tmp_path / "content"
     path.write_bytes(b"content")
-    descriptors = Descriptors(lambda index, is_writable: os.open(path, os.O_RDONLY | os.O_CLOEXEC), 10)
+    shared = OpenFiles(10)
+    descriptors = Descriptors(lambda index, is_writable: os.open(path, os.O_RDONLY | os.O_CLOEXEC), shared)
     in_use = descriptors.opened(0, is_writable=False)
     number = in_use.__enter__()
 
@@ -52,3 +55,40 @@ def test_file_whose_last_user_goes_while_it_is_evicted_is_closed_once(
     descriptors.evict(0)
     os.fstat(number)
     os.close(number)
+
+
+def test_torrents_of_a_session_keep_so_many_files_open_together(tmp_path: Path) -> None:
+    shared = OpenFiles(3)
+    files = [tmp_path / str(number) for number in range(4)]
+    torrents = []
+    for path in files:
+        path.write_bytes(b"content")
+        torrents.append(Descriptors(partial(lambda path, *_: os.open(path, os.O_RDONLY), path), shared))
+    with torrents[0].opened(0, is_writable=False) as used_longest_ago:
+        for torrent in torrents[1:]:
+            with torrent.opened(0, is_writable=False):
+                pass
+        assert len(shared) == 3 and 0 not in torrents[0]
+        os.fstat(used_longest_ago)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(used_longest_ago)
+    torrents[1].close()
+    assert len(shared) == 2
+    shared.release()
+    assert not len(shared) and not any(0 in torrent for torrent in torrents)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "most"), [(resource.RLIM_INFINITY, 256), (1 << 20, 256), (1024, 256), (256, 64), (1, 1)]
+)
+def test_connections_have_their_part_of_what_may_be_open(
+    monkeypatch: pytest.MonkeyPatch, allowed: int, most: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (allowed, allowed))
+    shared = OpenFiles()
+    descriptors = Descriptors(lambda index, is_writable: os.open("/dev/null", os.O_RDONLY), shared)
+    for index in range(most + 1):
+        with descriptors.opened(index, is_writable=False):
+            pass
+    assert len(shared) == most
+    descriptors.close()
