@@ -43,13 +43,14 @@ class Endpoint(NamedTuple):
 
     @property
     def is_dialable(self) -> bool:
-        """Could a peer listen there? The port is valid, and the address neither unspecified nor multicast."""
+        """Could a peer listen there? The port is valid, and the address is that of one machine."""
         address = _address(self.host)
         if address is None:
             return False
+        if not 0 < self.port < 65536 or address.is_unspecified or address.is_multicast:
+            return False
         # Reserved networks of IPv6 are not refused: one of them, ::/8, contains ::1.
-        is_nowhere = address.is_unspecified or address.is_multicast
-        return 0 < self.port < 65536 and not is_nowhere and (self.is_v6 or not address.is_reserved)
+        return self.is_v6 or not (address.is_reserved or self.host.startswith("0."))
 
 
 def normalized(host: str) -> str:

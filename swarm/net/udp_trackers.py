@@ -18,7 +18,7 @@ from swarm.net.names import NameCache
 from swarm.net.outlet import Outlet
 from swarm.net.udp_questions import QuestionSocket
 from swarm.wire.tracker import udp
-from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, ScrapeEntry, is_usable
+from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, ScrapeEntry
 
 _Answer = TypeVar("_Answer")
 
@@ -185,7 +185,7 @@ class UdpTrackerClient:
             hosts = await self._names.addresses(host)
         except OSError as error:
             raise TrackerError((error.strerror or str(error)).lower()) from None
-        usable = [endpoint for host in hosts if is_usable(endpoint := Endpoint(host, port))]
+        usable = [endpoint for host in hosts if (endpoint := Endpoint(host, port)).is_dialable]
         if not usable:
             raise TrackerError("not an address that could be asked", is_final=True)
         usable = [endpoint for endpoint in usable if self._outlet.has(is_v6=endpoint.is_v6)]

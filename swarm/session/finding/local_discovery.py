@@ -22,7 +22,6 @@ from swarm.wire.lsd import (
     decode_announce,
     encode_announce,
 )
-from swarm.wire.tracker.announce import is_usable
 
 #: BEP 14: "every 5 minutes".
 INTERVAL_S = 300.0
@@ -165,7 +164,7 @@ class LocalDiscovery:
         except PeerError:
             return
         endpoint = Endpoint(host, announce.port)
-        if announce.cookie != self._cookie and is_usable(endpoint):
+        if announce.cookie != self._cookie and endpoint.is_dialable:
             self._pass_on(announce.info_hashes, endpoint)
 
     def _pass_on(self, info_hashes: Sequence[InfoHash], endpoint: Endpoint) -> None:

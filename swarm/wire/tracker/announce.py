@@ -111,14 +111,6 @@ def tracker_name(url: str) -> str:
     return readable((netloc or url).encode("utf-8", "backslashreplace"), max_chars=80)
 
 
-def is_usable(endpoint: Endpoint) -> bool:
-    """Can this address be dialled at all? False for 0.0.0.0, `::` and multicast."""
-    if endpoint.is_v6:
-        return endpoint.host != "::" and not endpoint.host.startswith("ff")
-    first = int(endpoint.host.partition(".")[0])
-    return 0 < first < 224
-
-
 def numeric_host(text: str) -> str | None:
     """`text` as a canonical numeric address (IPv4 for a mapped one), None if it is a name."""
     try:

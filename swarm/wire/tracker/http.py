@@ -31,7 +31,6 @@ from swarm.wire.tracker.announce import (
     AnnounceRequest,
     AnnounceResponse,
     ScrapeEntry,
-    is_usable,
     numeric_host,
     readable,
 )
@@ -118,7 +117,7 @@ def decode_announce(raw: bytes) -> AnnounceResponse:
     return AnnounceResponse(
         interval_s=INTERVAL_DEFAULT_S if interval_s is None else interval_s,
         min_interval_s=_count(answer, b"min interval"),
-        peers=tuple(filter(is_usable, peers[:PEERS_MAX])),
+        peers=tuple(peer for peer in peers[:PEERS_MAX] if peer.is_dialable),
         named_peers=tuple(named),
         seeds=_count(answer, b"complete"),
         leechers=_count(answer, b"incomplete"),

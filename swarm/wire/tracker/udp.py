@@ -19,7 +19,6 @@ from swarm.wire.tracker.announce import (
     AnnounceRequest,
     AnnounceResponse,
     ScrapeEntry,
-    is_usable,
     readable,
 )
 from swarm.wire.tracker.udp_server import ANNOUNCE, CONNECT, CONNECT_MAGIC, ERROR, EVENTS, SCRAPE, SCRAPE_MAX
@@ -127,7 +126,10 @@ def decode_announced(raw: bytes, *, is_v6: bool) -> AnnounceResponse:
     addresses = addresses[: PEERS_MAX * entry_bytes]
     peers = decode_compact_v6(addresses) if is_v6 else decode_compact_v4(addresses)
     return AnnounceResponse(
-        interval_s=interval_s, peers=tuple(filter(is_usable, peers)), seeds=seeds, leechers=leechers
+        interval_s=interval_s,
+        peers=tuple(peer for peer in peers if peer.is_dialable),
+        seeds=seeds,
+        leechers=leechers,
     )
 
 

@@ -104,6 +104,22 @@ class TestPlace:
 
 
 @pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "::", "ff02::1", "ff02::1%3", "tracker.example"],
+)
+def test_nobody_listens_at_an_address_of_nobody_or_of_many(host: str) -> None:
+    assert not Endpoint(host, 1).is_dialable
+
+
+@pytest.mark.parametrize(
+    "host", ["1.2.3.4", "127.0.0.1", "10.0.0.1", "223.255.255.254", "::1", "2001:db8::1"]
+)
+def test_somebody_may_listen_at_an_address_of_one(host: str) -> None:
+    assert Endpoint(host, 1).is_dialable
+    assert not Endpoint(host, 0).is_dialable and not Endpoint(host, 65_536).is_dialable
+
+
+@pytest.mark.parametrize(
     ("address", "host"),
     [
         (("10.0.0.1", 1), "10.0.0.1"),
