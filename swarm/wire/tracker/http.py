@@ -8,7 +8,6 @@ Sources: BEP 3, 7 (`peers6`), 21 (`downloaders`), 23 (compact), 24 (external ip)
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from swarm.base.endpoint import (
     Endpoint,
     decode_compact_v4,
     decode_compact_v6,
+    unpacked_host,
 )
 from swarm.base.errors import BencodeError, TrackerError
 from swarm.base.ids import InfoHash
@@ -221,5 +221,5 @@ def _peers(value: Value) -> tuple[list[Endpoint], list[tuple[str, int]]]:
 def _external_ip(value: Value | None) -> str | None:
     # BEP 24: the address as raw bytes, 4 or 16 of them.
     if isinstance(value, bytes) and len(value) in (4, 16):
-        return str(ipaddress.ip_address(value))
+        return unpacked_host(value)
     return None

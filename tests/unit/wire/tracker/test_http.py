@@ -156,6 +156,10 @@ class TestAnswers:
                 b"d5:peers0:11:external ip16:" + bytes.fromhex("f102030400000000000000000000ffff") + b"e",
                 "f102:304::ffff",
             ),
+            (
+                b"d5:peers0:11:external ip16:" + bytes.fromhex("00000000000000000000ffff01020304") + b"e",
+                "1.2.3.4",
+            ),
             (b"d5:peers0:11:external ip3:abce", None),
         ],
     )
