@@ -93,6 +93,15 @@ def unmapped(address: IpAddress) -> IpAddress:
     return address if mapped is None else mapped
 
 
+def numeric_host(text: str) -> str | None:
+    """`text` as a canonical numeric address, a mapped one as IPv4; None if it is a name."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return str(unmapped(address))
+
+
 def packed_host(host: str) -> bytes:
     """The packed form of a numeric address; no bytes for a name."""
     address = _address(host)

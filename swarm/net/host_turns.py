@@ -1,4 +1,4 @@
-"""So many requests at a time to each host, whoever makes them."""
+"""A limit of the requests on their way to each host, whoever makes them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+#: Requests on their way to one host over one family.
+HOST_CONCURRENT_MAX = 25
+
 
 class HostTurns:
-    """A session of a thousand torrents must not flood the one tracker of them all.
+    """Limits the requests to each host: a thousand torrents must not flood their one tracker.
 
     Args:
         each_max: requests on their way to one host; further ones wait, first come first served.
     """
 
-    def __init__(self, each_max: int) -> None:
+    def __init__(self, each_max: int = HOST_CONCURRENT_MAX) -> None:
         self._each_max = each_max
         #: host -> (its turns, how many have or want one).
         self._hosts: dict[str, tuple[asyncio.Semaphore, int]] = {}

@@ -26,12 +26,11 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 import h11
 
 from swarm.base.dataclass import dataclass
-from swarm.base.endpoint import unmapped
+from swarm.base.endpoint import numeric_host, unmapped
 from swarm.base.errors import SwarmError
 from swarm.base.version import VERSION
 from swarm.net.names import look_up
-from swarm.net.outlet import NO_WAY, Outlet
-from swarm.wire.tracker.announce import numeric_host
+from swarm.net.outlet import NO_ROUTE, Outlet
 
 #: Redirects followed: one for https, one for a moved path, and some patience.
 REDIRECTS_MAX = 5
@@ -45,7 +44,6 @@ _HEAD_BYTES_MAX = 32 * 1024
 _CONNECT_S = 3.0
 
 _USER_AGENT = f"swarm/{VERSION}"
-_NO_ROUTE = (*NO_WAY, errno.EHOSTUNREACH)
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 #: A name -> its numeric addresses, as `net.names.look_up`.
@@ -160,7 +158,7 @@ async def _follow(url: str, max_bytes: int, reach: _Reach) -> HttpAnswer:
         try:
             answer, location = await _hop(url, max_bytes, reach)
         except OSError as error:
-            lacks = "route" if error.errno in _NO_ROUTE else ""
+            lacks = "route" if error.errno in NO_ROUTE else ""
             raise HttpError(reach.refusal or _os_reason(error), lacks=lacks) from None
         except (ValueError, UnicodeError):
             raise HttpError("not a usable URL") from None
@@ -374,7 +372,7 @@ def _os_reason(error: OSError) -> str:
             return "connection refused"
         case errno.ECONNRESET | errno.EPIPE:
             return "connection reset"
-        case number if number in _NO_ROUTE:
+        case number if number in NO_ROUTE:
             return "no route to the server"
         case errno.ETIMEDOUT:
             return "the server cannot be reached"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from swarm.base.endpoint import host_of
-from swarm.net.outlet import Outlet
+from swarm.net.outlet import Outlet, ipv6_addresses
 from swarm.wire.lsd import DATAGRAM_MAX_BYTES, GROUP_V4, GROUP_V6
 
 #: Interfaces that are joined, of each family; machines with containers may have hundreds.
@@ -124,7 +124,8 @@ class LocalMulticast:
             ]
         if not is_v6:
             return [_Interface(0, local)]
-        return [_Interface(index) for index in _indices_of(local)]
+        packed = ipaddress.IPv6Address(local).packed
+        return [_Interface(row.number) for row in ipv6_addresses() if row.address.packed == packed]
 
     def _readable(self, opened: socket.socket) -> None:
         for _ in range(_BATCH_MAX):
@@ -198,14 +199,3 @@ def _source(outlet: Outlet) -> list[tuple[int, int, bytes]]:
     # Interface 0: the one that was chosen for the socket.
     source = struct.pack("@16sI", socket.inet_pton(socket.AF_INET6, local), 0)
     return [(socket.IPPROTO_IPV6, _PKTINFO, source)]
-
-
-def _indices_of(address: str) -> list[int]:
-    """The interfaces that have this IPv6 address, as Linux lists them; elsewhere none."""
-    try:
-        with open("/proc/net/if_inet6") as table:
-            rows = [line.split() for line in table]
-    except OSError:
-        return []
-    wanted = ipaddress.IPv6Address(address).packed.hex()
-    return [int(row[1], 16) for row in rows if row[0] == wanted]

@@ -8,8 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 
-from swarm.base.endpoint import Endpoint
-from swarm.wire.tracker.announce import numeric_host
+from swarm.base.endpoint import Endpoint, numeric_host
 
 #: An address as users write it: a name or a number, and a port.
 Address = tuple[str, int]

@@ -12,7 +12,7 @@ import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import field
-from typing import Self
+from typing import NamedTuple, Self
 
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import SettingsError
@@ -25,6 +25,8 @@ _BINDTODEVICE: int | None = getattr(socket, "SO_BINDTODEVICE", None)
 _NOT_OURS_YET = 0x40 | 0x08
 #: What the system says where no way leads from here, whoever is there: no network, or none of that family.
 NO_WAY = (errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+#: The same, and what it says where a router knows no way to this one host.
+NO_ROUTE = (*NO_WAY, errno.EHOSTUNREACH)
 #: The kernel counts interfaces up to 31 bits; none has ever come so far.
 _ZONE_DIGITS_MAX = 9
 
@@ -170,14 +172,33 @@ def _interface_v4(name: str) -> list[str]:
 
 
 def _interface_v6(name: str) -> list[str]:
+    # Link-local addresses (scope 0x20) need an interface number to be of use; peers do not carry one.
+    return [
+        str(row.address)
+        for row in ipv6_addresses()
+        if row.interface == name and row.scope != 0x20 and not row.flags & _NOT_OURS_YET
+    ]
+
+
+class Ipv6Address(NamedTuple):
+    """An IPv6 address, its scope and flags (IFA_F_...), and the number and name of its interface."""
+
+    address: ipaddress.IPv6Address
+    number: int
+    scope: int
+    flags: int
+    interface: str
+
+
+def ipv6_addresses() -> list[Ipv6Address]:
+    """The IPv6 addresses of this machine, as Linux lists them; elsewhere none."""
     try:
         with open("/proc/net/if_inet6") as table:
             rows = [line.split() for line in table]
     except OSError:
         return []
-    # Link-local addresses (scope 0x20) need an interface number to be of use; peers do not carry one.
-    return [
-        str(ipaddress.IPv6Address(bytes.fromhex(row[0])))
-        for row in rows
-        if row[5] == name and row[3] != "20" and not int(row[4], 16) & _NOT_OURS_YET
-    ]
+    found = []
+    for address, number, _prefix, scope, flags, interface in rows:
+        parsed = ipaddress.IPv6Address(bytes.fromhex(address))
+        found.append(Ipv6Address(parsed, int(number, 16), int(scope, 16), int(flags, 16), interface))
+    return found

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash
-from swarm.net.host_turns import HostTurns
+from swarm.net.host_turns import HOST_CONCURRENT_MAX, HostTurns
 from swarm.net.names import NameCache
 from swarm.net.outlet import Outlet
 from swarm.net.tracker_preferences import TrackerPreferences
@@ -35,8 +35,6 @@ TIMEOUT_S = 15.0
 UDP_TIMEOUT_S = 45.0
 #: HTTP requests on their way at a time over one family, of all torrents: each costs a connection.
 CONCURRENT_MAX = 100
-#: Requests on their way to one host over one family.
-HOST_CONCURRENT_MAX = 25
 #: Info-hashes in one scrape request; URLs of more than 4 KiB meet limits on the way.
 _SCRAPE_MAX = 50
 #: BEP 34: a host that says that it runs no tracker is looked up again no sooner.

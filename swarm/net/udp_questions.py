@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import random
 import socket
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import TrackerError
-from swarm.net.outlet import NO_WAY, Outlet
+from swarm.net.outlet import NO_ROUTE, Outlet
 from swarm.wire.tracker import udp
 
 #: Datagrams read before others get their turn.
@@ -21,7 +20,6 @@ _BATCH_MAX = 64
 #: Linux hands back the datagrams that a host refused (ICMP), with their address, if asked to.
 _RECVERR = {False: (socket.IPPROTO_IP, 11), True: (socket.IPPROTO_IPV6, 25)}
 _MSG_ERRQUEUE = 0x2000
-_NO_ROUTE = (*NO_WAY, errno.EHOSTUNREACH)
 #: Where the transaction id stands in a request.
 _TRANSACTION_AT = 12
 
@@ -51,7 +49,7 @@ class QuestionSocket:
     """All questions of one family; an answer counts only from the address that was asked.
 
     Args:
-        local: the address that everything leaves from, None for any.
+        outlet: where everything must leave.
 
     Raises:
         TrackerError: there is no such socket here.
@@ -147,7 +145,7 @@ class QuestionSocket:
 
 
 def _no_way(error_number: int | None, reason: str) -> TrackerError:
-    return TrackerError(reason, lacks="route" if error_number in _NO_ROUTE else "")
+    return TrackerError(reason, lacks="route" if error_number in NO_ROUTE else "")
 
 
 def _settle(question: Question, error: TrackerError) -> None:

@@ -67,7 +67,7 @@ class UdpTrackerClient:
         self._outlet = outlet or Outlet()
         self._settings = settings or UdpTrackerSettings()
         self._names = names or NameCache()
-        self._host_turns = host_turns or HostTurns(25)
+        self._host_turns = host_turns or HostTurns()
         # Whoever could guess transaction ids could answer in a tracker's place.
         self._rng = random.SystemRandom()
         self._sockets: dict[bool, QuestionSocket] = {}

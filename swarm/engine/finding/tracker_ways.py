@@ -7,8 +7,9 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from swarm.base.dataclass import dataclass
+from swarm.base.endpoint import numeric_host
 from swarm.base.errors import TrackerError
-from swarm.wire.tracker.announce import AnnounceResponse, Event, numeric_host
+from swarm.wire.tracker.announce import AnnounceResponse, Event
 
 
 class TrackerState(StrEnum):

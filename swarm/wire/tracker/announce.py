@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Literal
 from urllib.parse import urlsplit
 
 from swarm.base.dataclass import dataclass
-from swarm.base.endpoint import Endpoint, unmapped
+from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash, PeerId
 
 #: "paused" is BEP 21's: a partial seed.
@@ -109,12 +108,3 @@ def tracker_name(url: str) -> str:
     except ValueError:
         netloc = ""
     return readable((netloc or url).encode("utf-8", "backslashreplace"), max_chars=80)
-
-
-def numeric_host(text: str) -> str | None:
-    """`text` as a canonical numeric address (IPv4 for a mapped one), None if it is a name."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    return str(unmapped(address))

@@ -20,6 +20,7 @@ from swarm.base.endpoint import (
     Endpoint,
     decode_compact_v4,
     decode_compact_v6,
+    numeric_host,
     unpacked_host,
 )
 from swarm.base.errors import BencodeError, TrackerError
@@ -31,7 +32,6 @@ from swarm.wire.tracker.announce import (
     AnnounceRequest,
     AnnounceResponse,
     ScrapeEntry,
-    numeric_host,
     readable,
 )
 
