@@ -138,8 +138,8 @@ def of_download(found: Sequence[Ranked], facts: HostFacts, sources: Sequence[Sou
             case SlowPeers() | RequestWindow() if facts.down_limit is not None:
                 # We do not read what they have sent.
                 continue
-            case NoPeers():
-                reasons += of_sources(sources, 0)
+            case NoPeers(candidates, dialling):
+                reasons += of_sources(sources, 0, candidates + dialling)
             case FewPeers(peers):
                 reasons += of_sources(sources, peers)
             case _:
@@ -152,19 +152,20 @@ def of_fetch(
     peers: int, candidates: int, done_bytes: int, total_bytes: int | None, sources: Sequence[SourceStatus]
 ) -> list[Reason]:
     """Why a magnet link is no torrent yet."""
-    reasons = [Reason(1.0, SeekingMetadata(peers, done_bytes, total_bytes))]
-    if not peers:
-        reasons.append(Reason(1.0, NoPeers(candidates, 0)))
-    return _ranked(reasons + of_sources(sources, peers))
+    seeking = Reason(1.0, SeekingMetadata(peers, done_bytes, total_bytes))
+    if peers:
+        return _ranked([seeking, *of_sources(sources, peers)])
+    # Why nobody is there says more than what nobody sends.
+    return _ranked([*of_sources(sources, 0, candidates), Reason(1.0, NoPeers(candidates, 0)), seeking])
 
 
-def of_sources(sources: Sequence[SourceStatus], peers: int) -> list[Reason]:
-    """What the sources of peers have to do with there being so few."""
+def of_sources(sources: Sequence[SourceStatus], peers: int, addresses: int = 0) -> list[Reason]:
+    """What the sources of peers have to do with there being so few, with so many addresses known."""
     if peers >= ENOUGH_PEERS:
         return []
     share = 1.0 if not peers else _SOURCES_WEIGHT
     if not sources:
-        return [Reason(share, NoSources())] if not peers else []
+        return [Reason(share, NoSources())] if not (peers or addresses) else []
     failing = [status for status in sources if status.error or status.state not in _HOPEFUL]
     if not failing:
         return []

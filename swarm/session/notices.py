@@ -22,6 +22,7 @@ class PeerNews:
             "not reached" when dialled, or "refused" when it came.
         client: what it calls itself; "" where it has not said.
         is_fault: it did what it should not, or not what it should.
+        is_awaited: the user has named it, and is told for the first time.
     """
 
     what: PeerFate
@@ -29,6 +30,7 @@ class PeerNews:
     client: str
     reason: str
     is_fault: bool
+    is_awaited: bool = False
 
     def __str__(self) -> str:
         return f"peer {self.address} {self.what}: {self.reason}{f' ({self.client})' if self.client else ''}"
@@ -47,6 +49,8 @@ class Notice:
 
     @classmethod
     def about(cls, news: PeerNews) -> Notice:
+        if news.is_awaited:
+            return cls("warning", f"{news}; it is tried again", news)
         return cls("warning" if news.what == "banned" else "detail", str(news), news)
 
 

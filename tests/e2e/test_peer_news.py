@@ -81,6 +81,23 @@ def test_banned_peer_is_an_event_and_a_warning(commands: Commands, torrent: Path
     assert warning["message"] == (f"peer {event['address']} banned: {event['reason']} (qBittorrent 4.6.3)")
 
 
+@pytest.mark.parametrize("kind", ["torrent", "magnet"])
+def test_named_peer_that_is_not_reached_is_a_warning_once(
+    commands: Commands, torrent: Path, kind: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        nobody = f"127.0.0.1:{deaf.getsockname()[1]}"
+    source = str(torrent) if kind == "torrent" else Metainfo.parse(torrent.read_bytes()).magnet()
+    done = commands.run(
+        "leech", source, "-o", "here", "--port", "0", "--bind", "127.0.0.1", "--no-trackers", "--no-dht",
+        "--no-lsd", "--peer", nobody, "--timeout", "1",
+    )  # fmt: skip
+    assert done.returncode == 5
+    warning, error = done.stderr.splitlines()
+    assert warning == f"warning: peer {nobody} not reached: connection refused; it is tried again"
+    assert error == "error: no progress for 1 s: no peers: 0 being tried now, 1 address to be tried later"
+
+
 def test_those_that_come_and_go_are_told_with_v_alone(commands: Commands, torrent: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         nobody = f"127.0.0.1:{deaf.getsockname()[1]}"

@@ -97,6 +97,8 @@ class LinkHost(ABC):
         self.up_bucket = Bucket(None, self._loop.time())
         self.down_bucket = Bucket(None, self._loop.time())
         self._links: dict[int, PeerLink] = {}
+        #: Named by the user, who has not heard of a failure to reach them.
+        self._awaited: set[Endpoint] = set()
         self._next_number = 0
         self._timer: asyncio.TimerHandle | None = None
         self._wakeup_at = float("inf")
@@ -214,9 +216,15 @@ class LinkHost(ABC):
         self, endpoint: Endpoint, reason: str, *, is_tried: bool = True, has_way: bool = True
     ) -> None:
         if not self.is_stopped:
-            self._on_peer(PeerNews("not reached", str(endpoint), "", reason, False))
+            # What was not tried for want of a place comes later.
+            is_awaited = is_tried and endpoint in self._awaited
+            if is_awaited:
+                self._awaited.remove(endpoint)
+            self._on_peer(PeerNews("not reached", str(endpoint), "", reason, False, is_awaited))
         self.tell(DialFailed(endpoint, reason, is_tried, has_way))
 
     def candidates_found(self, endpoints: Sequence[Endpoint], source: str) -> None:
         welcome = [endpoint for endpoint in endpoints if not self._dialler.is_refused(endpoint)]
+        if source == "user":
+            self._awaited.update(endpoints)
         self.tell(CandidatesFound(welcome, source))

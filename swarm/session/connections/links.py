@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -241,7 +242,7 @@ class Links:
         except Exception as error:
             self._links.discard(link)
             if isinstance(error, OSError):
-                reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+                reason = _why_not(error)
             else:
                 # The address must not stay one that is being dialled.
                 reason = str(failure(error, f"dialling {endpoint}"))
@@ -250,3 +251,11 @@ class Links:
             link.owner.dial_failed(endpoint, reason, has_way=has_way)
         if link.owner is not None and link.owner.is_stopped:
             link.close("the torrent was stopped")
+
+
+def _why_not(error: OSError) -> str:
+    """Why there is no link, in the system's words: those of asyncio and of uvloop differ."""
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    number = error.errno or 0
+    return os.strerror(number).lower() if number > 0 else error.strerror or str(error)

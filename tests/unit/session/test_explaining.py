@@ -64,6 +64,12 @@ def test_without_peers_the_sources_that_fail_are_as_much_to_blame() -> None:
     assert of_download(found, NOTHING, [TRACKER]) == [(1.0, NoPeers(0, 0))]
 
 
+@pytest.mark.parametrize("unreached", [NoPeers(1, 0), NoPeers(0, 1)])
+def test_who_has_named_a_peer_is_not_told_to_name_one(unreached: NoPeers) -> None:
+    assert of_download([Ranked(1.0, unreached)], NOTHING, []) == [(1.0, unreached)]
+    assert of_sources([], 0, 1) == []
+
+
 @pytest.mark.parametrize(
     ("sources", "peers", "expected"),
     [
@@ -82,6 +88,9 @@ def test_sources_matter_where_peers_are_few(
     assert of_sources(sources, peers) == expected
 
 
-def test_magnet_link_waits_for_its_metadata_and_for_peers() -> None:
-    assert of_fetch(0, 3, 0, None, [TRACKER]) == [(1.0, SeekingMetadata(0, 0, None)), (1.0, NoPeers(3, 0))]
+def test_magnet_link_waits_for_peers_or_for_its_metadata() -> None:
+    seeking = Reason(1.0, SeekingMetadata(0, 0, None))
+    assert of_fetch(0, 3, 0, None, [TRACKER]) == [(1.0, NoPeers(3, 0)), seeking]
+    assert of_fetch(0, 0, 0, None, [REFUSED]) == [(1.0, FAILING), (1.0, NoPeers(0, 0)), seeking]
+    assert of_fetch(0, 3, 0, None, []) == [(1.0, NoPeers(3, 0)), seeking]
     assert of_fetch(2, 3, 5, 9, [TRACKER]) == [(1.0, SeekingMetadata(2, 5, 9))]

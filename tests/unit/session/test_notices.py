@@ -25,6 +25,16 @@ def test_ban_is_a_warning_and_what_else_becomes_of_peers_a_detail() -> None:
     ]
 
 
+def test_peer_that_the_user_named_is_a_warning_where_it_is_not_reached() -> None:
+    notices = Notices()
+    notices.peer_news(PeerNews("not reached", "10.0.0.1:1", "", "Connection refused", False, is_awaited=True))
+    (notice,) = notices.take()
+    assert (notice.level, notice.text) == (
+        "warning",
+        "peer 10.0.0.1:1 not reached: Connection refused; it is tried again",
+    )
+
+
 def test_oldest_give_way_where_nobody_asks() -> None:
     notices = Notices()
     for number in range(NOTICES_MAX + 2):
