@@ -1,4 +1,4 @@
-"""Questions to the DNS that the system's resolver cannot ask: TXT records, by the package `dnspython`."""
+"""TXT records, which the system's resolver cannot look up: the one door to the package `dnspython`."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ async def text_records(
     *,
     sources: Mapping[bool, str] | None = None,
 ) -> list[str]:
-    """The TXT records of `name`, each with its strings joined; none where it has none.
+    """The TXT records of `name`, each with its strings joined; empty where it has none.
 
     Args:
-        server: the DNS server to ask; those of the system by default.
-        sources: is IPv6? -> the local address to ask from; a server of a family that is not in it is not
+        server: the DNS server to ask; None for those of the system.
+        sources: is IPv6? -> the local address to ask from; servers of a family that is not in it are not
             asked. Empty or None: any.
 
     Raises:
-        OSError: nobody could be asked, or nobody answered.
+        OSError: no server could be asked, or none has answered.
     """
     try:
         resolver = dns.asyncresolver.Resolver(configure=False)
@@ -41,7 +41,7 @@ async def text_records(
             for one in ([server] if server is not None else _servers_of_system())
             if not sources or (":" in one.host) in sources
         ]
-        # A name of a URL is whole: no domain of ours is added to it.
+        # The name is absolute: the system's search domains are not appended.
         whole = dns.name.from_text(name)
         answer = await resolver.resolve(whole, "TXT", lifetime=timeout_s, raise_on_no_answer=False)
     except dns.resolver.NXDOMAIN:
@@ -52,7 +52,7 @@ async def text_records(
 
 
 class _Server(dns.nameserver.Do53Nameserver):
-    """A DNS server that is asked from one address of ours: a resolver has but one for all servers."""
+    """A DNS server that is asked from an address of its own: a resolver has only one for all servers."""
 
     def __init__(self, endpoint: Endpoint, source: str | None) -> None:
         super().__init__(endpoint.host, endpoint.port)
@@ -71,6 +71,6 @@ class _Server(dns.nameserver.Do53Nameserver):
 
 def _servers_of_system() -> list[Endpoint]:
     known = dns.asyncresolver.get_default_resolver()
-    # A system names them by their addresses.
+    # Those of a system are numeric addresses; the type has dnspython's own objects as well.
     hosts = [host for host in known.nameservers if isinstance(host, str)]
     return [Endpoint(host, known.nameserver_ports.get(host, known.port)) for host in hosts]

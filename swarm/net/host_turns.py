@@ -19,12 +19,12 @@ class HostTurns:
 
     def __init__(self, each_max: int = HOST_CONCURRENT_MAX) -> None:
         self._each_max = each_max
-        #: host -> (its turns, how many have or want one).
+        #: host -> (its semaphore, how many have or want a turn).
         self._hosts: dict[str, tuple[asyncio.Semaphore, int]] = {}
 
     @contextlib.asynccontextmanager
     async def turn(self, host: str) -> AsyncIterator[None]:
-        """Wait for a turn at `host`, and have it for the length of the block."""
+        """Wait until a request to `host` may start; the block is the request."""
         turns, count = self._hosts.get(host, (asyncio.Semaphore(self._each_max), 0))
         self._hosts[host] = turns, count + 1
         try:

@@ -1,12 +1,12 @@
 """HTTP requests of ours, bounded in everything: the one door to h11.
 
-Every hop of a request is checked: only http and https, few redirects, none from https to http, and
-none from the open network into loopback or a private network (a tracker on the internet shall not
-make us talk to the machine's own services). A host name is checked by the addresses that it has
-when we connect, so that a name cannot show one address first and another one later.
+Every hop of a request is checked: only http and https, few redirects, none from https to http, and none from
+the internet to loopback or a private network, where a tracker could make us talk to services that it cannot
+reach itself (SSRF). A host name is checked by the addresses to which we then connect, so that it cannot
+resolve to one address for the check and to another for the connection.
 
-h11 speaks the protocol and does no I/O; the larger clients cost a third of a second to import, more than
-many a download takes (docs/decisions/006).
+h11 speaks the protocol and does no I/O; the larger clients take a third of a second to import, longer than
+many a download (decision 006).
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from swarm.base.version import VERSION
 from swarm.net.names import look_up
 from swarm.net.outlet import NO_ROUTE, Outlet
 
-#: Redirects followed: one for https, one for a moved path, and some patience.
+#: Redirects followed: one to https, one to a moved path, and some more.
 REDIRECTS_MAX = 5
-#: The longest URL that we ask for.
+#: The longest URL that is requested.
 URL_MAX_CHARS = 8192
-#: Read from the socket, and unpacked, at a time.
+#: Read from the socket at a time, and unpacked.
 _CHUNK_BYTES = 64 * 1024
-#: The status line and all headers together.
+#: The status line and the headers of an answer together.
 _HEAD_BYTES_MAX = 32 * 1024
-#: What one address of a name may take to connect, while there is another to try.
+#: After so long without a connection the next address of a name is tried.
 _CONNECT_S = 3.0
 
 _USER_AGENT = f"swarm/{VERSION}"
@@ -51,9 +51,12 @@ Resolve = Callable[[str], Awaitable[list[str]]]
 
 
 class HttpError(SwarmError):
-    """A request that got no usable answer; `status` is None where there was no answer at all.
+    """A request got no usable answer.
 
-    `lacks` says what was missing to ask at all, in the words of `TrackerError`.
+    Args:
+        reason: what is wrong, fit for a user.
+        status: of the answer; None where there was none.
+        lacks: as in `TrackerError`.
     """
 
     def __init__(self, reason: str, *, status: int | None = None, lacks: str = "") -> None:
@@ -65,7 +68,12 @@ class HttpError(SwarmError):
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What came back, unpacked: any status but a redirect."""
+    """An answer of any status; redirects have been followed.
+
+    Args:
+        body: unpacked.
+        url: where it came from at last.
+    """
 
     status: int
     body: bytes
@@ -74,12 +82,12 @@ class HttpAnswer:
 
 @dataclass(slots=True)
 class _Reach:
-    """Where one request may go: its first hop anywhere, the others only where that one was.
+    """Where the hops of one request may go: the first anywhere, the others into no narrower network.
 
     Args:
         outlet: where all hops leave.
         resolve: the addresses of a name.
-        is_v6: the family that all hops go over; None for any.
+        is_v6: the address family of all hops; None for any.
         may_be_loopback: may the first hop go to this machine itself?
     """
 
@@ -88,7 +96,7 @@ class _Reach:
     is_v6: bool | None = None
     may_be_loopback: bool = True
     is_first: bool = True
-    #: Only if every address of the first hop was: one public address makes it a stranger.
+    #: Later hops may go to private addresses only if all addresses of the first hop were private.
     may_be_local: bool = True
     refusal: str = ""
 
@@ -119,15 +127,15 @@ async def get(
     is_v6: bool | None = None,
     resolve: Resolve | None = None,
 ) -> HttpAnswer:
-    """GET `url`, following redirects within the rules above.
+    """GET `url`, following redirects as this module allows.
 
     Args:
-        max_bytes: of the body as it comes and as it is unpacked; more is an error.
-        timeout_s: for everything together.
+        max_bytes: limit of the body, both as it comes and unpacked; more is an error.
+        timeout_s: for all hops together.
         may_be_loopback: may `url` point to this machine itself?
         outlet: where each hop must leave; None for no restriction.
-        is_v6: the family of addresses that each hop goes over; None for any.
-        resolve: who knows the addresses of names; None for the system.
+        is_v6: the address family of all hops; None for any.
+        resolve: name -> its numeric addresses; None to ask the system.
 
     Raises:
         HttpError: no answer, or one that breaks a rule; fit for a user.
@@ -195,10 +203,10 @@ def _joined(url: str, location: str) -> str:
 
 
 async def _hop(url: str, max_bytes: int, reach: _Reach) -> tuple[HttpAnswer, str | None]:
-    """One request; returns the answer, and where it points to if it is a redirect."""
+    """One request; returns the answer and, if it is a redirect, where to."""
     parts = urlsplit(url)
     async with _connected(parts, reach) as (reader, writer):
-        # Nothing pooled and no cookie: an announce every half hour gains nothing from kept connections.
+        # No connection is kept, and no cookie: announces come half an hour apart.
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES_MAX)
         writer.write(connection.send(_request(parts)) or b"")
         writer.write(connection.send(h11.EndOfMessage()) or b"")
@@ -217,11 +225,11 @@ async def _hop(url: str, max_bytes: int, reach: _Reach) -> tuple[HttpAnswer, str
 async def _connected(
     parts: SplitResult, reach: _Reach
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Connect to the first address of the host that answers, out of those that `reach` admits."""
+    """A connection to the first address of the host that accepts one, among those that `reach` admits."""
     host = parts.hostname or ""
     name = host.partition("%")[0]
-    # An IPv4 address that is mapped into IPv6 is asked over IPv4. A numeric one in a spelling that ipaddress
-    # does not know (127.1) goes to the resolver like a name.
+    # A numeric address in a spelling that `numeric_host` does not know (127.1) goes to the resolver, as a
+    # name does, and what comes back is checked.
     numeric = numeric_host(host)
     found = [numeric] if numeric is not None else await _addresses(host, reach.resolve)
     admitted = [address for address in found if reach.admits(address)]
@@ -249,7 +257,7 @@ async def _connected(
     try:
         yield reader, writer
     finally:
-        # Whatever else it wants to say is not waited for.
+        # Without waiting for what the server may still send.
         writer.transport.abort()
 
 
@@ -261,12 +269,12 @@ async def _addresses(host: str, resolve: Resolve) -> list[str]:
 
 
 def _dns_name(host: str) -> str:
-    """A name as the DNS writes it, a numeric address as it is: the codec takes 4 ms to load."""
+    """A name in the form of the DNS (IDNA); a numeric address needs no codec, which takes 4 ms to load."""
     return host if numeric_host(host) is not None else host.encode("idna").decode()
 
 
 def _request(parts: SplitResult) -> h11.Request:
-    # Everything that is ASCII was escaped by whoever made the URL; the rest is UTF-8 to servers.
+    # ASCII is left as it is, escaped by whoever made the URL; anything else is escaped as UTF-8.
     target = quote(parts.path or "/", safe=_ASCII)
     if parts.query:
         target += "?" + quote(parts.query, safe=_ASCII)
@@ -290,7 +298,7 @@ _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class _Exchange:
-    """Reads h11's events off a stream, and puts what goes wrong into a user's words."""
+    """Reads the events of h11 from a stream; what goes wrong becomes an HttpError."""
 
     def __init__(self, connection: h11.Connection, reader: asyncio.StreamReader) -> None:
         self._connection = connection
@@ -299,7 +307,7 @@ class _Exchange:
         self._has_head = False
 
     async def head(self) -> h11.Response:
-        """The response's status and headers; interim ones (1xx) are passed over."""
+        """The status and headers of the response; interim responses (1xx) are skipped."""
         while True:
             event = await self._next()
             if isinstance(event, h11.Response):

@@ -1,4 +1,4 @@
-"""The sockets of local discovery: in BEP 14's multicast groups on every interface."""
+"""The sockets of local service discovery: in the multicast groups of BEP 14, on every interface."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from swarm.base.endpoint import host_of
 from swarm.net.outlet import Outlet, ipv6_addresses
 from swarm.wire.lsd import DATAGRAM_MAX_BYTES, GROUP_V4, GROUP_V6
 
-#: Interfaces that are joined, of each family; machines with containers may have hundreds.
+#: Interfaces on which a group is joined, for each family; machines with containers may have hundreds.
 INTERFACES_MAX = 32
-#: Routers that datagrams may pass. BEP 14: the groups reach further than one network, so more than 1.
+#: Routers that a datagram may pass: the groups of BEP 14 reach farther than one network.
 HOPS_MAX = 32
 _LOOPBACK = ("lo", "lo0")
-#: RFC 3542; not every system's Python knows it.
+#: RFC 3542; not on every system.
 _PKTINFO: int | None = getattr(socket, "IPV6_PKTINFO", None)
-#: Datagrams read before others get their turn.
+#: Datagrams read before the loop gets to others.
 _BATCH_MAX = 64
 
 
 class _Interface(NamedTuple):
-    """By its number; for IPv4 its address will do where the number is 0."""
+    """An interface, by its number; for IPv4 by the address to send from, where the number is 0."""
 
     number: int
     address: str = "0.0.0.0"
@@ -38,11 +38,12 @@ OnDatagram = Callable[[bytes, str], None]
 
 
 class LocalMulticast:
-    """Sends to and hears the local network, over IPv4 and IPv6 as far as there are.
+    """Sends to the local network and receives from it, over IPv4 and IPv6 as far as there are.
 
     Args:
-        outlet: the only way to be used; None for all.
-        port: that of the groups.
+        on_datagram: gets (datagram, numeric address of its sender).
+        outlet: where everything must leave; None for all interfaces.
+        port: of the groups; another one than BEP 14's for tests.
 
     Raises:
         OSError: there is no multicast here at all.
@@ -80,16 +81,19 @@ class LocalMulticast:
             raise failure
 
     def send(self, of_family: Callable[[bool], bytes]) -> int:
-        """Send one datagram on each interface; `of_family` gives it, asked whether it is for IPv6.
+        """Send a datagram on each interface, over each address family that the interface has.
+
+        Args:
+            of_family: is IPv6? -> the datagram.
 
         Returns:
-            how many were sent: an interface without an address of a family takes none of it.
+            How many were sent.
         """
         count = 0
         for is_v6, opened in self._sockets.items():
-            # Interfaces come and go while we run.
+            # Join again: interfaces come and go while we run.
             for interface in self._join(is_v6=is_v6):
-                # One that is down must not keep the others from hearing of us.
+                # One that is down must not stop us from using the others.
                 with contextlib.suppress(OSError):
                     _choose_interface(opened, interface, is_v6=is_v6)
                     host = (GROUP_V6 if is_v6 else GROUP_V4).host
@@ -105,7 +109,7 @@ class LocalMulticast:
         self._sockets.clear()
 
     def _join(self, *, is_v6: bool) -> list[_Interface]:
-        """Be in the group on all interfaces; those on which we are."""
+        """Join the group on interfaces where we are not in it; returns those where we are."""
         wanted = self._interfaces(is_v6=is_v6)[:INTERFACES_MAX]
         joined = self._joined[is_v6]
         joined.intersection_update(wanted)
@@ -117,7 +121,7 @@ class LocalMulticast:
     def _interfaces(self, *, is_v6: bool) -> list[_Interface]:
         local = self._outlet.address(is_v6=is_v6)
         if local is None:
-            # Left to itself, the kernel would send on the loopback interface from another one's address.
+            # Without its address, the kernel would send on loopback from the address of another interface.
             return [
                 _Interface(number, "127.0.0.1" if name in _LOOPBACK and not is_v6 else "0.0.0.0")
                 for number, name in socket.if_nameindex()
@@ -130,7 +134,7 @@ class LocalMulticast:
     def _readable(self, opened: socket.socket) -> None:
         for _ in range(_BATCH_MAX):
             try:
-                # A byte more than is allowed, so that longer ones are seen to be longer.
+                # One byte more than is allowed, so that a longer datagram is refused, not read in part.
                 raw, address = opened.recvfrom(DATAGRAM_MAX_BYTES + 1)
             except OSError:
                 return
@@ -141,7 +145,7 @@ def _open(outlet: Outlet, *, is_v6: bool, port: int) -> socket.socket:
     opened = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         opened.setblocking(False)
-        # Every client on this machine listens on the same port, and all of them hear a multicast.
+        # All clients on this machine listen on the same port, and each gets every multicast datagram.
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if is_v6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -151,7 +155,7 @@ def _open(outlet: Outlet, *, is_v6: bool, port: int) -> socket.socket:
             opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, HOPS_MAX)
             opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
         outlet.hold(opened)
-        # Bound to the group, it hears nothing else.
+        # Bound to the group, it receives nothing else.
         opened.bind((GROUP_V6.host if is_v6 else GROUP_V4.host, port))
     except OSError:
         opened.close()
@@ -175,7 +179,7 @@ def _join_group(opened: socket.socket, interface: _Interface, *, is_v6: bool) ->
             level, option = socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP
         opened.setsockopt(level, option, _membership(interface, is_v6=is_v6))
     except OSError as error:
-        # It went away and came back, and the kernel has kept us in.
+        # The interface went away and came back, and the kernel has kept us in the group.
         return error.errno == errno.EADDRINUSE
     return True
 
@@ -189,13 +193,13 @@ def _choose_interface(opened: socket.socket, interface: _Interface, *, is_v6: bo
 
 
 def _source(outlet: Outlet) -> list[tuple[int, int, bytes]]:
-    """What makes an IPv6 datagram leave from the bound address (struct in6_pktinfo).
+    """The control message by which an IPv6 datagram leaves from the bound address (struct in6_pktinfo).
 
-    Of an interface's many addresses the kernel would take another one, and we do not listen there.
+    The kernel might take another address of the interface, on which we do not listen.
     """
     local = outlet.address(is_v6=True)
     if local is None or _PKTINFO is None:
         return []
-    # Interface 0: the one that was chosen for the socket.
+    # 0: the interface that was chosen for the socket.
     source = struct.pack("@16sI", socket.inet_pton(socket.AF_INET6, local), 0)
     return [(socket.IPPROTO_IPV6, _PKTINFO, source)]

@@ -1,4 +1,4 @@
-"""Host names to addresses, in a way that never holds up the end of the program."""
+"""Host names to addresses, without ever delaying the end of the program."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 
 from swarm.base.endpoint import Endpoint, numeric_host
 
-#: An address as users write it: a name or a number, and a port.
+#: An address as users write it: a host, by name or number, and a port.
 Address = tuple[str, int]
-#: Look-ups under way at a time in this process, each with a thread; where so many hang, DNS is dead.
+#: Look-ups at a time in this process, each of which has a thread; where so many hang, the DNS is down.
 LOOKUPS_MAX = 128
-#: Of these, how many one list of names may have.
+#: Look-ups at a time for one list of names.
 _LIST_TURNS = 8
 
 _lookups = threading.BoundedSemaphore(LOOKUPS_MAX)
@@ -23,15 +23,15 @@ _lookups = threading.BoundedSemaphore(LOOKUPS_MAX)
 async def look_up(name: str) -> list[str]:
     """The numeric addresses of a host, in the order in which the system prefers them.
 
-    The system's resolver can take half a minute and cannot be interrupted. The event loop's own
-    executor would wait for it at exit, so each look-up has a thread that nobody waits for; how
-    many there are is bounded by `LOOKUPS_MAX`.
+    The system's resolver can take half a minute and cannot be interrupted. The event loop's executor would
+    wait for it at exit, so each look-up has a daemon thread of its own, of which there are at most
+    `LOOKUPS_MAX`.
 
     Raises:
-        OSError: it has none, or nobody could be asked.
+        OSError: the name has no address, or no resolver could be asked.
     """
     loop = asyncio.get_running_loop()
-    # A thread gives back the turn that was taken for it.
+    # A thread releases the semaphore from which its turn was taken, even if tests have replaced it since.
     turns = _lookups
     answer: asyncio.Future[list[str]] = loop.create_future()
 
@@ -56,7 +56,7 @@ async def look_up(name: str) -> list[str]:
             failure = socket.gaierror(socket.EAI_NONAME, "not a host name")
         finally:
             turns.release()
-        # The loop may have ended long ago.
+        # The loop may be closed by now.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, found, failure)
 
@@ -75,15 +75,15 @@ async def endpoints_of(
     timeout_s: float,
     on_failure: Callable[[str, str], None] | None = None,
 ) -> list[Endpoint]:
-    """Where peers given by (name or number, port) are; a name with several addresses gives them all.
+    """The endpoints of peers given by name or number; of a name with several addresses all of them.
 
     Args:
-        addresses: a caller that has them of a stranger bounds their number.
-        timeout_s: for all together; what was found until then is returned.
-        on_failure: gets (name, why) for each that has none.
+        addresses: (host, port). A caller that has them from a stranger bounds their number.
+        timeout_s: for all together; what was found by then is returned.
+        on_failure: called with (name, reason) for each name without an address.
 
     Returns:
-        each once, in the order of `addresses`.
+        Each endpoint once, in the order of `addresses`.
     """
     if not addresses:
         return []
@@ -99,7 +99,7 @@ async def endpoints_of(
                 failures[name] = error.strerror or str(error)
 
     names = dict.fromkeys(name for name, _ in addresses)
-    # Numbers do not wait for the turn of names that hang.
+    # Numeric hosts do not wait behind names that hang.
     for name in names:
         if (host := numeric_host(name)) is not None:
             found[name] = [host]
@@ -116,11 +116,15 @@ async def endpoints_of(
 
 
 class NameCache:
-    """Remembers the addresses of hosts that are asked for again and again, such as trackers.
+    """Caches the addresses of hosts that are looked up again and again, such as trackers.
 
-    Whoever asks while a name is being looked up waits for the same answer, so that a thousand torrents
-    of one tracker cost one thread. The system tells us no time to live: a minute is short enough for
-    those who move, and failures are not kept at all.
+    All who ask for a name while it is being looked up wait for the same answer, so that a thousand torrents
+    of one tracker cost one thread. Failures are not cached.
+
+    Args:
+        life_s: how long an answer is used. The system's resolver tells no time to live; a minute is short
+            enough for hosts that move.
+        names_max: names that are cached; the oldest are dropped.
     """
 
     def __init__(self, *, life_s: float = 60.0, names_max: int = 1000) -> None:
@@ -134,7 +138,7 @@ class NameCache:
         """As `look_up`; a numeric address is its own answer.
 
         Raises:
-            OSError: it has none, or nobody could be asked.
+            OSError: as `look_up`, or the cache was closed.
         """
         if (host := numeric_host(name)) is not None:
             return [host]
@@ -151,11 +155,11 @@ class NameCache:
         return task.result()
 
     def forget(self) -> None:
-        """We are in another network, where names may have other addresses."""
+        """Forget all answers: we are in another network, where names may have other addresses."""
         self._known.clear()
 
     async def close(self) -> None:
-        """Wait for no answer any more; those who do get an OSError."""
+        """End all look-ups; whoever waits for one gets an OSError."""
         tasks = list(self._asking.values())
         for task in tasks:
             task.cancel()

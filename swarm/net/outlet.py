@@ -1,4 +1,4 @@
-"""Where traffic leaves this machine: what `--bind` means to each socket of a session."""
+"""Where traffic leaves this machine: what `--bind` means for each socket of a session."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from swarm.base.dataclass import dataclass
 from swarm.base.errors import SettingsError
 
 _SIOCGIFADDR = 0x8915
-#: Linux; elsewhere an interface is held to by its addresses alone.
+#: Linux only; elsewhere sockets are bound to the interface's addresses alone.
 _BINDTODEVICE: int | None = getattr(socket, "SO_BINDTODEVICE", None)
-#: Linux: the first second or two of an IPv6 address, until nobody else has claimed it, and for good where
-#: somebody has (IFA_F_TENTATIVE, IFA_F_DADFAILED). Nothing can be bound to it.
+#: Linux: flags of an IPv6 address to which nothing can be bound: in its first second or two, until it is
+#: known that no other machine has it (IFA_F_TENTATIVE), and for good where one has (IFA_F_DADFAILED).
 _NOT_OURS_YET = 0x40 | 0x08
-#: What the system says where no way leads from here, whoever is there: no network, or none of that family.
+#: Errors of the system that say that nothing at all can be reached: no network, or none of that family.
 NO_WAY = (errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-#: The same, and what it says where a router knows no way to this one host.
+#: These, and the error that says that this one host cannot be reached.
 NO_ROUTE = (*NO_WAY, errno.EHOSTUNREACH)
-#: The kernel counts interfaces up to 31 bits; none has ever come so far.
+#: Interface numbers have up to 31 bits; none in practice has so many digits.
 _ZONE_DIGITS_MAX = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """The only way out for connections and datagrams; without a restriction the system chooses.
+    """What connections and datagrams are bound to; without any restriction the system chooses.
 
     Args:
-        addresses: is IPv6? -> the local address; a family that is not in it is not used. Empty: any. An
-            interface's are others by and by (`follow`).
-        interface: nothing goes through another one, wherever the routing table would send it.
+        addresses: is IPv6? -> the local address; a family that is not in it is not used. Empty: any address.
+            Those of an interface may change (`follow`).
+        interface: the only one that is used, whatever the routing table says; "" for any.
     """
 
     addresses: dict[bool, str] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Outlet:
 
     @classmethod
     def of(cls, bind: str | None) -> Self:
-        """What `--bind` names: an address, an interface, or None for anything.
+        """The outlet that `--bind` names: an address or an interface; None for no restriction.
 
         Raises:
             SettingsError: neither an address nor an interface of this machine.
@@ -58,9 +58,10 @@ class Outlet:
         return cls(_first_of_each(addresses), "" if is_address else bind)
 
     def follow(self) -> bool:
-        """Take up the addresses that the bound interface has by now; whether they are others.
+        """Take up the addresses that the bound interface has now; returns whether they have changed.
 
-        While it has none, or is not there (a VPN that is down), those that it had are kept: nothing leaves.
+        While the interface has none, or does not exist (a VPN that is down), the old ones are kept, so that
+        nothing can leave elsewhere.
         """
         if not self.interface:
             return False
@@ -76,31 +77,34 @@ class Outlet:
 
     @property
     def interface_number(self) -> int:
-        """By which the system knows the bound interface; another one when it was made anew, 0 for none."""
+        """The system's number of the bound interface, another one after it was made anew; 0 for none."""
         with contextlib.suppress(OSError):
             return socket.if_nametoindex(self.interface) if self.interface else 0
         return 0
 
     def has(self, *, is_v6: bool) -> bool:
-        """Can anything of this family leave?"""
+        """May this address family be used?"""
         return not self.addresses or is_v6 in self.addresses
 
     def address(self, *, is_v6: bool) -> str | None:
-        """The local address of a family; None for any."""
+        """The local address of this family to bind to; None for any."""
         return self.addresses.get(is_v6)
 
     def hold(self, opened: socket.socket) -> None:
-        """Keep a socket that is not bound yet to the interface."""
+        """Restrict a socket, before it is bound, to the interface."""
         if self.interface and _BINDTODEVICE is not None:
-            # Before Linux 5.7 only root may; the address must do then.
+            # Before Linux 5.7 only root may do this; then the address alone must do.
             with contextlib.suppress(PermissionError):
                 opened.setsockopt(socket.SOL_SOCKET, _BINDTODEVICE, self.interface.encode())
 
     async def connect(self, host: str, port: int) -> socket.socket:
-        """A TCP connection from here to a numeric address, with its zone (`%3`) where it is link-local.
+        """A non-blocking socket with a TCP connection to a numeric address.
+
+        Args:
+            host: with its zone (`%3`) where it is link-local.
 
         Raises:
-            OSError: there is none to be had.
+            OSError: it cannot be reached.
         """
         is_v6 = ":" in host
         if not self.has(is_v6=is_v6):
@@ -122,22 +126,22 @@ class Outlet:
 
 
 def _hold_to_zone(opened: socket.socket, zone: str) -> None:
-    """Keep a socket to the interface of that number: uvloop loses it from the address on the way."""
+    """Restrict a socket to the interface of that number: uvloop drops the zone from the address."""
     if not (zone.isascii() and zone.isdigit()) or _BINDTODEVICE is None:
         return
-    # Whoever wrote the address chose the number: one of any length is no reason for another error.
+    # The number may come from a stranger: one that is too long for a C int is an OSError too.
     if len(zone) > _ZONE_DIGITS_MAX:
         raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
     opened.setsockopt(socket.SOL_SOCKET, _BINDTODEVICE, socket.if_indextoname(int(zone)).encode())
 
 
 def _first_of_each(addresses: Sequence[str]) -> dict[bool, str]:
-    # An interface's later ones are temporary or aliases.
+    # The later addresses of an interface are temporary ones or aliases.
     return {":" in address: address for address in reversed(addresses)}
 
 
 def bind_addresses(bind: str | None) -> list[str]:
-    """The local addresses for `--bind`: all, the one given, or those of an interface.
+    """The local addresses to listen on for `--bind`: all (None), the one given, or those of an interface.
 
     Raises:
         SettingsError: neither an address nor an interface of this machine.
@@ -172,7 +176,7 @@ def _interface_v4(name: str) -> list[str]:
 
 
 def _interface_v6(name: str) -> list[str]:
-    # Link-local addresses (scope 0x20) need an interface number to be of use; peers do not carry one.
+    # Not link-local addresses (scope 0x20): they need a zone, which peers cannot tell each other.
     return [
         str(row.address)
         for row in ipv6_addresses()

@@ -1,4 +1,4 @@
-"""Asks the DNS which trackers a host runs, before the first announce to it (BEP 34)."""
+"""Which trackers a host says, in the DNS, that it runs: asked before the first announce to it (BEP 34)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from swarm.net.outlet import Outlet
 from swarm.wire.tracker.preferences import Service, decode_preferences
 
-#: An announce waits no longer for the answer; hardly any host has such a record.
+#: An announce waits no longer for the DNS; hardly any host has such a record.
 TIMEOUT_S = 2.0
-#: An answer counts so long ...
+#: An answer is used for so long ...
 _LIFE_S = 3600.0
-#: ... and no answer so long, until it is asked for again.
+#: ... and where there was none, the DNS is asked again after this.
 _SILENCE_LIFE_S = 300.0
-#: Hosts remembered; the oldest go.
+#: Hosts remembered; the oldest are dropped.
 _HOSTS_MAX = 1000
 #: Names that no DNS server knows.
 _LOCAL_SUFFIXES = (".localhost", ".local", ".onion", ".i2p", ".internal", ".home.arpa")
@@ -25,18 +25,19 @@ TextRecords = Callable[[str, float], Awaitable[list[str]]]
 
 
 async def _text_records(name: str, timeout_s: float, sources: Mapping[bool, str]) -> list[str]:
-    # A tenth of a second to import, which would hold up every transfer on the loop.
+    # In a thread: the import takes a tenth of a second, in which all transfers on the loop would stand still.
     module = await asyncio.to_thread(importlib.import_module, "swarm.net.dns_records")
     found: list[str] = await module.text_records(name, timeout_s, sources=sources)
     return found
 
 
 class TrackerPreferences:
-    """Remembers what hosts say of their trackers. Where nobody answers, everything is allowed.
+    """Asks, and remembers, which trackers hosts say that they run. Without an answer any tracker is asked.
 
     Args:
-        text_records: (name, seconds) -> its TXT records, or OSError; None to ask the DNS.
-        outlet: from where the DNS is asked; None for any.
+        text_records: (name, timeout in seconds) -> its TXT records, or OSError; None to ask the DNS.
+        timeout_s: of one question to the DNS.
+        outlet: where questions to the DNS must leave; None for no restriction.
     """
 
     def __init__(
@@ -49,12 +50,12 @@ class TrackerPreferences:
         self._outlet = outlet or Outlet()
         self._text_records = text_records or self._ask_dns
         self._timeout_s = timeout_s
-        #: host -> (its trackers, until when); the oldest first.
+        #: host -> (its trackers, the loop's time until which that is used); the oldest first.
         self._known: dict[str, tuple[tuple[Service, ...] | None, float]] = {}
         self._asking: dict[str, asyncio.Task[tuple[Service, ...] | None]] = {}
 
     async def services(self, host: str) -> tuple[Service, ...] | None:
-        """The trackers of `host` in its own order; () for none, None where it says nothing of them."""
+        """The trackers that `host` runs, in its order; () for none, None where it does not say."""
         host = host.rstrip(".").lower()
         if not _is_public_name(host):
             return None
@@ -65,19 +66,19 @@ class TrackerPreferences:
         if task is None:
             task = self._asking[host] = asyncio.create_task(self._fetch(host), name=f"BEP 34 of {host[:40]}")
             task.add_done_callback(lambda _: self._asking.pop(host, None))
-        # Others may be waiting for the same answer: it goes on when this one gives up.
+        # `wait` does not cancel the task: others may be waiting for the same answer.
         await asyncio.wait([task])
         return None if task.cancelled() else task.result()
 
     async def close(self) -> None:
-        """Ask nobody any more; whoever waits is told that everything is allowed."""
+        """Ask nothing any more; whoever waits gets None."""
         tasks = list(self._asking.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _ask_dns(self, name: str, timeout_s: float) -> list[str]:
-        # Asked each time: a bound interface may have another address by now.
+        # The addresses as they are now: those of a bound interface may have changed.
         return await _text_records(name, timeout_s, self._outlet.addresses)
 
     async def _fetch(self, host: str) -> tuple[Service, ...] | None:
@@ -87,7 +88,7 @@ class TrackerPreferences:
                 services = decode_preferences(await self._text_records(host, self._timeout_s))
             life_s = _LIFE_S
         except OSError:
-            # TimeoutError is one too. BEP 34 is a courtesy: without an answer we go on as always.
+            # Also a TimeoutError. Without an answer we ask the tracker as if there were no BEP 34.
             pass
         self._known.pop(host, None)
         while len(self._known) >= _HOSTS_MAX:

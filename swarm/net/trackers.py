@@ -1,4 +1,4 @@
-"""Asking trackers: one client for every kind, by the URL's scheme."""
+"""One client for trackers of every kind; the URL's scheme tells which."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from swarm.wire.tracker.udp_server import SCRAPE_MAX as UDP_SCRAPE_MAX
 if TYPE_CHECKING:
     from swarm.net import http
 
-#: What anacrolix gives a tracker; those that need more are down.
+#: As in anacrolix/torrent; a tracker that needs longer is down.
 TIMEOUT_S = 15.0
-#: Over UDP a lost request is sent again after 15 s (BEP 15), and that one may take its time too.
+#: Over UDP a lost request is sent again after 15 s (BEP 15), and its answer may take as long again.
 UDP_TIMEOUT_S = 45.0
-#: HTTP requests on their way at a time over one family, of all torrents: each costs a connection.
+#: HTTP requests on their way over one address family, of all torrents: each has a connection.
 CONCURRENT_MAX = 100
-#: Info-hashes in one scrape request; URLs of more than 4 KiB meet limits on the way.
+#: Info-hashes in one scrape request: URLs of more than 4 KiB are refused by some servers.
 _SCRAPE_MAX = 50
-#: BEP 34: a host that says that it runs no tracker is looked up again no sooner.
+#: BEP 34: a host that says that it runs no tracker is looked up again after this.
 _DENIED_RETRY_S = 3600.0
 
 _Answer = TypeVar("_Answer")
@@ -48,7 +48,8 @@ class TrackerClient:
 
     Args:
         outlet: where requests must leave; None for no restriction.
-        preferences: what hosts say of their trackers (BEP 34); None to look it up in the DNS.
+        preferences: which trackers hosts say that they run (BEP 34); None to ask the DNS.
+        concurrent_max, host_concurrent_max: `CONCURRENT_MAX`, `HOST_CONCURRENT_MAX`.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class TrackerClient:
         concurrent_max: int = CONCURRENT_MAX,
         host_concurrent_max: int = HOST_CONCURRENT_MAX,
     ) -> None:
-        #: Each family has turns of its own: one that leads nowhere must not hold up the other.
+        #: Each address family has its own limit: one that leads nowhere must not hold up the other.
         self._turns = {is_v6: asyncio.Semaphore(concurrent_max) for is_v6 in (None, False, True)}
         self._host_turns = HostTurns(host_concurrent_max)
         self._outlet = outlet or Outlet()
@@ -82,9 +83,9 @@ class TrackerClient:
         """Tell the tracker about us; it answers with peers.
 
         Args:
-            timeout_s: for an answer, once it is our turn; None for what is usual for its kind.
-            is_v6: the family of addresses to ask over, which is that under which it will list us (BEP 7);
-                None for whichever answers.
+            timeout_s: for the answer, from when the request is sent; None for `TIMEOUT_S` or `UDP_TIMEOUT_S`.
+            is_v6: the address family to ask over, which is also that of the address under which the tracker
+                will list us (BEP 7); None for whichever answers.
 
         Raises:
             TrackerError: no answer, no usable one, or a refusal; fit for a user.
@@ -129,19 +130,19 @@ class TrackerClient:
         return await self._ask(url, ask)
 
     def network_changed(self) -> None:
-        """We are at another address: what names and trackers said to the old one is forgotten."""
+        """Our address has changed: forget what the DNS and trackers have told the old one."""
         self._names.forget()
         self._udp.network_changed()
 
     async def close(self) -> None:
-        """No request is made any more; each one under way ends with its caller."""
+        """Make no request any more. Of those under way, HTTP ones end only when their callers cancel them."""
         self._is_closed = True
         await self._udp.close()
         await self._names.close()
         await self._preferences.close()
 
     async def _ask(self, url: str, ask: Callable[[str], Awaitable[_Answer]]) -> _Answer:
-        """What the tracker at `url` answers, or at one of the URLs that its host prefers to it."""
+        """The answer of the tracker at `url`, or of one that its host names in the place of it (BEP 34)."""
         _check(url)
         host = urlsplit(url).hostname or ""
         if self._is_closed:
@@ -154,7 +155,7 @@ class TrackerClient:
             try:
                 return await ask(preferred)
             except TrackerError as error:
-                # What a tracker says counts more than that another one has no address of that family.
+                # The error of a tracker that was asked tells more than that another one could not be.
                 failure = error if failure is None or (failure.lacks and not error.lacks) else failure
         assert failure is not None
         raise failure
@@ -172,7 +173,7 @@ class TrackerClient:
             raise _with_status(error, answer.status) from None
 
     async def _get(self, url: str, timeout_s: float, is_v6: bool | None = None) -> http.HttpAnswer:
-        # Loaded when first needed: a magnet link without trackers is up the sooner.
+        # Loaded when first needed, so that a magnet link without trackers starts sooner (decision 006).
         from swarm.net import http
 
         family = "any" if is_v6 is None else "IPv6" if is_v6 else "IPv4"
@@ -198,7 +199,7 @@ def _scheme(url: str) -> str:
 
 
 def _check(url: str) -> None:
-    """TrackerError for a URL that we do not ask at all; trying again would not help."""
+    """A final TrackerError for a URL that cannot be asked at all."""
     try:
         parts = urlsplit(url)
         _ = parts.hostname, parts.port
@@ -210,9 +211,10 @@ def _check(url: str) -> None:
 
 
 def _may_be_loopback(url: str) -> bool:
-    """A torrent from a stranger must not send requests of his choice to this machine's own services.
+    """May a request go to this machine itself? Only to what looks like a tracker.
 
-    libtorrent has the same rule ("ssrf_mitigation").
+    A torrent from a stranger must not send requests of his choice to our own services (SSRF). libtorrent has
+    the same rule ("ssrf_mitigation").
     """
     return urlsplit(url).path.rpartition("/")[2].startswith(("announce", "scrape"))
 

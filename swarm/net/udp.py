@@ -1,4 +1,4 @@
-"""One UDP socket for all protocols of a session that speak datagrams, told apart by their first byte."""
+"""A UDP socket that several protocols of a session share; a datagram's first byte tells them apart."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
 from swarm.net.outlet import Outlet
 
-#: Largest datagram there can be; what KRPC and uTP send fits into 1,500.
+#: The longest datagram that can be; those of KRPC and uTP fit into 1,500 bytes.
 DATAGRAM_BYTES_MAX = 65_535
-#: Datagrams read at a time before others on the loop get their turn.
+#: Datagrams read before the loop gets to others.
 BATCH_MAX = 64
-#: Datagrams that wait while the kernel's buffer is full; more are lost, as the network would lose them.
+#: Datagrams that wait while the kernel's buffer is full; further ones are lost, as in the network.
 QUEUE_MAX = 256
-#: A flood of answers arrives while the loop hashes: the kernel's default of 208 KiB holds some 250 datagrams.
+#: For floods of answers while the loop is busy: the kernel's default, 208 KiB, holds some 250 datagrams.
 _RECEIVE_BUFFER_BYTES = 1 << 20
 
-#: What came in one turn of the loop for one protocol, in order.
+#: Gets what has come for one protocol in one turn of the loop, in order.
 OnDatagrams = Callable[[Sequence[tuple[bytes, Endpoint]]], None]
 
 
 @dataclass(slots=True)
 class UdpCounts:
-    """What a socket has done since it was opened."""
+    """What a socket has done since it was opened, in datagrams."""
 
     received: int = 0
     sent: int = 0
-    #: Of a protocol that nobody here speaks, or from port 0.
+    #: Of no protocol that has a receiver, or from port 0.
     ignored: int = 0
     #: Not sent: the queue was full, or the system refused (no route, a firewall).
     lost: int = 0
@@ -43,9 +43,9 @@ class UdpSocket:
     """A bound UDP socket on the running loop.
 
     Args:
-        bound: not blocking; it is ours to close.
-        receivers: first byte of a datagram -> who gets it. KRPC is `d` (BEP 5: a bencoded dictionary),
-            uTP 0x01 to 0x41 (BEP 29: type in the high half, version 1 in the low one).
+        bound: a non-blocking socket, which this object closes.
+        receivers: first byte of a datagram -> who gets it. KRPC has `d` (BEP 5: a bencoded dictionary), uTP
+            0x01 to 0x41 (BEP 29: the type in the high half, version 1 in the low one).
     """
 
     def __init__(self, bound: socket.socket, receivers: Mapping[int, OnDatagrams]) -> None:
@@ -54,7 +54,7 @@ class UdpSocket:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[tuple[bytes, Endpoint]] = deque()
         self._is_closed = False
-        #: It was to move, and could not.
+        #: It has lost its address, and could not bind to another one.
         self._is_away = False
         self.is_v6 = bound.family == socket.AF_INET6
         self.port: int = bound.getsockname()[1]
@@ -68,7 +68,7 @@ class UdpSocket:
         self._receivers.update(dict.fromkeys(first_bytes, receiver))
 
     def send(self, datagram: bytes, endpoint: Endpoint) -> None:
-        """Send now, or soon where the kernel is busy; what cannot be sent is lost, as datagrams are."""
+        """Send now, or soon if the kernel's buffer is full; what cannot be sent is lost, and counted."""
         if self._is_closed:
             return
         if self._is_away:
@@ -80,10 +80,10 @@ class UdpSocket:
             self._loop.add_writer(self._socket.fileno(), self._writable)
 
     def move(self, host: str, outlet: Outlet) -> None:
-        """Be at another address of ours from now on, with the same port.
+        """Bind to another local address, with the same port.
 
         Raises:
-            OSError: it cannot be had; nothing is received or sent until the next move.
+            OSError: that failed; nothing is received or sent until the next move.
         """
         if self._is_closed:
             return
@@ -114,13 +114,13 @@ class UdpSocket:
             self._queue.append((datagram, endpoint))
 
     def _sent(self, datagram: bytes, endpoint: Endpoint) -> bool:
-        """Whether it is done with, sent or refused; False where the kernel's buffer is full."""
+        """Try to send; returns False if the kernel's buffer is full, True if it is sent or lost."""
         try:
             self._socket.sendto(datagram, endpoint)
         except BlockingIOError:
             return False
         except OSError:
-            # No route, a firewall, an ICMP error of an earlier datagram: this one is lost.
+            # No route, a firewall, or an ICMP error of an earlier datagram: this one is lost.
             self.counts.lost += 1
         else:
             self.counts.sent += 1
@@ -142,7 +142,7 @@ class UdpSocket:
             except BlockingIOError:
                 break
             except OSError:
-                continue  # an ICMP error of something sent earlier; the next one may be a datagram
+                continue  # an ICMP error of a datagram sent earlier
             self.counts.received += 1
             receiver = self._receivers.get(datagram[0]) if datagram and address[1] else None
             if receiver is None:
@@ -155,9 +155,10 @@ class UdpSocket:
 
 
 def open_sockets(addresses: Sequence[str], port: int, outlet: Outlet | None = None) -> list[UdpSocket]:
-    """Bind as `bind_datagrams` does, for use on the running loop; whoever wants datagrams says so later.
+    """Open a socket for each address family on the running loop, without receivers yet.
 
-    One socket a family: of several addresses (an interface may have many) the first counts.
+    Of several addresses of a family (an interface may have many) the first is used. Binds, and raises, as
+    `bind_datagrams`.
     """
     first_of = {":" in address: address for address in reversed(addresses)}
     chosen = [address for address in addresses if first_of[":" in address] == address]
@@ -165,19 +166,19 @@ def open_sockets(addresses: Sequence[str], port: int, outlet: Outlet | None = No
 
 
 def open_socket(host: str, port: int, outlet: Outlet) -> UdpSocket:
-    """One more socket, at an address of ours, and at this port.
+    """Open one more socket, at this local address and port.
 
     Raises:
-        OSError: it cannot be had.
+        OSError: that failed.
     """
     return UdpSocket(_bind_one(host, port, outlet), {})
 
 
 def bind_datagrams(addresses: Sequence[str], port: int, outlet: Outlet | None = None) -> list[socket.socket]:
-    """Bind a socket at each address, all at the same port: `port` where it is free, else any that is.
+    """Bind a socket at each address, all at the same port: `port`, or any free one if it is taken.
 
     Args:
-        addresses: numeric and ours. The first must work; another that does not is left out.
+        addresses: numeric and local. Those that fail are left out, except for the first.
 
     Raises:
         SwarmError: the first address cannot be bound.
@@ -194,7 +195,7 @@ def bind_datagrams(addresses: Sequence[str], port: int, outlet: Outlet | None = 
     found = [first]
     chosen: int = first.getsockname()[1]
     for address in addresses[1:]:
-        # No IPv6 here, or somebody else has the port there: one family is enough.
+        # There is no IPv6 here, or the port is taken there: one family is enough.
         with contextlib.suppress(OSError):
             found.append(_bind_one(address, chosen, outlet))
     return found

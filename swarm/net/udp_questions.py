@@ -1,4 +1,4 @@
-"""A UDP socket on which questions are asked and answers awaited; who answers must be who was asked."""
+"""A UDP socket on which UDP trackers are asked, and answers accepted only from the one that was asked."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from swarm.base.errors import TrackerError
 from swarm.net.outlet import NO_ROUTE, Outlet
 from swarm.wire.tracker import udp
 
-#: Datagrams read before others get their turn.
+#: Datagrams read before the loop gets to others.
 _BATCH_MAX = 64
-#: Linux hands back the datagrams that a host refused (ICMP), with their address, if asked to.
+#: Socket options by which Linux gives back the datagrams that were refused (by ICMP), with their addresses.
 _RECVERR = {False: (socket.IPPROTO_IP, 11), True: (socket.IPPROTO_IPV6, 25)}
 _MSG_ERRQUEUE = 0x2000
 #: Where the transaction id stands in a request.
@@ -25,7 +25,11 @@ _TRANSACTION_AT = 12
 
 
 class Question:
-    """One transaction with one tracker: the same number however often it has to be sent."""
+    """One transaction with one tracker; it keeps its number however often it is sent.
+
+    Attributes:
+        number: the transaction id, 32 random bits.
+    """
 
     def __init__(self, owner: QuestionSocket, tracker: Endpoint, number: int) -> None:
         self.number = number
@@ -34,10 +38,10 @@ class Question:
         self._owner = owner
 
     async def send(self, datagram: bytes, wait_s: float) -> bytes:
-        """Send it and wait for the answer, also to what was sent before.
+        """Send `datagram`, and return the datagram that answers it, or what was sent before.
 
         Raises:
-            TimeoutError: none in `wait_s`.
+            TimeoutError: none has come within `wait_s`.
             TrackerError: it cannot be sent, or was refused.
         """
         self._owner.send(datagram, self.tracker)
@@ -46,20 +50,20 @@ class Question:
 
 
 class QuestionSocket:
-    """All questions of one family; an answer counts only from the address that was asked.
+    """All questions over one address family; an answer counts only if it comes from the address asked.
 
     Args:
         outlet: where everything must leave.
 
     Raises:
-        TrackerError: there is no such socket here.
+        TrackerError: no such socket can be opened here.
     """
 
     def __init__(self, *, is_v6: bool, outlet: Outlet, rng: random.Random) -> None:
         self._loop = asyncio.get_running_loop()
         self._rng = rng
         self._questions: dict[tuple[str, int, int], Question] = {}
-        #: Datagrams that nobody waited for: late, forged, or noise.
+        #: Datagrams that no question waited for: late, forged, or noise.
         self.stray_count = 0
         try:
             self._socket = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM)
@@ -80,7 +84,7 @@ class QuestionSocket:
 
     @contextlib.contextmanager
     def question(self, tracker: Endpoint) -> Iterator[Question]:
-        """A new question to `tracker`, which is waited for until the end of the block."""
+        """A new question to `tracker`; its answers are accepted until the end of the block."""
         number = self._rng.getrandbits(32)
         key = (tracker.host, tracker.port, number)
         question = self._questions[key] = Question(self, tracker, number)
@@ -91,12 +95,16 @@ class QuestionSocket:
             question.answer.cancel()
 
     def send(self, datagram: bytes, tracker: Endpoint) -> None:
-        """Raises TrackerError where there is no way to it; what the system has no room for is lost."""
+        """Send one datagram; it is lost where the kernel's buffer is full.
+
+        Raises:
+            TrackerError: `tracker` cannot be reached from here.
+        """
         try:
             try:
                 self._send_now(datagram, tracker)
             except OSError:
-                # It may be about an earlier datagram, to somebody else; then this one was not even tried.
+                # The error may be of an earlier datagram to another tracker: this one was not even tried.
                 self._read_refusals()
                 self._send_now(datagram, tracker)
         except OSError as error:
@@ -107,7 +115,7 @@ class QuestionSocket:
             self._socket.sendto(datagram, tuple(tracker))
 
     def close(self) -> None:
-        """Whoever waits gets a TrackerError."""
+        """Close the socket; whoever waits for an answer gets a TrackerError."""
         self._loop.remove_reader(self._socket)
         self._socket.close()
         for question in self._questions.values():
@@ -130,7 +138,7 @@ class QuestionSocket:
                 question.answer.set_result(raw)
 
     def _read_refusals(self) -> None:
-        """Find the questions that came back: nobody listens there, or no way leads there."""
+        """Fail the questions that came back: nobody listens there, or no route leads there."""
         for _ in range(_BATCH_MAX):
             try:
                 raw, control, _, address = self._socket.recvmsg(udp.DATAGRAM_MAX_BYTES, 512, _MSG_ERRQUEUE)
@@ -151,5 +159,5 @@ def _no_way(error_number: int | None, reason: str) -> TrackerError:
 def _settle(question: Question, error: TrackerError) -> None:
     if not question.answer.done():
         question.answer.set_exception(error)
-        # Perhaps nobody waits any more.
+        # Marks the error as seen: perhaps nobody waits any more.
         question.answer.exception()

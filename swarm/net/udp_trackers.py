@@ -1,4 +1,4 @@
-"""UDP trackers: one socket a family for all of them, and the connection ids that they gave us (BEP 15)."""
+"""A client of UDP trackers (BEP 15): one socket for each address family, and connection ids that are kept."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _Answer = TypeVar("_Answer")
 class UdpTrackerSettings:
     """How UDP trackers are asked. Spans in seconds."""
 
-    #: BEP 15: a request is repeated after 15 * 2 ** n seconds, n from 0 ...
+    #: BEP 15: without an answer a request is sent again after 15 * 2 ** n seconds, n from 0 ...
     first_wait_s: float = 15.0
-    #: ... to 8; the caller's time limit mostly comes first.
+    #: ... to 8. Mostly the caller's timeout ends it before.
     doublings_max: int = 8
-    #: A connect request is not repeated for longer than this, whoever waits for it.
+    #: A connect request ends after so long, whoever waits for it.
     connect_s: float = 60.0
     #: BEP 15: a connection id can be used "until one minute after it has received it".
     connection_life_s: float = 60.0
-    #: Trackers whose connection ids are kept; the oldest go.
+    #: Trackers whose connection ids are kept; the oldest are dropped.
     connections_max: int = 1000
-    #: Addresses of one family that are tried for a name, each so much after the one before.
+    #: Addresses of one family that are tried for a name, each so many seconds after the one before.
     addresses_max: int = 4
     address_stagger_s: float = 3.0
-    #: A name's second family may answer so much later than the first, and still counts.
+    #: After the first family of a name has answered, the second is waited for so long.
     second_family_s: float = 1.0
 
     def waits_s(self) -> Iterator[float]:
-        """How long to wait for an answer, each time that a request is sent."""
+        """Seconds to wait for an answer, for each time that a request is sent."""
         for doubling in range(self.doublings_max + 1):
             yield self.first_wait_s * 2.0**doubling
 
@@ -54,6 +54,7 @@ class UdpTrackerClient:
 
     Args:
         outlet: where everything must leave; None for no restriction.
+        names, host_turns: shared with the client of HTTP trackers; None for one's own.
     """
 
     def __init__(
@@ -68,12 +69,12 @@ class UdpTrackerClient:
         self._settings = settings or UdpTrackerSettings()
         self._names = names or NameCache()
         self._host_turns = host_turns or HostTurns()
-        # Whoever could guess transaction ids could answer in a tracker's place.
+        # Whoever could guess a transaction id could answer in the tracker's place.
         self._rng = random.SystemRandom()
         self._sockets: dict[bool, QuestionSocket] = {}
-        #: tracker -> (connection id, until when); the oldest first.
+        #: tracker -> (connection id, the loop's time until which it can be used); the oldest first.
         self._connections: dict[Endpoint, tuple[int, float]] = {}
-        #: tracker -> the connect exchange under way, shared by all who need it.
+        #: tracker -> the connect request under way, shared by all who need it.
         self._connecting: dict[Endpoint, asyncio.Task[int]] = {}
         self._is_closed = False
 
@@ -83,7 +84,7 @@ class UdpTrackerClient:
         """Tell the tracker about us; it answers with peers.
 
         Args:
-            is_v6: the family to ask over; None for each that its name has, and the first answer.
+            is_v6: the address family to ask over; None for each that its name has, and the first answer.
 
         Raises:
             TrackerError: no answer, no usable one, or a refusal; fit for a user.
@@ -103,7 +104,7 @@ class UdpTrackerClient:
     async def scrape(
         self, url: str, info_hashes: Sequence[InfoHash], timeout_s: float
     ) -> dict[InfoHash, ScrapeEntry]:
-        """Ask for the numbers of 1 to 74 swarms; zeros for one that it does not know.
+        """Ask for the numbers of 1 to 74 swarms (BEP 15); a swarm that the tracker does not know has zeros.
 
         Raises:
             TrackerError: as `announce`.
@@ -117,15 +118,15 @@ class UdpTrackerClient:
             )
 
         answers = await self._each_family(url, timeout_s, ask)
-        # Trackers count their families together or apart; adding up might count peers twice.
+        # Some trackers count both families together: to add the answers up might count peers twice.
         return {
             info_hash: max((answer[info_hash] for answer in answers), key=_size) for info_hash in info_hashes
         }
 
     def network_changed(self) -> None:
-        """Connection ids were given to the address that we had: at another one trackers ignore them.
+        """Our address has changed: drop connection ids, which trackers accept from the old address only.
 
-        Sockets that are bound to it are of no use any more; who waits for an answer there gets an error.
+        Sockets bound to it are closed; whoever waits for an answer there gets a TrackerError.
         """
         self._connections.clear()
         if self._outlet.interface:
@@ -134,7 +135,7 @@ class UdpTrackerClient:
                 opened.close()
 
     async def close(self) -> None:
-        """Nothing is asked any more; what is under way fails."""
+        """Ask nothing any more; requests under way get a TrackerError."""
         self._is_closed = True
         for opened in self._sockets.values():
             opened.close()
@@ -142,7 +143,7 @@ class UdpTrackerClient:
         await asyncio.gather(*self._connecting.values(), return_exceptions=True)
         await self._names.close()
 
-    # The way of a question: URL -> addresses -> each family -> connection id -> answer.
+    # The steps of a request: URL -> addresses -> each family -> connection id -> answer.
 
     async def _each_family(
         self,
@@ -151,7 +152,7 @@ class UdpTrackerClient:
         ask: Callable[[list[Endpoint]], Awaitable[_Answer]],
         is_v6: bool | None = None,
     ) -> list[_Answer]:
-        """What each family of addresses answers, one at least; or that one family alone."""
+        """The answers over each address family, one at least; with `is_v6`, over that family only."""
         try:
             async with asyncio.timeout(timeout_s):
                 families = await self._addresses(url, is_v6)
@@ -162,7 +163,7 @@ class UdpTrackerClient:
             raise TrackerError("no answer") from None
 
     async def _race(self, asking: list[asyncio.Future[_Answer]]) -> list[_Answer]:
-        """The answers of all that answer soon after the first."""
+        """The first answer, and those that come within `second_family_s` after it."""
         waiting = set(asking)
         try:
             while waiting and not any(map(_has_answered, asking)):
@@ -179,7 +180,7 @@ class UdpTrackerClient:
         return answers
 
     async def _addresses(self, url: str, is_v6: bool | None) -> list[list[Endpoint]]:
-        """The tracker's addresses by family, that which the system prefers first."""
+        """The tracker's addresses of each family; the family that the system prefers comes first."""
         host, port = _host_port(url)
         try:
             hosts = await self._names.addresses(host)
@@ -205,10 +206,10 @@ class UdpTrackerClient:
         encode: Callable[[int, int], bytes],
         decode: Callable[[bytes], _Answer],
     ) -> _Answer:
-        """Ask one question of whichever of `trackers`, addresses of one, answers.
+        """Ask a tracker, at the first of its addresses `trackers` that gives a connection id.
 
         Args:
-            encode: (connection id, transaction) -> datagram.
+            encode: (connection id, transaction id) -> datagram.
         """
         tracker, connection, is_new = await self._connected(trackers)
         while True:
@@ -216,7 +217,7 @@ class UdpTrackerClient:
             try:
                 return decode(raw)
             except TrackerError:
-                # It may have forgotten our connection id, as trackers do that were started anew.
+                # A tracker that was started anew does not know our connection id: get one, and ask once more.
                 self._connections.pop(tracker, None)
                 if is_new:
                     raise
@@ -236,7 +237,7 @@ class UdpTrackerClient:
         raise TrackerError("no answer")
 
     async def _connected(self, trackers: list[Endpoint]) -> tuple[Endpoint, int, bool]:
-        """The first of `trackers` to give a connection id, the id, and whether it is a new one."""
+        """The first of `trackers` that gives or has given a connection id; the id; and whether it is new."""
         now = asyncio.get_running_loop().time()
         for tracker in trackers:
             known = self._connections.get(tracker)
@@ -259,7 +260,7 @@ class UdpTrackerClient:
         raise error
 
     def _connect(self, tracker: Endpoint) -> asyncio.Task[int]:
-        """The connect exchange with `tracker`; it goes on when whoever asked for it has given up."""
+        """The connect request to `tracker`, which goes on even if whoever wanted it has given up."""
         task = self._connecting.get(tracker)
         if task is None:
             task = asyncio.create_task(self._fetch_connection(tracker), name=f"connect to {tracker}")
@@ -269,7 +270,7 @@ class UdpTrackerClient:
 
     def _connect_ended(self, tracker: Endpoint, task: asyncio.Task[int]) -> None:
         del self._connecting[tracker]
-        # Perhaps nobody waits for it any more.
+        # Marks an error as seen: perhaps nobody waits any more.
         if not task.cancelled():
             task.exception()
 
