@@ -20,6 +20,7 @@ from swarm.engine.rates import Traffic
 from swarm.engine.upload.slots import Slots
 from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.engine.upload.uploads import Uploads
+from swarm.engine.worth import Worth
 from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS
 from swarm.wire.peer.messages import (
     AllowedFast,
@@ -50,7 +51,6 @@ class Conversation:
         piece_count: of the torrent.
         is_private: nobody's DHT node is of interest (BEP 27).
         emit: an order to the host.
-        part_if_useless: what a peer has may have changed so that neither has anything for the other.
     """
 
     __slots__ = (
@@ -59,7 +59,6 @@ class Conversation:
         "_extensions",
         "_holdings",
         "_is_private",
-        "_part_if_useless",
         "_picker",
         "_piece_count",
         "_requests",
@@ -68,6 +67,7 @@ class Conversation:
         "_traffic",
         "_uploads",
         "_verifier",
+        "_worth",
     )
 
     def __init__(
@@ -83,10 +83,10 @@ class Conversation:
         extensions: Extensions,
         conduct: Conduct,
         traffic: Traffic,
+        worth: Worth,
         *,
         is_private: bool,
         emit: Callable[[Command], None],
-        part_if_useless: Callable[[Peer, float], None],
     ) -> None:
         self._piece_count = piece_count
         self._picker = picker
@@ -99,9 +99,9 @@ class Conversation:
         self._extensions = extensions
         self._conduct = conduct
         self._traffic = traffic
+        self._worth = worth
         self._is_private = is_private
         self._emit = emit
-        self._part_if_useless = part_if_useless
 
     def heard(self, peer: Peer, message: Message, now: float) -> None:
         """Take one message of `peer`, which may be gone afterwards.
@@ -170,7 +170,7 @@ class Conversation:
             self._conduct.useless(peer, "pieces that it has told us of", now)
         elif self._picker.is_complete:
             self._slots.judged(peer, now)
-            self._part_if_useless(peer, now)
+            self._worth.part_if_useless(peer, now)
 
     def _on_bitfield(self, peer: Peer, message: BitfieldMessage, now: float) -> None:
         try:
@@ -183,7 +183,7 @@ class Conversation:
         self._conduct.useless(peer, "bitfields", now, cost=BITFIELD_COST)
         # BEP 3 allows one, at first, but aria2 sends another where it is shorter than many `have`s.
         self._holdings.gained_many(peer, have)
-        self._part_if_useless(peer, now)
+        self._worth.part_if_useless(peer, now)
 
     def _on_have_all(self, peer: Peer, message: HaveAll, now: float) -> None:
         self._introduced(peer, Bitfield(self._piece_count, is_full=True), now)
@@ -193,14 +193,14 @@ class Conversation:
 
     def _introduced(self, peer: Peer, have: Bitfield, now: float) -> None:
         self._holdings.introduced(peer, have)
-        self._part_if_useless(peer, now)
+        self._worth.part_if_useless(peer, now)
 
     # -- the rest -------------------------------------------------------------------------------
 
     def _on_extended(self, peer: Peer, message: Extended, now: float) -> None:
         self._extensions.received(peer, message, now)
         if message.extended_id in _SPEAKING_OF_WANTS:
-            self._part_if_useless(peer, now)
+            self._worth.part_if_useless(peer, now)
 
     def _on_port(self, peer: Peer, message: Port, now: float) -> None:
         if peer.has_told_node:

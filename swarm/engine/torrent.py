@@ -62,6 +62,8 @@ from swarm.engine.upload.slots import Slots
 from swarm.engine.upload.spreading import Spreading
 from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.engine.upload.uploads import Uploads
+from swarm.engine.upload_only import UploadOnly
+from swarm.engine.worth import Worth
 from swarm.wire.peer.messages import Message, Reject, Request
 
 if TYPE_CHECKING:
@@ -111,8 +113,10 @@ class TorrentEngine:
         "_super_seeding",
         "_traffic",
         "_upkeep",
+        "_upload_only",
         "_uploads",
         "_verifier",
+        "_worth",
         "have",
     )
 
@@ -156,6 +160,17 @@ class TorrentEngine:
             if self._picker.wants(piece) and 0 < arrived < geometry.full_mask(piece):
                 self._requests.adopt(piece, arrived)
         self._verifier = Verifier()
+        self._metadata = MetadataUploads(info, settings)
+        self._greeting = Greeting(
+            info_hash,
+            settings,
+            client=client,
+            listen_port=listen_port,
+            dht_port=dht_port,
+            is_private=is_private,
+            metadata_bytes=self._metadata.total_bytes,
+        )
+        self._upload_only = UploadOnly(self._peers, self._picker, self._greeting, self._send)
         self._spreading = Spreading(geometry.piece_count, settings)
         self._super_seeding = SuperSeeding(
             have,
@@ -164,7 +179,7 @@ class TorrentEngine:
             settings,
             rng,
             self._send,
-            self._tell_upload_only,
+            self._upload_only.tell,
         )
         self._uploads = Uploads(
             have,
@@ -178,16 +193,6 @@ class TorrentEngine:
         )
         self._holdings = Holdings(
             self._availability, self._picker, self._spreading, self._super_seeding, self._send
-        )
-        self._metadata = MetadataUploads(info, settings)
-        self._greeting = Greeting(
-            info_hash,
-            settings,
-            client=client,
-            listen_port=listen_port,
-            dht_port=dht_port,
-            is_private=is_private,
-            metadata_bytes=self._metadata.total_bytes,
         )
         self._conduct = Conduct(geometry, settings)
         self._slots = Slots(
@@ -224,6 +229,7 @@ class TorrentEngine:
             is_seeking=lambda: not self.is_complete,
             skips_seeds=lambda: self.is_complete,
         )
+        self._worth = Worth(have, self._peers, self._picker, self._holdings, self._company.drop)
         self._traffic = Traffic(now, settings.rate_window_s)
         self._haves = Haves(self._peers, settings, self._send, self._alarms)
         self._collection = Collection(
@@ -262,9 +268,9 @@ class TorrentEngine:
             ),
             self._conduct,
             self._traffic,
+            self._worth,
             is_private=is_private,
             emit=self._emit,
-            part_if_useless=self._part_if_useless,
         )
         self._upkeep = Upkeep(
             self._peers,
@@ -272,11 +278,11 @@ class TorrentEngine:
             self._uploads,
             self._slots,
             self._super_seeding,
+            self._worth,
             self._traffic,
             settings,
             self._send,
             self._company.drop,
-            self._part_if_useless,
             self._alarms,
             now,
         )
@@ -324,7 +330,7 @@ class TorrentEngine:
                 self._exchange.tell(now)
                 self._haves.woken(now)
                 self._upkeep.woken(now)
-                self._company.seek_in_dearth(now, is_dearth=self._is_dearth())
+                self._company.seek_in_dearth(now, is_dearth=self._worth.is_dearth)
             case _:
                 assert_never(event)
         commands = self._commands
@@ -424,21 +430,15 @@ class TorrentEngine:
             self._spreading.lost(peer)
         elif self._super_seeding.is_active:
             self._super_seeding.lost(peer)
-        # Where we want nothing its like is not dialled anyway; else it is, but later and later.
-        is_useless = peer.is_upload_only and not peer.interesting and not self.is_complete
-        self._addresses.lost(peer, now, is_welcome=is_welcome, is_lost=is_lost, is_useless=is_useless)
+        self._addresses.lost(
+            peer, now, is_welcome=is_welcome, is_lost=is_lost, is_useless=self._worth.was_useless(peer)
+        )
         if not peer.am_choking:
             self._slots.freed(now)
         if is_felt:
             self._requests.fill_all(now)
         # Of one that never sent a block nothing can be proven.
         return peer.download.total_bytes > 0
-
-    def _is_dearth(self) -> bool:
-        """There are peers, and none has anything that we lack."""
-        if self.is_complete or not self._peers:
-            return False
-        return not any(peer.am_interested for peer in self._peers.values())
 
     # -- messages -------------------------------------------------------------------------------
 
@@ -460,18 +460,6 @@ class TorrentEngine:
             return
         self._requests.fill(peer, now)
 
-    def _part_if_useless(self, peer: Peer, now: float) -> None:
-        """Two that want nothing of each other free their places for others (BEP 21)."""
-        if peer.interesting or not self._holdings.has_introduced(peer):
-            return
-        if peer.is_seed:
-            reason = "both of us have everything" if self.have.is_full else "we have all that we want"
-        elif peer.is_upload_only and not peer.peer_interested:
-            reason = "both of us have all that we want" if self.is_complete else "it has nothing for us"
-        else:
-            return
-        self._company.drop(peer, reason, now, is_welcome=True)
-
     # -- blocks out -----------------------------------------------------------------------------
 
     def _blocks_sent(self, event: BlocksSent, now: float) -> None:
@@ -490,21 +478,12 @@ class TorrentEngine:
 
     def _completed(self, now: float) -> None:
         self._commands.append(AnnounceCompleted())
-        self._tell_all_whether_upload_only()
-        for peer in list(self._peers.values()):
-            self._part_if_useless(peer, now)
+        self._upload_only.tell_all()
+        self._worth.part_from_useless(now)
 
     def _reopened(self) -> None:
         self._commands.append(AnnounceReopened())
-        self._tell_all_whether_upload_only()
-
-    def _tell_all_whether_upload_only(self) -> None:
-        for peer in self._peers.values():
-            self._tell_upload_only(peer)
-
-    def _tell_upload_only(self, peer: Peer) -> None:
-        if peer.has_extended:
-            self._send(peer, [self._greeting.upload_only(is_upload_only=self.is_complete)])
+        self._upload_only.tell_all()
 
     # -- seen from outside ----------------------------------------------------------------------
 

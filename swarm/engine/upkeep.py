@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from swarm.engine.alarms import Alarms
 from swarm.engine.download.requests import Requests
@@ -13,13 +12,8 @@ from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.slots import Slots
 from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.engine.upload.uploads import Uploads
+from swarm.engine.worth import Drop, Worth
 from swarm.wire.peer.messages import KeepAlive, Message
-
-
-class Drop(Protocol):
-    """How the coordinator drops a peer; `is_welcome`: it may come back."""
-
-    def __call__(self, peer: Peer, reason: str, now: float, *, is_welcome: bool = False) -> None: ...
 
 
 class Upkeep:
@@ -27,14 +21,12 @@ class Upkeep:
 
     Args:
         peers: all that are connected, by number; the coordinator's own dictionary.
-        part_if_useless: neither of us may have anything for the other any more.
     """
 
     __slots__ = (
         "_alarms",
         "_drop",
         "_only",
-        "_part_if_useless",
         "_peers",
         "_requests",
         "_send",
@@ -43,6 +35,7 @@ class Upkeep:
         "_super_seeding",
         "_traffic",
         "_uploads",
+        "_worth",
     )
 
     def __init__(
@@ -52,11 +45,11 @@ class Upkeep:
         uploads: Uploads,
         slots: Slots,
         super_seeding: SuperSeeding,
+        worth: Worth,
         traffic: Traffic,
         settings: EngineSettings,
         send: Callable[[Peer, list[Message]], None],
         drop: Drop,
-        part_if_useless: Callable[[Peer, float], None],
         alarms: Alarms,
         now: float,
     ) -> None:
@@ -66,11 +59,11 @@ class Upkeep:
         self._uploads = uploads
         self._slots = slots
         self._super_seeding = super_seeding
+        self._worth = worth
         self._traffic = traffic
         self._settings = settings
         self._send = send
         self._drop = drop
-        self._part_if_useless = part_if_useless
         #: Who alone was there at the last tick, and since.
         self._only: Peer | None = None
         alarms.tick_at = now
@@ -121,7 +114,7 @@ class Upkeep:
                 peer.refused = NO_PIECES
                 if peer.is_upload_only:
                     # We may have got all that it had for us.
-                    self._part_if_useless(peer, now)
+                    self._worth.part_if_useless(peer, now)
         self._requests.fill_all(now)
         return is_busy
 

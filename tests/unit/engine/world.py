@@ -48,6 +48,7 @@ from swarm.engine.events import (
     WokenUp,
 )
 from swarm.engine.finding.peer_book import PeerBook
+from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
 from swarm.wire.peer.messages import (
@@ -92,6 +93,32 @@ def read_drawing(drawing: str) -> Bitfield:
         if mark != " ":
             have.add(piece)
     return have
+
+
+def inside_of(
+    number: int,
+    have: str,
+    *,
+    endpoint: Endpoint | None = None,
+    is_outgoing: bool = False,
+    has_extended: bool = False,
+    settings: EngineSettings | None = None,
+    now: float = 0.0,
+) -> Peer:
+    """A peer as the engine knows it, for a desk that is looked at alone."""
+    made = Peer(
+        number,
+        endpoint or Endpoint(f"10.0.0.{number}", 6881),
+        PeerId(b"%020d" % number),
+        is_outgoing=is_outgoing,
+        has_fast=True,
+        has_extended=has_extended,
+        piece_count=len(have),
+        settings=settings or EngineSettings(),
+        now=now,
+    )
+    made.have = read_drawing(have)
+    return made
 
 
 class FakePeer:

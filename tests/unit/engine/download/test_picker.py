@@ -9,13 +9,10 @@ from collections.abc import Sequence
 import pytest
 
 from swarm.base.blocks import Geometry
-from swarm.base.endpoint import Endpoint
-from swarm.base.ids import PeerId
 from swarm.engine.download.availability import Availability, RarityOrder
 from swarm.engine.download.picker import Picker
 from swarm.engine.peer import NO_PIECES, Peer, with_piece
-from swarm.engine.settings import EngineSettings
-from tests.unit.engine.world import drawn, read_drawing
+from tests.unit.engine.world import drawn, inside_of, read_drawing
 
 
 def picker(
@@ -41,19 +38,7 @@ def picker(
 
 
 def peer(have: str) -> Peer:
-    made = Peer(
-        1,
-        Endpoint("10.0.0.1", 1),
-        PeerId(bytes(20)),
-        is_outgoing=False,
-        has_fast=True,
-        has_extended=False,
-        piece_count=len(have),
-        settings=EngineSettings(),
-        now=0.0,
-    )
-    made.have = read_drawing(have)
-    return made
+    return inside_of(1, have)
 
 
 def picks(desk: Picker, one: Peer) -> list[int]:

@@ -15,7 +15,7 @@ from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.extended import ExtendedHandshake
 from swarm.wire.peer.messages import Message
-from tests.unit.engine.world import OWN_ID
+from tests.unit.engine.world import OWN_ID, inside_of
 
 SETTINGS = EngineSettings(connections_max=1)
 THERE = Endpoint("20.1.1.1", 6881)
@@ -39,10 +39,7 @@ class Desk:
         return self.book.take(len(self.peers), skip_seeds=False, now=self.now)
 
     def peer(self, number: int, endpoint: Endpoint, *, is_outgoing: bool) -> Peer:
-        peer = Peer(
-            number, endpoint, PeerId(b"%020d" % number), is_outgoing=is_outgoing, has_fast=True,
-            has_extended=True, piece_count=4, settings=SETTINGS, now=self.now,
-        )  # fmt: skip
+        peer = inside_of(number, "    ", endpoint=endpoint, is_outgoing=is_outgoing, now=self.now)
         self.peers[number] = peer
         self.addresses.connected(peer, self.now)
         return peer

@@ -7,12 +7,11 @@ from collections import Counter
 
 import pytest
 
-from swarm.base.endpoint import Endpoint
-from swarm.base.ids import PeerId
 from swarm.engine.alarms import Alarms
 from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.choker import Choker
+from tests.unit.engine.world import inside_of
 
 SLOTS = 4
 PIECE_LENGTH = 1 << 20
@@ -41,17 +40,7 @@ class Room:
         self.now = 1000.0
 
     def peer(self, number: int) -> Peer:
-        made = Peer(
-            number,
-            Endpoint(f"10.0.0.{number}", 1),
-            PeerId(bytes(20)),
-            is_outgoing=False,
-            has_fast=True,
-            has_extended=False,
-            piece_count=1,
-            settings=SETTINGS,
-            now=self.now,
-        )
+        made = inside_of(number, " ", settings=SETTINGS, now=self.now)
         made.peer_interested = True
         return made
 

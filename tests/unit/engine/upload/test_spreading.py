@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import random
 
-from swarm.base.endpoint import Endpoint
-from swarm.base.ids import PeerId
 from swarm.engine.peer import NO_PIECES, Peer
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.spreading import Spreading
+from tests.unit.engine.world import inside_of
 
 SETTINGS = EngineSettings(miser_pieces=2)
-
-
-def make_peer(number: int, pieces: int) -> Peer:
-    return Peer(
-        number,
-        Endpoint(f"10.0.0.{number}", 6881),
-        PeerId(b"-SW0100-" + bytes(12)),
-        is_outgoing=True,
-        has_fast=True,
-        has_extended=True,
-        piece_count=pieces,
-        settings=SETTINGS,
-        now=0.0,
-    )
 
 
 class Crowd:
@@ -33,7 +18,7 @@ class Crowd:
     def __init__(self, pieces: int = 6, peers: int = 3) -> None:
         self.desk = Spreading(pieces, SETTINGS)
         self.desk.begin([0] * pieces)
-        self.peers = [make_peer(number, pieces) for number in range(1, peers + 1)]
+        self.peers = [inside_of(number, " " * pieces) for number in range(1, peers + 1)]
 
 
 def test_first_who_asks_gets_the_piece_and_the_second_is_told_no() -> None:
