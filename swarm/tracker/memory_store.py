@@ -23,6 +23,7 @@ from swarm.tracker.store import (
     Kind,
     Randomness,
 )
+from swarm.tracker.twins import Twins, count_twins
 from swarm.wire.tracker.announce import ScrapeEntry
 
 #: Torrents kept, and peers kept: together they fill 1.6 GB (tools/bench/tracker --memory).
@@ -34,6 +35,12 @@ EXPIRE_WORK = 1_500
 _FORGETTING = 2
 #: Peers of one row looked at in one go: with all of them overdue they make a call that much longer.
 _LOOK_AT = 250
+#: So many entries looked at for twins are one, and each step is some on top.
+_TWIN_LOOKS, _TWIN_STEP = 4, 2
+#: Twins are counted for so much of that work a second (a quarter of a percent of the time), but each swarm's
+#: not less often than so.
+_TWIN_WORK_PER_S = 1_000
+_TWINS_S = 60.0
 #: Picked as they come, an answer has a seed all but certainly (99 %) where so many are to be expected in it.
 _SURE_SEEDS = 5
 #: Swarms are kept in so many dictionaries: one of a million would stop everybody while it grows.
@@ -46,12 +53,14 @@ _FULL_RETRY_S = 600.0
 
 
 class _Swarm:
-    __slots__ = ("downloads", "four", "six")
+    __slots__ = ("downloads", "four", "six", "twins")
 
     def __init__(self) -> None:
         self.four: Row | None = None
         self.six: Row | None = None
         self.downloads = 0
+        #: As they were counted last; None where nobody has addresses of both families.
+        self.twins: Twins | None = None
 
     def find(self, peer: bytes) -> tuple[Row, int] | None:
         """Its row, and its index there; None for one that is not in the swarm."""
@@ -62,6 +71,21 @@ class _Swarm:
     @property
     def rows(self) -> list[Row]:
         return [row for row in (self.four, self.six) if row is not None]
+
+    def counts(self) -> tuple[int, int, int]:
+        """Members, how many of them are seeds, and how many seeds or partial seeds."""
+        four, six, twins = self.four, self.six, self.twins
+        if four is None or six is None:
+            row = four or six
+            return (0, 0, 0) if row is None else (len(row), row.seed_count, row.done_count)
+        members, seeds = len(four) + len(six), four.seed_count + six.seed_count
+        done = four.done_count + six.done_count
+        if twins is None:
+            return members, seeds, done
+        # Some may have gone or turned since they were counted.
+        seeds -= min(twins.seeds, four.seed_count, six.seed_count)
+        done = max(seeds, done - min(twins.done, four.done_count, six.done_count))
+        return max(done, members - min(twins.members, len(four), len(six))), seeds, done
 
 
 class KeptRow(NamedTuple):
@@ -120,6 +144,7 @@ class MemoryStore:
         #: Info-hash, peer id, port -> length of the address of who completed, oldest first.
         self._completed: OrderedDict[tuple[bytes, bytes, bytes], int] = OrderedDict()
         self._now = 0.0
+        self._twins_due_at = self._twin_work = 0.0
         self.swarm_count = 0
         self.peer_count = 0
         self._seed_count = self._counting = 0
@@ -191,8 +216,11 @@ class MemoryStore:
                 else:
                     start = other.done_count if kind else 0
                     far = other.pick(start, len(other), more, own, self._rng)
-            seeds += other.seed_count
-            total += len(other.seen_at)
+            if swarm.twins is None:
+                seeds += other.seed_count
+                total += len(other.seen_at)
+            else:
+                total, seeds, _ = swarm.counts()
         return was, seeds, total - seeds, near, far
 
     def _add(self, info_hash: bytes, row: Row, peer: bytes, peer_id: bytes, kind: Kind, now: int) -> int:
@@ -245,6 +273,8 @@ class MemoryStore:
             swarm.four = None
         if swarm.six is not None and not swarm.six.seen_at:
             swarm.six = None
+        if swarm.four is None or swarm.six is None:
+            swarm.twins = None
         if swarm.four is None and swarm.six is None:
             if swarm.downloads:
                 self._empty.setdefault(info_hash)
@@ -267,9 +297,7 @@ class MemoryStore:
         swarm = self._shards[info_hash[0]].get(info_hash)
         if swarm is None:
             return None
-        rows = swarm.rows
-        members, seeds = sum(map(len, rows)), sum(row.seed_count for row in rows)
-        done = sum(row.done_count for row in rows)
+        members, seeds, done = swarm.counts()
         return ScrapeEntry(seeds, members - seeds, swarm.downloads, members - done)
 
     def peer_ids(self, info_hash: bytes, peers: Sequence[bytes]) -> list[bytes | None]:
@@ -297,11 +325,17 @@ class MemoryStore:
 
     def _sweeping(self) -> Iterator[tuple[int, int]]:
         while True:
+            is_counting = self._now >= self._twins_due_at
+            self._twin_work = 0.0
             for shard in self._shards:
                 for info_hash in list(shard):
                     swarm = shard.get(info_hash)
                     if swarm is not None:
                         yield from self._forgetting(info_hash, swarm)
+                        if is_counting and swarm.four is not None and swarm.six is not None:
+                            yield from self._counting_twins(swarm, swarm.four, swarm.six)
+            if is_counting:
+                self._twins_due_at = self._now + min(_TWINS_S, self._twin_work / _TWIN_WORK_PER_S)
             self._seed_count, self._counting = self._counting, 0
             # A round's end is a call's end: a store that is nearly empty must not be looked at for ever.
             yield EXPIRE_WORK, 0
@@ -326,6 +360,17 @@ class MemoryStore:
         if self._shards[info_hash[0]].get(info_hash) is swarm:
             self._tidy(info_hash, swarm)
         yield 1, 0
+
+    def _counting_twins(self, swarm: _Swarm, four: Row, six: Row) -> Iterator[tuple[int, int]]:
+        """Count those of one swarm who have addresses of both families."""
+        counting = count_twins(four, six)
+        try:
+            while True:
+                work = _TWIN_STEP + next(counting) // _TWIN_LOOKS
+                self._twin_work += work
+                yield work, 0
+        except StopIteration as end:
+            swarm.twins = end.value if end.value.members else None
 
     def _forget_some(self, row: Row, start: int, seen_at: Sequence[int]) -> int:
         """Forget those of the peers from `start` on, last seen at these times, that are overdue."""

@@ -6,6 +6,7 @@ is a run too.
 
 from __future__ import annotations
 
+import struct
 from array import array
 
 from swarm.tracker.store import DOWNLOADER, PARTIAL_SEED, SEED, Kind, Randomness
@@ -17,6 +18,9 @@ INDEX_ABOVE = 64
 COPIED_MAX = 256
 
 PEER_ID_BYTES = 20
+_PEER_ID = struct.Struct(f"{PEER_ID_BYTES}s")
+#: The port of a compact address, by its length.
+_PORT = {6: struct.Struct("4x2s"), 18: struct.Struct("16x2s")}
 
 
 class Row:
@@ -136,6 +140,17 @@ class Row:
         self.twice = None
         del self.peer_ids[last * PEER_ID_BYTES :]
         self.seen_at.pop()
+
+    def names(self, start: int, end: int) -> list[tuple[bytes, Kind]]:
+        """Peer id with port, and kind, of those from `start` to `end`: a peer's are the same in both rows."""
+        end, width = min(end, len(self.seen_at)), self.width
+        peer_ids = _PEER_ID.iter_unpack(self.peer_ids[start * PEER_ID_BYTES : end * PEER_ID_BYTES])
+        ports = _PORT[width].iter_unpack(self.addresses[start * width : end * width])
+        seeds, done = self.seed_count, self.done_count
+        return [
+            (peer_id + port, DOWNLOADER if at >= done else SEED if at < seeds else PARTIAL_SEED)
+            for at, (peer_id,), (port,) in zip(range(start, end), peer_ids, ports, strict=True)
+        ]
 
     def peer_id(self, at: int) -> bytes:
         return bytes(self.peer_ids[at * PEER_ID_BYTES : (at + 1) * PEER_ID_BYTES])

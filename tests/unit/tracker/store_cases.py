@@ -96,6 +96,38 @@ class StoreCases:
             four + neighbour,
         )
 
+    def test_who_has_addresses_of_both_families_counts_once_when_it_was_noticed(self, store: Store) -> None:
+        def join(number: int, width: int, kind: Kind, peer_id: bytes = b"") -> tuple[int, int]:
+            one = number.to_bytes(width, "big")
+            joined = store.join(TORRENT, one, peer_id or bytes([number]) * 20, kind, 0, 0)
+            return joined[1], joined[2]
+
+        for number, four, six in (
+            (1, SEED, SEED),
+            (2, SEED, DOWNLOADER),
+            (3, PARTIAL_SEED, PARTIAL_SEED),
+            (4, DOWNLOADER, PARTIAL_SEED),
+            (5, DOWNLOADER, DOWNLOADER),
+        ):
+            join(number, 6, four)
+            join(number, 18, six)
+        # The same name on another port, another name on the same port, and one that has one address.
+        join(6, 6, DOWNLOADER, b"6" * 20)
+        join(7, 18, DOWNLOADER, b"6" * 20)
+        join(7, 6, DOWNLOADER)
+        store.expire(1)
+        assert store.counts(TORRENT) == ScrapeEntry(2, 6, 0, 4)
+        assert join(5, 6, DOWNLOADER) == (2, 6)
+        # Nothing impossible until it is looked again: seeds that all are twins, twins that went.
+        for number in range(1, 6):
+            assert join(number, 6, SEED)[1] >= 0
+        store.leave(TORRENT, peer(1))
+        store.expire(2)
+        assert store.counts(TORRENT) == ScrapeEntry(5, 3, 0, 3)
+        for number in range(1, 8):
+            store.leave(TORRENT, peer(number, 18))
+        assert store.counts(TORRENT) == ScrapeEntry(4, 2, 0, 2)
+
     def test_a_swarm_that_is_not_known_has_no_counts(self, store: Store) -> None:
         assert store.counts(TORRENT) is None
         store.leave(TORRENT, peer(1))

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from swarm.base.errors import TrackerError
-from swarm.tracker import rows
+from swarm.tracker import rows, twins
 from swarm.tracker.memory_store import EXPIRE_WORK, MemoryStore
 from swarm.tracker.rows import COPIED_MAX, INDEX_ABOVE, Row
 from swarm.tracker.store import AS_THEY_COME, DOWNLOADER, PARTIAL_SEED, SEED, Kind, Store
@@ -136,6 +136,73 @@ class TestSizes:
 
     def test_an_empty_store_is_not_looked_at_for_ever(self) -> None:
         assert memory_store().expire(1e6) == 0
+
+
+class TestTwins:
+    @given(
+        st.lists(
+            st.tuples(
+                st.integers(1, 8),
+                st.sampled_from([6, 18]),
+                st.sampled_from([DOWNLOADER, SEED, PARTIAL_SEED, None]),
+            ),
+            max_size=40,
+        ),
+        st.integers(1, 3),
+    )
+    def test_are_counted_whatever_has_come_and_gone(
+        self, events: list[tuple[int, int, Kind | None]], step: int
+    ) -> None:
+        store = memory_store()
+        there: dict[int, dict[int, Kind]] = {}
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(twins, "STEP", step)
+            for number, width, kind in events:
+                if kind is None:
+                    store.leave(TORRENT, peer(number, width))
+                    there.get(number, {}).pop(width, None)
+                else:
+                    store.join(TORRENT, peer(number, width), bytes([number]) * 20, kind, 0, 0)
+                    there.setdefault(number, {})[width] = kind
+                counts = store.counts(TORRENT) or ScrapeEntry(0, 0, 0, 0)
+                assert counts.seeds >= 0 and counts.leechers >= (counts.downloaders or 0) >= 0
+            store.expire(1)
+        order = [SEED, PARTIAL_SEED, DOWNLOADER]
+        kinds = Counter(min(one.values(), key=order.index) for one in there.values() if one)
+        leechers = kinds[DOWNLOADER] + kinds[PARTIAL_SEED]
+        counts = store.counts(TORRENT) or ScrapeEntry(0, 0, 0, 0)
+        assert counts == ScrapeEntry(kinds[SEED], leechers, 0, kinds[DOWNLOADER])
+
+    def test_of_a_crowd_a_part_is_looked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(twins, "REMEMBERED_MAX", 2_000)
+        store = memory_store()
+        for number in range(15_000):
+            for width in (6,) if number % 3 else (6, 18):
+                peer_id = number.to_bytes(20, "big")
+                store.join(
+                    TORRENT, peer(number, width), peer_id, SEED if number % 5 == 0 else DOWNLOADER, 0, 0
+                )
+        for _ in range(20):
+            store.expire(1)
+        counts = store.counts(TORRENT)
+        # 3,000 and 12,000; a third of the twins is looked for: six standard deviations are about 200 and 400.
+        assert counts is not None and 2_600 < counts.seeds < 3_400 and 11_000 < counts.leechers < 13_000
+
+    def test_counting_takes_a_small_part_of_the_time(self) -> None:
+        store = memory_store()
+        for number in range(10_000):
+            for width in (6, 18):
+                store.join(TORRENT, peer(number, width), number.to_bytes(20, "big"), SEED, 0, 0)
+        for _ in range(10):
+            store.expire(1)
+        assert store.counts(TORRENT) == ScrapeEntry(10_000, 0, 0, 0)
+        for number in range(10_000):
+            store.leave(TORRENT, peer(number, 18))
+            store.join(TORRENT, peer(number, 18), b"another".rjust(20), SEED, 0, 0)
+        for now, is_counted in ((2, False), (6, False), (7, True)):
+            for _ in range(10):
+                store.expire(now)
+            assert (store.counts(TORRENT) == ScrapeEntry(20_000, 0, 0, 0)) == is_counted
 
 
 class TestKeeping:

@@ -147,7 +147,7 @@ async def test_a_tracker_knows_us_under_both_our_addresses(tmp_path: Path, schem
             await until(lambda: tracker.store.peer_count == 2)
             world.left_bytes = 0
             discovery.completed()
-            await until(lambda: tracker.store.counts(FIRST) == ScrapeEntry(2, 0, 1, 0))
+            await until(lambda: tracker.store.counts(FIRST) == ScrapeEntry(1, 0, 1, 0))
             await world.finder.stop(FIRST)
             assert tracker.store.peer_count == 0
             assert world.peers == [] and world.notices == []
