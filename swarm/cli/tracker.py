@@ -224,6 +224,7 @@ async def _serve(
         tasks = [asyncio.create_task(_read_again(lists, output))]
         if others is not None:
             tasks.append(asyncio.create_task(_watch(others, output, end)))
+            tasks.append(asyncio.create_task(_tell_of_others(server, output)))
         if output.verbosity:
             tasks.append(asyncio.create_task(_summaries(server, output)))
         try:
@@ -260,6 +261,21 @@ async def _watch(others: Workers, output: Output, end: Ending) -> None:
             if not end.has_come:
                 with contextlib.suppress(BrokenPipeError):
                     output.warning(line)
+
+
+async def _tell_of_others(server: Any, output: Output) -> None:
+    """Say when the other trackers are out of reach, and when they are back."""
+    was_cut_off = False
+    while True:
+        why = server.cut_off
+        if (why is not None) is not was_cut_off:
+            was_cut_off = why is not None
+            with contextlib.suppress(BrokenPipeError):
+                if was_cut_off:
+                    output.warning(f"--store: {why}; peers of other trackers are not known until it is back")
+                else:
+                    output.info("--store: it is back, and so are the peers of other trackers")
+        await asyncio.sleep(LOOK_S)
 
 
 def _say_where(server: Any, host: str, output: Output) -> None:

@@ -55,7 +55,7 @@ class RedisJournal:
     Attributes:
         heard: entries of other trackers, oldest first, to be taken from the left: changes as they were told,
             or numbers of downloads by info-hash.
-        is_away: Redis cannot be reached.
+        is_away: Redis cannot be reached. why_away: what was wrong with it the last time, for people.
         is_forgotten: Redis or we have lost changes, and it is ours to tell everything again; whoever does so
             sets it back.
 
@@ -83,6 +83,7 @@ class RedisJournal:
         self._told_at_ms = 0
         self._look_at = 0.0
         self._away: set[str] = set()
+        self.why_away = ""
         self.heard: deque[bytes | dict[bytes, int]] = deque()
         self.is_forgotten = False
         #: Everything that was there at the start has been heard, or Redis is away.
@@ -142,8 +143,9 @@ class RedisJournal:
             try:
                 step()
                 self._away.discard(name)
-            except redis.RedisError:
+            except redis.RedisError as error:
                 # Gone, too slow, still loading, out of memory: it is all one.
+                self.why_away = str(error).partition("\n")[0].rstrip(".")
                 self._away.add(name)
                 self._look_at = 0.0
                 self.has_caught_up.set()

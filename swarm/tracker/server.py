@@ -25,7 +25,7 @@ from swarm.tracker.http_frontend import HttpFrontend, Network
 from swarm.tracker.http_listener import BACKLOG, HttpListener, listen
 from swarm.tracker.memory_store import MemoryStore
 from swarm.tracker.shared_store import TAKE_MAX, SharedStore
-from swarm.tracker.snapshot import load, patience_s, save
+from swarm.tracker.snapshot import check_writable, load, patience_s, save
 from swarm.tracker.udp_frontend import UdpEndpoint, UdpFrontend
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class TrackerServer:
 
     Raises:
         TrackerError: on entering, when it cannot listen there.
-        StorageError: on entering, when `state` is damaged; on leaving, when it cannot be written.
+        StorageError: on entering, when `state` is damaged or its folder closed to us; on leaving, when it
+            cannot be written.
     """
 
     def __init__(
@@ -128,6 +129,11 @@ class TrackerServer:
         """How long it may take to keep what is known, in seconds; None where nothing is kept."""
         return None if self._state is None else patience_s(self.store)
 
+    @property
+    def cut_off(self) -> str | None:
+        """Why the peers of other trackers are not known for the moment; None where they are, or none are."""
+        return self._journal.why_away if self._journal is not None and self._journal.is_away else None
+
     def numbers(self) -> dict[str, int | float]:
         """What it knows and has done."""
         return {
@@ -170,6 +176,7 @@ class TrackerServer:
 
     async def __aenter__(self) -> TrackerServer:
         if self._state is not None:
+            check_writable(self._state)
             await asyncio.to_thread(load, self.store, self._state, self.clock(), time.time())
         if self._shared is not None and self._journal is not None:
             await asyncio.to_thread(self._catch_up, self._shared, self._journal)

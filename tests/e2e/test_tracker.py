@@ -102,6 +102,12 @@ def test_what_is_known_outlives_the_process(tmp_path: Path) -> None:
     assert [str(peer) for peer in response.peers] == ["127.0.0.1:6881"]
 
 
+def test_a_state_that_could_not_be_kept_is_an_error_at_once(tmp_path: Path) -> None:
+    done = run("tracker", "--http", "127.0.0.1:0", "--state", str(tmp_path / "nowhere" / "state"))
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == f"error: {tmp_path / 'nowhere'}: no such folder\n"
+
+
 def test_a_port_in_use_is_one_line_and_status_1() -> None:
     with running() as (_, first):
         done = run("tracker", "--http", f"127.0.0.1:{first['port']}")

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @contextlib.contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    port = free_port()
+def redis_server(folder: Path, port: int | None = None) -> Iterator[str]:
+    port = port or free_port()
     process = subprocess.Popen(
         ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""],
         cwd=folder,
@@ -112,6 +112,30 @@ def test_without_redis_answers_go_on_with_a_warning() -> None:
         assert [peer.port for peer in found.peers] == [1001]
 
 
+def test_operator_is_told_that_redis_is_away_and_that_it_is_back(tmp_path: Path) -> None:
+    command = "from swarm.cli.main import main; main()"
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, "tracker", "--http", "127.0.0.1:0", "--store",
+         f"redis://127.0.0.1:{port}/0"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    try:
+        assert process.stderr.readline().startswith("listening on ")
+        away = process.stderr.readline()
+        assert away.startswith("warning: --store: ") and f"127.0.0.1:{port}" in away
+        assert away.endswith("; peers of other trackers are not known until it is back\n")
+        with redis_server(tmp_path, port):
+            assert process.stderr.readline() == (
+                "--store: it is back, and so are the peers of other trackers\n"
+            )
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
 def test_workers_share_ports_and_swarms_and_end_together(tmp_path: Path) -> None:
     with redis_server(tmp_path) as url:
         with running(url, "--workers", "3") as (process, first):
@@ -131,8 +155,9 @@ def test_a_worker_that_is_killed_is_named_and_the_others_go_on() -> None:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGKILL)
         assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        assert told["event"] == "warning" and told["message"] == (
+        # The Redis that is not there is told of, too, by one of them.
+        told = sorted(json.loads(process.stdout.readline())["message"] for _ in range(2))
+        assert told[0].startswith("--store: ") and told[1] == (
             "worker 1 was killed (SIGKILL, as the system does when memory runs out); 2 of 3 go on"
         )
         # Whichever worker is asked.
