@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -370,3 +373,21 @@ async def test_incoming_handshake_that_never_ends_is_closed_at_its_deadline(tmp_
             await within(line.until_closed())
             trickling.cancel()
         assert not seeder._links
+
+
+async def test_connections_that_are_reset_before_they_come_in_take_no_places(tmp_path: Path) -> None:
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    async with open_session(settings_of(tmp_path / "state")) as session:
+        for _ in range(10):
+            # It comes and goes before the loop has a look.
+            with socket.create_connection(("127.0.0.1", session.port)) as caller:
+                caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # They are accepted in the order in which they came: when this one was heard, all were.
+        reader, writer = await asyncio.open_connection("127.0.0.1", session.port)
+        writer.write(b"none of ours" * 10)
+        with contextlib.suppress(ConnectionError):
+            await within(reader.read())
+        writer.close()
+        await until(lambda: not len(session._links))
+    assert not reported

@@ -137,6 +137,10 @@ class PeerLink(asyncio.BufferedProtocol):
             return
         if not self.is_outgoing:
             address = transport.get_extra_info("peername")
+            if address is None:
+                # It was reset before we came to it; uvloop does not know any more who it was.
+                self.close("it was gone before it came in")
+                return
             self.endpoint = Endpoint(host_of(address), address[1])
             refusal = self._source.enter(self)
             if refusal is not None:
