@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gzip
 import ipaddress
+import socket
 from collections.abc import Callable, Sequence
 
-from swarm.base.endpoint import decode_compact_v4, decode_compact_v6, encode_compact
+from swarm.base.endpoint import COMPACT_V4_BYTES, COMPACT_V6_BYTES, Endpoint
 from swarm.base.errors import TrackerError
 from swarm.tracker.announce import Rules
 from swarm.tracker.http_connection import HttpLimits, HttpService, Request, response
@@ -95,7 +96,7 @@ class HttpFrontend(HttpService):
             return encode_failure(error)
         v4, v6 = (near, far) if len(address) == 4 else (far, near)
         if not read.is_compact:
-            return self._dictionaries(read, interval_s, seeds, leechers, v4, v6)
+            return self._dictionaries(read, address, interval_s, seeds, leechers, v4, v6)
         return encode_announce(
             interval_s=interval_s,
             min_interval_s=min(self._rules.min_interval_s, interval_s),
@@ -119,18 +120,35 @@ class HttpFrontend(HttpService):
         return read.address or request.address
 
     def _dictionaries(
-        self, read: AnnounceQuery, interval_s: int, seeds: int, leechers: int, v4: bytes, v6: bytes
+        self,
+        read: AnnounceQuery,
+        address: bytes,
+        interval_s: int,
+        seeds: int,
+        leechers: int,
+        v4: bytes,
+        v6: bytes,
     ) -> bytes:
-        endpoints = decode_compact_v4(v4) + decode_compact_v6(v6)
-        ids: list[bytes | None] = [None] * len(endpoints)
+        peers = [v4[at : at + COMPACT_V4_BYTES] for at in range(0, len(v4), COMPACT_V4_BYTES)]
+        # The system's own functions write addresses ten times as fast as `ipaddress`.
+        hosts = [socket.inet_ntoa(peer[:-2]) for peer in peers]
+        more = [v6[at : at + COMPACT_V6_BYTES] for at in range(0, len(v6), COMPACT_V6_BYTES)]
+        hosts += [socket.inet_ntop(socket.AF_INET6, peer[:-2]) for peer in more]
+        peers += more
+        endpoints = [
+            Endpoint(host, int.from_bytes(peer[-2:], "big")) for host, peer in zip(hosts, peers, strict=True)
+        ]
+        ids: list[bytes | None] = [None] * len(peers)
         if read.wants_peer_ids:
-            ids = self._rules.peer_ids(read.info_hash, [encode_compact(one) for one in endpoints])
+            ids = self._rules.peer_ids(read.info_hash, peers)
         return encode_announce_dictionaries(
             interval_s=interval_s,
             min_interval_s=min(self._rules.min_interval_s, interval_s),
             seeds=seeds,
             leechers=leechers,
-            peers=list(zip(endpoints, ids, strict=True)),
+            peers=zip(endpoints, ids, strict=True),
+            external_ip=address,
+            warning=self._rules.warning,
         )
 
     def _scrape(self, query: bytes, passkey: bytes) -> bytes:

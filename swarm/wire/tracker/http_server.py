@@ -282,23 +282,28 @@ def encode_announce_dictionaries(
     seeds: int,
     leechers: int,
     peers: Iterable[tuple[Endpoint, bytes | None]],
+    external_ip: bytes = b"",
+    warning: bytes = b"",
 ) -> bytes:
-    """An answer to an announce in BEP 3's form: a dictionary a peer, with its peer id unless None."""
-    entries: list[bencode.Encodable] = []
-    for endpoint, peer_id in peers:
-        entry: dict[bytes, bencode.Encodable] = {b"ip": endpoint.host, b"port": endpoint.port}
-        if peer_id is not None:
-            entry[b"peer id"] = peer_id
-        entries.append(entry)
-    return bencode.encode(
-        {
-            b"complete": seeds,
-            b"incomplete": leechers,
-            b"interval": interval_s,
-            b"min interval": min_interval_s,
-            b"peers": entries,
-        }
-    )
+    """An answer to an announce in BEP 3's form: a dictionary a peer, with its peer id unless None.
+
+    The rest is as in `encode_announce`, by hand too: anybody may ask for this form as often as for the other.
+    """
+    head = b"d8:completei%de11:external ip%d:%s10:incompletei%de8:intervali%de12:min intervali%de5:peersl" % (
+        seeds, len(external_ip), external_ip, leechers, interval_s, min_interval_s,
+    )  # fmt: skip
+    entries = [
+        b"d2:ip%d:%s%s4:porti%dee"
+        % (
+            len(host),
+            host.encode(),
+            b"" if peer_id is None else b"7:peer id%d:%s" % (len(peer_id), peer_id),
+            port,
+        )
+        for (host, port), peer_id in peers
+    ]
+    end = b"e15:warning message%d:%se" % (len(warning), warning) if warning else b"ee"
+    return head + b"".join(entries) + end
 
 
 def encode_scrape(entries: Mapping[bytes, ScrapeEntry]) -> bytes:

@@ -96,6 +96,13 @@ class TestFriends:
         assert b"7:peer id20:" + b"b" * 20 in with_ids and b"peer id" not in without
         assert decode_announce(with_ids).peers == decode_announce(without).peers != ()
 
+    @pytest.mark.parametrize("form", ["compact=1", "compact=0"])
+    async def test_a_warning_and_the_own_address_are_told_in_either_form(self, form: str) -> None:
+        async with tracker() as server:
+            server.rules.warning = b"cut off"
+            response = decode_announce(await get(server, f"/announce?{QUERY}&{form}"))
+        assert (response.warning, response.external_ip) == ("cut off", "127.0.0.1")
+
     async def test_peers_over_ipv6_get_peers6(self) -> None:
         if not socket.has_ipv6:
             pytest.skip("no IPv6 on this machine")

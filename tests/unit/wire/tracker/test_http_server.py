@@ -233,9 +233,16 @@ class TestAnswers:
             seeds=1,
             leechers=2,
             peers=[(Endpoint("10.0.0.1", 1), b"p" * 20), (Endpoint("::1", 2), None)],
+            external_ip=b"\1\2\3\4",
+            warning=b"beware",
         )
-        assert decode_announce(raw).peers == (Endpoint("10.0.0.1", 1), Endpoint("::1", 2))
-        assert b"7:peer id20:" in raw
+        assert bencode.encode(bencode.decode(raw)) == raw and b"7:peer id20:" in raw
+        response = decode_announce(raw)
+        assert response.peers == (Endpoint("10.0.0.1", 1), Endpoint("::1", 2))
+        assert (response.interval_s, response.min_interval_s, response.seeds, response.leechers) == (
+            900, 60, 1, 2,
+        )  # fmt: skip
+        assert (response.external_ip, response.warning) == ("1.2.3.4", "beware")
 
     def test_scrape(self) -> None:
         entries = {b"b" * 20: ScrapeEntry(1, 2, 3, 1), b"a" * 20: ScrapeEntry(0, 0, 0)}
