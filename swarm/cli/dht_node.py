@@ -146,9 +146,9 @@ async def endpoint_of(address: tuple[str, int]) -> Endpoint:
 
 def info_hash_of(source: str) -> InfoHash:
     """The info-hash that SOURCE (itself one, a magnet link, a .torrent) is about; MetainfoError if none."""
-    if source[:7].lower() == "magnet:":
-        from swarm.metainfo import magnet
+    from swarm.metainfo import magnet
 
+    if magnet.is_link(source):
         return magnet.parse(source).info_hash
     if re.fullmatch(r"[0-9A-Za-z]{32}|[0-9A-Za-z]{40}", source):
         return InfoHash.parse(source)

@@ -18,7 +18,7 @@ from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.options import option
 from swarm.cli.progress import creation_bar
 from swarm.cli.report import Report
-from swarm.cli.sources import is_url, magnet_of, read_source
+from swarm.cli.sources import magnet_of, read_source
 from swarm.cli.torrent_file import check_writable, output_path, read_torrent, write_torrent
 from swarm.cli.transfer import TransferOptions, status_of, transfer_options
 from swarm.metainfo import magnet
@@ -26,6 +26,7 @@ from swarm.metainfo.builder import TorrentOptions
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.session import Session
 from swarm.session.torrent import Torrent
+from swarm.session.torrent_source import is_url
 from swarm.storage.create import create
 from swarm.storage.faults import storage_error
 from swarm.storage.source_files import find_files, own_name
@@ -67,7 +68,7 @@ def command(
 
     Without --super-seed an only seed spreads its pieces by itself, and openly; that is as fast.
     """  # fmt: skip
-    is_torrent = is_url(source) or source[:7].lower() == "magnet:" or _is_torrent_file(source)
+    is_torrent = is_url(source) or magnet.is_link(source) or _is_torrent_file(source)
     offer = None
     if not is_torrent:
         if path is not None:

@@ -21,7 +21,7 @@ from swarm.metainfo.torrent import Metainfo
 def command(source: str, is_json: bool) -> None:
     """Show what is in a .torrent file or a magnet link."""
     out = Output(is_json=is_json)
-    if source[:7].lower() == "magnet:":
+    if magnet.is_link(source):
         fields = magnet_fields(magnet.parse(source))
     else:
         fields = torrent_fields(read_torrent(source)[1])

@@ -14,15 +14,12 @@ from swarm.metainfo import magnet
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.session import Session
+from swarm.session.torrent_source import is_url
 
 #: Looks like an info-hash rather than a file: long, letters and digits only.
 _HASH_LIKE = r"[0-9A-Za-z]{25,}"
 _INFO_HASH_V2 = r"[0-9a-fA-F]{64}"
 _RANGES = r"[0-9]{1,9}(?:-[0-9]{1,9})?(?:,[0-9]{1,9}(?:-[0-9]{1,9})?)*"
-
-
-def is_url(source: str) -> bool:
-    return source.lower().startswith(("http://", "https://"))
 
 
 def magnet_of(source: str) -> Magnet | None:
@@ -31,7 +28,7 @@ def magnet_of(source: str) -> Magnet | None:
     Raises:
         MetainfoError: neither a link nor an info-hash, though it looks like one; or one of v2 only.
     """
-    if source[:7].lower() == "magnet:":
+    if magnet.is_link(source):
         return magnet.parse(source)
     if re.fullmatch(_HASH_LIKE, source) and not os.path.lexists(source):
         if re.fullmatch(_INFO_HASH_V2, source):

@@ -70,6 +70,11 @@ def make(
     return _SCHEME + "&".join(fields)
 
 
+def is_link(text: str) -> bool:
+    """Is it meant as a magnet link? Whether it is a valid one, `parse` tells."""
+    return text[:7].lower() == "magnet:"
+
+
 def parse(link: str) -> Magnet:
     """Read a magnet link; what is not understood in it is passed over.
 

@@ -26,9 +26,14 @@ def magnet_of(source: object) -> Magnet | None:
         return source
     if isinstance(source, InfoHash):
         return Magnet(source)
-    if isinstance(source, str) and source[:7].lower() == "magnet:":
+    if isinstance(source, str) and magnets.is_link(source):
         return magnets.parse(source)
     return None
+
+
+def is_url(text: str) -> bool:
+    """Is it a URL that `read_source` fetches?"""
+    return text[:8].lower().startswith(("http://", "https://"))
 
 
 async def read_source(source: str | os.PathLike[str] | bytes, bind: str | None = None) -> bytes:
@@ -44,7 +49,7 @@ async def read_source(source: str | os.PathLike[str] | bytes, bind: str | None =
     if isinstance(source, bytes):
         return source
     text = os.fspath(source)
-    if text.startswith(("http://", "https://")):
+    if is_url(text):
         from swarm.net.http import fetch
 
         return await fetch(text, MAX_METAINFO_BYTES, _FETCH_TIMEOUT_S, Outlet.of(bind))
