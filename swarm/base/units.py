@@ -27,6 +27,11 @@ def format_size(size_bytes: float) -> str:
     return f"{size_bytes:.{2 if size_bytes < 10 else 1 if size_bytes < 100 else 0}f} {unit}"
 
 
+def format_count(count: int, singular: str, plural: str = "") -> str:
+    """Write a count of things: `1 peer`, `2 peers`; the plural ends in "s" where none is given."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
 def format_span(seconds: float) -> str:
     """Write a span as `1:23` (minutes) or `4:05:06` (hours)."""
     whole = round(seconds)

@@ -11,9 +11,11 @@ import click
 
 from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash
+from swarm.base.units import format_count
 from swarm.cli.dht_items import get, put
 from swarm.cli.dht_node import (
     NodeOptions,
+    asked,
     endpoint_of,
     info_hash_of,
     node_options,
@@ -102,15 +104,12 @@ async def _get_peers(info_hash: InfoHash, is_scrape: bool, node: NodeOptions) ->
     scraped = {"seeds": outcome.seeds, "leechers": outcome.leechers} if is_scrape else {}
     output.event("done", infohash=str(info_hash), peers=count, **scraped, **outcome_fields(outcome))
     if is_scrape:
-        output.result(f"about {outcome.seeds} seeds, {outcome.leechers} leechers")
-    output.detail(f"{count} peers; {_asked(outcome.answers, outcome.queries)}")
+        seeds, leechers = format_count(outcome.seeds, "seed"), format_count(outcome.leechers, "leecher")
+        output.result(f"about {seeds}, {leechers}")
+    output.detail(f"{format_count(count, 'peer')}; {asked(outcome)}")
     if not count:
-        raise SwarmError(f"no peers found; {_asked(outcome.answers, outcome.queries)}")
+        raise SwarmError(f"no peers found; {asked(outcome)}")
     return EXIT_DONE
-
-
-def _asked(answers: int, queries: int) -> str:
-    return f"{answers} answers to {queries} questions"
 
 
 @command.command("announce")
@@ -140,8 +139,8 @@ async def _announce(info_hash: InfoHash, peer_port: int | None, is_seed: bool, n
     count = outcome.announced_count
     output.event("announced", infohash=str(info_hash), nodes=count, **outcome_fields(outcome))
     if not count:
-        raise SwarmError(f"no node took it; {refusals(outcome) or _asked(outcome.answers, outcome.queries)}")
-    output.result(f"announced to {count} node{'' if count == 1 else 's'}")
+        raise SwarmError(f"no node took it; {refusals(outcome) or asked(outcome)}")
+    output.result(f"announced to {format_count(count, 'node')}")
     return EXIT_DONE
 
 
@@ -213,5 +212,5 @@ def _summary(dht: Dht, output: Output) -> None:
     for stats in dht.stats():
         output.detail(
             f"{stats.good_nodes} nodes, {stats.stored_peers} peers of {stats.stored_torrents} torrents, "
-            f"{stats.stored_items} items, {stats.queries_in} questions, {sum(stats.refused.values())} refused"
+            f"{stats.stored_items} items, {stats.queries_in} queries, {sum(stats.refused.values())} refused"
         )

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from swarm.base.errors import BencodeError, SettingsError, SwarmError
+from swarm.base.units import format_count
 from swarm.cli.dht_node import (
     NodeOptions,
+    asked,
     node_options,
     opened,
     outcome_fields,
@@ -62,7 +64,7 @@ async def _get(target: bytes, salt: bytes, path: str | None, node: NodeOptions) 
         await dht.joined()
         item, outcome = await _newest(dht, target, salt)
     if item is None:
-        raise SwarmError(f"no such item found; {outcome.answers} answers to {outcome.queries} questions")
+        raise SwarmError(f"no such item found; {asked(outcome)}")
     output.event("item", **_item_fields(item), **outcome_fields(outcome))
     if path is not None:
         _write(path, _payload(item.value))
@@ -166,14 +168,16 @@ def put(
 
     Without --key it is immutable: its target is its hash. With --key, whoever has the key can replace it.
     """
+    from swarm.wire.krpc import SALT_BYTES_MAX, VALUE_BYTES_MAX
+
     if (text is None) == (path is None):
         raise click.UsageError("Give either TEXT or --file.")
     if key_path is None and (salt or seq is not None or cas is not None):
         raise click.UsageError("--salt, --seq and --cas go with --key.")
-    value = _value(text.encode() if text is not None else read_file(path or Path(), 1000))
+    value = _value(text.encode() if text is not None else read_file(path or Path(), VALUE_BYTES_MAX))
     salt_bytes = salt.encode()
-    if len(salt_bytes) > 64:
-        raise SettingsError("--salt: at most 64 bytes")
+    if len(salt_bytes) > SALT_BYTES_MAX:
+        raise SettingsError(f"--salt: at most {SALT_BYTES_MAX} bytes")
     seed = None if key_path is None else _secret_key(key_path, node.output())
     run(node, lambda: _put(value, seed, salt_bytes, seq, cas, node))
 
@@ -206,14 +210,13 @@ async def _put(
         outcome = await dht.put(item, cas=cas).ended()
     count = outcome.announced_count
     if not count:
-        said = refusals(outcome) or f"{outcome.answers} answers to {outcome.queries} questions"
-        raise SwarmError(f"no node took it: {said}")
+        raise SwarmError(f"no node took it: {refusals(outcome) or asked(outcome)}")
     output.event("stored", **_item_fields(item), nodes=count, **outcome_fields(outcome))
     output.result(item.target.hex())
     if isinstance(item, MutableItem):
-        output.info(f"version {item.seq} of {item.public_key.hex()}, stored on {count} nodes")
+        output.info(f"version {item.seq} of {item.public_key.hex()}, stored on {format_count(count, 'node')}")
     else:
-        output.info(f"stored on {count} nodes")
+        output.info(f"stored on {format_count(count, 'node')}")
     return EXIT_DONE
 
 

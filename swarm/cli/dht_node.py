@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +15,11 @@ from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SettingsError, SwarmError
 from swarm.base.ids import InfoHash
+from swarm.base.units import format_count
 from swarm.cli import ending
 from swarm.cli.ending import Ending, Interrupted
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NO_PROGRESS, ExitWith
-from swarm.cli.options import HostPort, Number, bind_option, option
+from swarm.cli.options import HostPort, Number, bind_option, option, options_as
 from swarm.cli.output import Output
 
 if TYPE_CHECKING:
@@ -57,19 +56,8 @@ class NodeOptions:
         return Output(is_json=self.is_json, verbosity=self.verbosity, is_live=is_live)
 
 
-def node_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the shared options; it gets them as one argument `node`."""
-    names = [field.name for field in fields(NodeOptions)]
-
-    @functools.wraps(command)
-    def packed(**values: Any) -> None:
-        shared = NodeOptions(**{name: values.pop(name) for name in names})
-        command(node=shared, **values)
-
-    decorated: Callable[..., None] = packed
-    for decorate in reversed(_OPTIONS):
-        decorated = decorate(decorated)
-    return decorated
+#: Gives a command the shared options; it gets them as one argument `node`.
+node_options = options_as("node", NodeOptions, _OPTIONS)
 
 
 @contextlib.asynccontextmanager
@@ -102,7 +90,7 @@ async def opened(
     dht = Dht(
         sockets,
         routers=() if is_alone else node.routers or default_dht_routers(),
-        settings=DhtSettings(is_read_only=not is_serving, answer_bytes_per_s=None if is_serving else 8192),
+        settings=DhtSettings(answer_bytes_per_s=None) if is_serving else DhtSettings(is_read_only=True),
         memory_path=memory_path(default_state_dir()) if is_remembering else None,
         is_keeping=is_serving,
         on_notice=lambda level, text: say.get(level, output.detail)(text),
@@ -171,6 +159,11 @@ def target_of(text: str) -> bytes:
 def outcome_fields(outcome: LookupOutcome) -> dict[str, int]:
     """How a lookup went, for JSON."""
     return {"queries": outcome.queries, "answers": outcome.answers, "hops": outcome.hops}
+
+
+def asked(outcome: LookupOutcome) -> str:
+    """How many nodes were asked and have answered, fit for a line."""
+    return f"{format_count(outcome.answers, 'answer')} to {format_count(outcome.queries, 'question')}"
 
 
 def refusals(outcome: LookupOutcome) -> str:

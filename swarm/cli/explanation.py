@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, assert_never
 
-from swarm.base.units import format_size, format_span
+from swarm.base.units import format_count, format_size, format_span
 from swarm.engine.explain import (
     Choked,
     FewPeers,
@@ -118,7 +118,9 @@ def text_of(cause: Cause) -> str:
             return "no source of peers: name some with --tracker or --peer"
         case SeekingMetadata(peers, done, total):
             come = "none of it" if total is None else f"{format_size(done)} of {format_size(total)}"
-            return f"the metadata of the magnet link comes first: {come} is here, {_peers(peers)}"
+            return (
+                f"the metadata of the magnet link comes first: {come} is here, {format_count(peers, 'peer')}"
+            )
         case Ended(reason):
             return reason
         case _:
@@ -134,7 +136,7 @@ def _missing(cause: MissingPieces) -> str:
         what = f"{cause.pieces} of the {cause.of} missing pieces (such as {cause.example})"
     counted = ""
     if cause.seeds_elsewhere is not None:
-        counted = f"; a tracker counts {_count(cause.seeds_elsewhere, 'seed')}"
+        counted = f"; a tracker counts {format_count(cause.seeds_elsewhere, 'seed')}"
     return f"nobody connected has {what}{counted}"
 
 
@@ -153,13 +155,5 @@ def _rate(bytes_per_s: float) -> str:
     return f"{format_size(bytes_per_s)}/s"
 
 
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _peers(count: int) -> str:
-    return _count(count, "peer")
-
-
 def _addresses(count: int) -> str:
-    return f"{count} address{'' if count == 1 else 'es'}"
+    return format_count(count, "address", "addresses")

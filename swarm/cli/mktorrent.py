@@ -11,7 +11,7 @@ import click
 
 from swarm.base.errors import MetainfoError
 from swarm.base.ids import InfoHash
-from swarm.base.units import format_size, parse_size
+from swarm.base.units import format_count, format_size, parse_size
 from swarm.cli.options import option, threads_option
 from swarm.cli.output import Output
 from swarm.cli.progress import creation_bar
@@ -150,7 +150,7 @@ def command(
         web_seeds=options.web_seeds,
     )
     geometry = made.geometry
-    files = "1 file" if made.file_count == 1 else f"{made.file_count:,} files"
+    files = format_count(made.file_count, "file")
     out.result(f"info-hash  {info_hash}")
     out.result(f"magnet     {link}")
     out.result(f"size       {format_size(geometry.total_bytes)} ({geometry.total_bytes:,} bytes) in {files}")

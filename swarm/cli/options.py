@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -28,6 +29,25 @@ class Option(click.Option):
 def option(*args: Any, **kwargs: Any) -> Callable[[_Decorated], _Decorated]:
     """`click.option` with our `Option`."""
     return click.option(*args, cls=kwargs.pop("cls", Option), **kwargs)
+
+
+def options_as(
+    name: str, kind: type[Any], options: Sequence[Callable[..., Any]]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command `options`, whose values it gets as one argument `name`: a dataclass of type `kind`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def packed(**values: Any) -> None:
+            values[name] = kind(**{field: values.pop(field) for field in kind.__match_args__})
+            command(**values)
+
+        decorated: Callable[..., None] = packed
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
 
 
 class Size(click.ParamType[int]):

@@ -8,6 +8,7 @@ import click
 
 from swarm.base.errors import SwarmError, TrackerError
 from swarm.base.ids import InfoHash
+from swarm.base.units import format_count
 from swarm.cli.exits import EXIT_FAILED, ExitWith
 from swarm.cli.options import bind_option, option
 from swarm.cli.output import Output
@@ -80,7 +81,8 @@ def _say(output: Output, info_hash: InfoHash, url: str, answer: ScrapeEntry | Tr
         downloaders=answer.downloaders,
         downloads=answer.downloads,
     )
-    leechers = f"{answer.leechers} leechers"
+    leechers = format_count(answer.leechers, "leecher")
     if answer.downloaders is not None:
         leechers += f" ({answer.downloaders} downloading)"
-    output.result(f"{url}: {answer.seeds} seeds, {leechers}, {answer.downloads} downloads completed")
+    counts = [format_count(answer.seeds, "seed"), leechers, format_count(answer.downloads, "download")]
+    output.result(f"{url}: {', '.join(counts)} completed")

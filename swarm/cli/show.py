@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from swarm.base.units import format_size
+from swarm.base.units import format_count, format_size
 from swarm.cli.options import option
 from swarm.cli.output import Output
 from swarm.cli.torrent_file import read_torrent
@@ -106,7 +106,7 @@ def summary(fields: dict[str, Any]) -> list[str]:
     lines.append(f"{'magnet':<11}{fields['magnet']}")
     files = fields["files"]
     if files:
-        lines += ["", f"{len(files):,} file{'' if len(files) == 1 else 's'}:"]
+        lines += ["", f"{format_count(len(files), 'file')}:"]
         lines += [_file_line(file) for file in files]
     return lines
 

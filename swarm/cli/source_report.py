@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from swarm.base.units import format_span
+from swarm.base.units import format_count, format_span
 from swarm.cli.output import Output
 from swarm.session.finding.sources import SourceStatus
 from swarm.wire.tracker.announce import tracker_name
@@ -76,9 +76,9 @@ class SourceReport:
 def describe(status: SourceStatus) -> str:
     """How it stands with a source, on one line; of a tracker's URL only the host, it may be a passkey."""
     who = f"tracker {tracker_name(status.name)}" if status.kind == "tracker" else status.kind
-    found = "" if status.peers is None or status.error else f", {status.peers} peers"
+    found = "" if status.peers is None or status.error else f", {format_count(status.peers, 'peer')}"
     counted = ""
     if status.seeds is not None and status.leechers is not None:
-        counted = f" (of {status.seeds} seeds and {status.leechers} leechers)"
+        counted = f" (of {format_count(status.seeds, 'seed')} and {format_count(status.leechers, 'leecher')})"
     next_try = "" if status.next_s is None else f"; next try in {format_span(status.next_s)}"
     return f"{who}: {status.error or status.state}{found}{counted if found else ''}{next_try}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarm.base.units import format_size, format_span
+from swarm.base.units import format_count, format_size, format_span
 from swarm.cli.output import printable
 from swarm.cli.progress import Row
 from swarm.session.magnets.metadata_fetch import FetchProgress
@@ -11,7 +11,7 @@ from swarm.session.progress import Progress
 
 def describe_fetch(now: FetchProgress) -> str:
     """How the fetching of metadata stands, on one line."""
-    who = f"{now.peers} peer{'' if now.peers == 1 else 's'}"
+    who = format_count(now.peers, "peer")
     if now.total_bytes is None:
         return f"looking for the metadata, {who}, {now.candidates} more known"
     return f"metadata, {_share(now.done_bytes, now.total_bytes)} of {format_size(now.total_bytes)}, {who}"
@@ -83,14 +83,12 @@ def _left(now: Progress) -> str:
 
 
 def _peers(now: Progress) -> str:
-    return (
-        f"{now.peers} peer{'' if now.peers == 1 else 's'} ({now.seeds} seed{'' if now.seeds == 1 else 's'})"
-    )
+    return f"{format_count(now.peers, 'peer')} ({format_count(now.seeds, 'seed')})"
 
 
 def _seeding(now: Progress) -> str:
     ratio = now.uploaded_bytes / now.wanted_bytes if now.wanted_bytes else 0.0
     return (
-        f"{now.peers} peer{'' if now.peers == 1 else 's'}, {format_size(now.up_bytes_per_s)}/s up, "
+        f"{format_count(now.peers, 'peer')}, {format_size(now.up_bytes_per_s)}/s up, "
         f"{format_size(now.uploaded_bytes)} uploaded, ratio {ratio:.2f}"
     )

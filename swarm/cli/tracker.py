@@ -7,7 +7,6 @@ import contextlib
 import gc
 import ipaddress
 import signal
-import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -279,6 +278,9 @@ async def _tell_of_others(server: Any, output: Output) -> None:
 
 
 def _say_where(server: Any, host: str, output: Output) -> None:
+    from swarm.net.outlet import Outlet
+    from swarm.net.ways_out import ways_out
+
     urls, port = server.urls, server.port
     more = {} if server.https_url is None else {"https": server.https_url}
     for service, url in server.services:
@@ -288,23 +290,13 @@ def _say_where(server: Any, host: str, output: Output) -> None:
     )
     output.info(f"listening on {', '.join([*urls, *server.udp_urls, *more.values()])}")
     if host in ("0.0.0.0", "::"):
-        own = _own_address()
+        own = next(iter(ways_out(Outlet())), "127.0.0.1")
         host = f"[{own}]" if ":" in own else own
         url = f"http://{host}:{port}/announce"
     else:
         url = urls[0]
     if not output.is_quiet:
         output.result(f"announce URL for torrents: {url}")
-
-
-def _own_address() -> str:
-    """The address by which others most likely reach this machine."""
-    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        # Connecting a datagram socket sends nothing; the kernel only chooses the way out.
-        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((elsewhere, 9))
-            return str(probe.getsockname()[0])
-    return "127.0.0.1"
 
 
 async def _summaries(server: Any, output: Output) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import click
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import SwarmError
 from swarm.cli.exits import EXIT_DISK, EXIT_DONE, EXIT_MISMATCH, EXIT_NO_PROGRESS, exit_status
-from swarm.cli.options import HostPort, Rate, bind_option, option
+from swarm.cli.options import HostPort, Rate, bind_option, option, options_as
 from swarm.cli.output import Output
 from swarm.cli.report import Report
 from swarm.engine.settings import EngineSettings
@@ -116,19 +115,8 @@ class TransferOptions:
         return Session(port=self.port, bind=self.bind, settings=settings)
 
 
-def transfer_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the shared options; it gets them as one argument `transfer`."""
-    names = TransferOptions.__match_args__
-
-    @functools.wraps(command)
-    def packed(**values: Any) -> None:
-        shared = TransferOptions(**{name: values.pop(name) for name in names})
-        command(transfer=shared, **values)
-
-    decorated: Callable[..., None] = packed
-    for decorate in reversed(_OPTIONS):
-        decorated = decorate(decorated)
-    return decorated
+#: Gives a command the shared options; it gets them as one argument `transfer`.
+transfer_options = options_as("transfer", TransferOptions, _OPTIONS)
 
 
 #: Said where nothing is known that could name a peer.

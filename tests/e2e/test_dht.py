@@ -171,7 +171,7 @@ def test_a_private_torrent_is_never_announced(
     seed(commands, router, content)
     found = commands.run("dht", "get-peers", f"{content}.torrent", *router)
     assert (found.returncode, found.stdout) == (1, "")
-    assert found.stderr.startswith("error: no peers found; 1 answers")
+    assert found.stderr.startswith("error: no peers found; 1 answer to 1 question")
 
 
 def test_what_is_announced_by_hand_is_found_and_counted(commands: Commands, router: tuple[str, ...]) -> None:
@@ -183,7 +183,7 @@ def test_what_is_announced_by_hand_is_found_and_counted(commands: Commands, rout
         commands.run("dht", "announce", INFO_HASH, "--peer-port", "5002", "--seed", *router).returncode == 0
     )
     found = commands.run("dht", "get-peers", f"magnet:?xt=urn:btih:{INFO_HASH}", "--scrape", *router)
-    assert found.stdout == "127.0.0.1:5001\n127.0.0.1:5002\nabout 1 seeds, 1 leechers\n", found.stderr
+    assert found.stdout == "127.0.0.1:5001\n127.0.0.1:5002\nabout 1 seed, 1 leecher\n", found.stderr
     sampled = commands.run("dht", "sample", router[-1], *router)
     assert sampled.stdout == f"{INFO_HASH}\n"
 

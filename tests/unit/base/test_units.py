@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from swarm.base.units import format_size, format_span, parse_size
+from swarm.base.units import format_count, format_size, format_span, parse_size
 
 
 class TestParseSize:
@@ -54,3 +54,8 @@ class TestFormat:
     )
     def test_spans_are_clock_like(self, seconds: float, text: str) -> None:
         assert format_span(seconds) == text
+
+
+def test_counts_are_of_one_thing_or_of_many() -> None:
+    assert [format_count(count, "peer") for count in (0, 1, 1200)] == ["0 peers", "1 peer", "1,200 peers"]
+    assert [format_count(count, "address", "addresses") for count in (1, 2)] == ["1 address", "2 addresses"]
