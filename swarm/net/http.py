@@ -40,6 +40,12 @@ URL_MAX_CHARS = 8192
 _CHUNK_BYTES = 64 * 1024
 #: The status line and the headers of an answer together.
 _HEAD_BYTES_MAX = 32 * 1024
+#: An answer in more pieces than this (chunks, interim answers), and one for each so many bytes, is none: each
+#: costs the loop a tenth of a millisecond.
+_PIECES_MAX = 10_000
+_PIECE_BYTES = 256
+#: After so many others on the loop get their turn.
+_PIECES_AT_ONCE = 50
 #: After so long without a connection the next address of a name is tried.
 _CONNECT_S = 3.0
 
@@ -303,8 +309,9 @@ class _Exchange:
     def __init__(self, connection: h11.Connection, reader: asyncio.StreamReader) -> None:
         self._connection = connection
         self._reader = reader
-        self._has_heard = False
         self._has_head = False
+        self._heard_bytes = 0
+        self._piece_count = 0
 
     async def head(self) -> h11.Response:
         """The status and headers of the response; interim responses (1xx) are skipped."""
@@ -327,8 +334,8 @@ class _Exchange:
         try:
             while (event := self._connection.next_event()) is h11.NEED_DATA:
                 data = await self._reader.read(_CHUNK_BYTES)
-                self._has_heard = self._has_heard or bool(data)
-                if not data and not self._has_heard:
+                self._heard_bytes += len(data)
+                if not self._heard_bytes:
                     raise HttpError("the server closed the connection without an answer")
                 self._connection.receive_data(data)
         except h11.RemoteProtocolError:
@@ -336,7 +343,16 @@ class _Exchange:
             raise HttpError("the answer is cut off" if is_cut else "the answer is not HTTP") from None
         if isinstance(event, h11.ConnectionClosed):
             raise HttpError("the server closed the connection without an answer")
+        await self._count_piece()
         return event
+
+    async def _count_piece(self) -> None:
+        self._piece_count += 1
+        if self._piece_count > _PIECES_MAX + self._heard_bytes // _PIECE_BYTES:
+            raise HttpError("the answer comes in too many pieces")
+        if self._piece_count % _PIECES_AT_ONCE == 0:
+            # To read what has come already does not wait.
+            await asyncio.sleep(0)
 
 
 @cache

@@ -156,6 +156,39 @@ class TestHostileServers:
             with pytest.raises(HttpError, match="no answer in"):
                 await get(url, timeout_s=0.3)
 
+    @pytest.mark.parametrize(
+        ("head", "piece"),
+        [
+            (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        ],
+    )
+    async def test_one_that_answers_in_crumbs(self, head: bytes, piece: bytes) -> None:
+        turns = 0
+
+        async def crumbs(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(head + 20_000 * piece)
+            await writer.drain()
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        async with serving(crumbs) as url:
+            beside = asyncio.create_task(others())
+            with pytest.raises(HttpError, match="the answer comes in too many pieces"):
+                await get(url, timeout_s=20.0)
+            beside.cancel()
+        assert turns > http._PIECES_MAX // http._PIECES_AT_ONCE // 2
+
+    async def test_many_chunks_of_an_honest_size_are_one_answer(self) -> None:
+        body = 1500 * (b"200\r\n" + bytes(512) + b"\r\n")
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        async with serving(raw(head + body + b"0\r\n\r\n")) as url:
+            assert (await get(url, max_bytes=1 << 20, timeout_s=20.0)).body == bytes(1500 * 512)
+
     async def test_one_that_resets(self) -> None:
         async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.transport.abort()
