@@ -1,1 +1,1 @@
-"""Arguments in, bars and JSON lines out; one file a command."""
+"""The command line: arguments in; results, progress bars and JSON lines out. One file for each command."""

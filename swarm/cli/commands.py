@@ -1,4 +1,4 @@
-"""The `swarm` command: finds the subcommand, and turns every error into one line and an exit status."""
+"""The `swarm` command: it finds the subcommand, and turns every error into one line and an exit status."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from swarm.cli.exits import (
 from swarm.cli.loading import loading
 from swarm.cli.output import Output, printable
 
-#: name -> one line for `swarm --help`; `swarm/cli/NAME.py` holds a click command called `command`.
-#: Only the one that is used gets imported: a start-up costs what it needs.
+#: Name -> its line in `swarm --help`. The click command is `command` in `swarm/cli/NAME.py`; only the one
+#: that is used is imported (decision 006).
 COMMANDS = {
     "mktorrent": "Create a .torrent of a file or folder.",
     "seed": "Offer content to the swarm.",
@@ -85,13 +85,17 @@ def swarm() -> None:
 
 
 def _is_json(arguments: Sequence[str]) -> bool:
-    """Whether errors are for a program: as click reads the option and its variable."""
+    """Is `--json` given, as click would read the option and its environment variable?"""
     named = os.environ.get("SWARM_JSON", "").strip().lower()
     return "--json" in arguments or named in ("1", "t", "true", "y", "yes", "on")
 
 
 def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:
-    """Do what `arguments` say, and say what went wrong; the exit status."""
+    """Run `command`, and print what went wrong; returns the exit status.
+
+    Args:
+        name: as it is called in usage errors.
+    """
     try:
         command.main(args=list(arguments), prog_name=name, standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -115,7 +119,7 @@ def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:
         Output(is_json=_is_json(arguments)).error(str(name_error(error, error.object)))
         return EXIT_DISK
     except BrokenPipeError:
-        # Whoever read our stdout has gone; there is nobody left to tell.
+        # The reader of our stdout is gone: there is nobody left to tell.
         sys.stderr.close()
         return EXIT_FAILED
     except OSError as error:
@@ -126,7 +130,7 @@ def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:
 
 
 def say_disk_error(error: OSError) -> int:
-    """Say what the disk refused; the exit status. Never on stdout: that may be what has no room."""
+    """Print what the disk refused, on stderr, as stdout may be what is full; returns the exit status."""
     from swarm.storage.faults import storage_error
 
     Output().error(str(storage_error(error, error.filename or "standard output")))

@@ -1,4 +1,4 @@
-"""`swarm completions`: the script that teaches a shell our commands and options."""
+"""`swarm completions`: a script by which a shell completes our commands and options."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def command(shell: str) -> None:
     try:
         script = kind(swarm, {}, "swarm", _VARIABLE).source()
     except RuntimeError as error:
-        # The bash that is installed is too old for it.
+        # The installed bash is too old.
         raise SwarmError(str(error)) from None
     click.echo(script)

@@ -1,4 +1,4 @@
-"""Finds the content of a torrent where the user says it lies."""
+"""Finds the content of a torrent at the place that the user names."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from swarm.base.errors import StorageError
 from swarm.metainfo.torrent import Metainfo
 from swarm.storage.faults import storage_error
 
-#: So many files are looked at to tell a folder that is the content from one that holds it.
+#: Files that are looked at to tell the content's own folder from the one around it.
 _LOOKED_AT = 50
 
 
 def find_content(torrent: Metainfo, place: Path, *, may_be_absent: bool = False) -> Path:
-    """The content itself, where `place` is it or the folder that holds it.
+    """The path of the content, if `place` is the content or the folder that holds it.
 
     Args:
-        may_be_absent: where nothing of the torrent is there, answer where it would be.
+        may_be_absent: if nothing of the torrent is there, return where it would be.
 
     Raises:
         StorageError: there is no such place, or nothing of the torrent in it.
@@ -34,7 +34,7 @@ def find_content(torrent: Metainfo, place: Path, *, may_be_absent: bool = False)
         if not may_be_absent and not os.path.exists(content):
             raise _absent(torrent, place)
         return content
-    # The folder that is named as the torrent says wins where both would do.
+    # Where both folders have as many files, the one inside wins: it has the torrent's name.
     content = max((inner, place), key=lambda candidate: _found(torrent, candidate))
     if not may_be_absent and _found(torrent, content) == (0, 0):
         raise _absent(torrent, place)
@@ -42,7 +42,7 @@ def find_content(torrent: Metainfo, place: Path, *, may_be_absent: bool = False)
 
 
 def _found(torrent: Metainfo, folder: Path) -> tuple[int, int]:
-    """How many of the torrent's files are there with the right size, and how many at all."""
+    """How many of the torrent's files `folder` has with the right size, and how many at all."""
     right = present = 0
     for file in islice((file for file in torrent.files if not file.is_pad), _LOOKED_AT):
         try:

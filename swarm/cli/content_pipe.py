@@ -1,4 +1,4 @@
-"""Content to stdout, in order, as it is verified."""
+"""`swarm leech --stdout`: content goes to stdout, in order, as it is verified."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class ContentPipe:
             at += len(data)
 
     async def _write(self, data: bytes) -> None:
-        # A reader may pause for ever: the thread must not keep the process from ending, as those of an
-        # executor would. Making stdout non-blocking instead would make it so for others as well.
+        # A reader may pause for ever, so this is a daemon thread, which does not keep the process from ending
+        # as that of an executor would. A non-blocking stdout would be so for other processes as well.
         loop = asyncio.get_running_loop()
         written: asyncio.Future[None] = loop.create_future()
 

@@ -1,4 +1,4 @@
-"""`swarm dht`: ask the distributed hash table by hand, or give others a way into it."""
+"""`swarm dht`: ask the DHT by hand, or run a bootstrap node."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ async def _serve(node: NodeOptions) -> int:
 
 
 def _summary(dht: Dht, output: Output) -> None:
-    """Say what it has done so far, a line a family."""
+    """Print what it has done so far, a line for each address family."""
     for stats in dht.stats():
         output.detail(
             f"{stats.good_nodes} nodes, {stats.stored_peers} peers of {stats.stored_torrents} torrents, "

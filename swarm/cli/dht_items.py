@@ -107,7 +107,7 @@ def _say_version(item: Item, output: Output) -> None:
 
 
 def _payload(value: bytes) -> bytes:
-    """The bytes of a string, or bencode as it is."""
+    """The bytes of an item's value, if it is a byte string; otherwise its bencode."""
     from swarm.base import bencode
 
     try:
@@ -224,7 +224,7 @@ async def _put(
 
 
 def _secret_key(path: Path, output: Output) -> bytes:
-    """The seed in a key file, 64 hex digits; made, readable by its owner alone, where there is none."""
+    """The seed in a key file (64 hex digits); a missing file is made, readable by its owner alone."""
     from swarm.storage.faults import storage_error
 
     try:
@@ -251,7 +251,7 @@ def _seed_in(path: Path) -> bytes:
 
 
 def _public_key(text: str) -> bytes:
-    """A public key in hex, or that of the secret one in a file."""
+    """A public key given in hex, or that of a key file."""
     from swarm.dht.signatures import PUBLIC_KEY_BYTES, public_key_of
 
     if len(text) == 2 * PUBLIC_KEY_BYTES and not os.path.lexists(text):

@@ -1,4 +1,4 @@
-"""What the commands of `swarm dht` share: their options, and the node that asks for them."""
+"""What the commands of `swarm dht` share: their options, and a node of the DHT."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ node_options = options_as("node", NodeOptions, _OPTIONS)
 async def opened(
     node: NodeOptions, *, is_alone: bool = False, is_serving: bool = False
 ) -> AsyncIterator[Dht]:
-    """A node of the DHT for as long as the command runs.
+    """A node of the DHT for the length of the block.
 
     Args:
-        is_alone: ask nobody the way in.
-        is_serving: stay and answer others (a bootstrap node), and remember the table. Otherwise we are not
-            worth remembering to anybody (BEP 43), and only read what a session remembers.
+        is_alone: do not join the DHT: a single node is to be asked.
+        is_serving: answer other nodes, and save the routing table. Otherwise the node is read-only (BEP 43),
+            and only reads the table that a session has saved.
     """
     from swarm.dht.settings import DhtSettings
     from swarm.net.outlet import Outlet, bind_addresses
@@ -84,7 +84,7 @@ async def opened(
         for socket in sockets:
             socket.close()
         raise SwarmError(f"UDP port {node.port} is in use; choose another with --port, or 0 for any")
-    # Whoever names nodes means their network, which may be another one than that of the last run.
+    # A user who names bootstrap nodes means their network, which may not be that of the saved table.
     is_remembering = is_serving or not (is_alone or node.routers)
     say = {"warning": output.warning, "info": output.info}
     dht = Dht(
@@ -104,7 +104,11 @@ async def opened(
 
 
 def run(node: NodeOptions, work: Callable[[], Coroutine[Any, Any, int]], *, has_timeout: bool = True) -> None:
-    """Run a command's coroutine until it is done, interrupted, or out of time."""
+    """Run a command's coroutine until it is done, interrupted, or `--timeout` is over.
+
+    Raises:
+        ExitWith: the exit status, unless it is EXIT_DONE.
+    """
 
     async def main(end: Ending) -> int:
         try:
@@ -122,7 +126,7 @@ def run(node: NodeOptions, work: Callable[[], Coroutine[Any, Any, int]], *, has_
 
 
 async def endpoint_of(address: tuple[str, int]) -> Endpoint:
-    """The first address of a node given by name or number."""
+    """The first address of a node given by name or number; SwarmError if it has none."""
     from swarm.net.names import endpoints_of
 
     reasons: list[str] = []
@@ -133,7 +137,7 @@ async def endpoint_of(address: tuple[str, int]) -> Endpoint:
 
 
 def info_hash_of(source: str) -> InfoHash:
-    """The info-hash that SOURCE (itself one, a magnet link, a .torrent) is about; MetainfoError if none."""
+    """The info-hash of SOURCE, which is one, a magnet link or a .torrent; MetainfoError if it is none."""
     from swarm.metainfo import magnet
 
     if magnet.is_link(source):
@@ -157,7 +161,7 @@ def target_of(text: str) -> bytes:
 
 
 def outcome_fields(outcome: LookupOutcome) -> dict[str, int]:
-    """How a lookup went, for JSON."""
+    """The fields of a JSON event that say how a lookup went."""
     return {"queries": outcome.queries, "answers": outcome.answers, "hops": outcome.hops}
 
 
@@ -167,13 +171,13 @@ def asked(outcome: LookupOutcome) -> str:
 
 
 def refusals(outcome: LookupOutcome) -> str:
-    """What those who refused said, each sort once, fit for a line."""
+    """The errors that nodes have answered with, each once, at most three, fit for a line; "" for none."""
     said = dict.fromkeys(f"{text} ({code})" for code, text in outcome.errors)
     return "; ".join(list(said)[:3])
 
 
 def read_file(path: Path, bytes_max: int) -> bytes:
-    """A small file, one byte more than `bytes_max` at most; StorageError names it."""
+    """The bytes of a small file, but at most one more than `bytes_max`; StorageError names the file."""
     from swarm.storage.whole_file import read_whole
 
     return read_whole(path, bytes_max)[0]

@@ -1,4 +1,4 @@
-"""`swarm edit`: other trackers, another comment; the info-hash stays unless asked."""
+"""`swarm edit`: change trackers, comment and the like of a .torrent; the info-hash stays unless asked."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def command(
             "that would change the info-hash, and so leave the old swarm; add --new-info-hash"
         )
     edited = edit(raw, changes)
-    # What is written must read back; nothing is lost where it does not.
+    # Read it back before it is written: a file that is no valid torrent must not replace one that is.
     result = Metainfo.parse(edited)
     path = output_path(output, torrent.name) if output is not None else file
     if output is None and not os.path.isfile(file):

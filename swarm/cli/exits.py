@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, and what each error means to scripts."""
+"""Exit statuses, and which of them each error leads to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 
 from swarm.base.errors import MetainfoError, SettingsError, StorageError, SwarmError
 
-#: The same for every command.
+#: The same for every command (README, "In scripts").
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -17,17 +17,17 @@ EXIT_MISMATCH = 6
 EXIT_INTERRUPTED = 130
 
 
-#: What becomes of a write to a file on a disk that takes no more.
+#: Errors of a write to a disk that takes no more.
 _UNWRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def is_unwritten(error: OSError) -> bool:
-    """Whether a disk takes no more; that behind stdout, where the error names no file."""
+    """Is it an error of a disk that takes no more? If it names no file, the disk is that of stdout."""
     return error.errno in _UNWRITTEN
 
 
 class ExitWith(Exception):
-    """End the command with `status`, after what it had to say was said."""
+    """End the command with `status`; everything has been printed already."""
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -35,7 +35,7 @@ class ExitWith(Exception):
 
 
 def exit_status(error: SwarmError) -> int:
-    """The exit status that `error` means to scripts."""
+    """The exit status of a command that ends by `error`."""
     match error:
         case MetainfoError():
             return EXIT_NOT_A_TORRENT

@@ -1,4 +1,4 @@
-"""Puts into words why a transfer does not go faster: one line a cause, and what to do about it."""
+"""The causes that hold a transfer back, in words: one line each, with the option that would help."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ _WORD_START = r"(?<=[a-z])(?=[A-Z])"
 
 
 def lines(reasons: Sequence[Reason]) -> list[str]:
-    """For people: how much each cause holds back, and what it is."""
+    """For people: a line for each cause, with how much it holds the transfer back."""
     if not reasons:
         return ["everybody gives all that we ask for"]
     return [f"{100 * weight:3.0f}%  {text_of(cause)}" for weight, cause in reasons]
 
 
 def fields(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
-    """For programs: each cause with its name, weight and figures, and the line for people."""
+    """For programs: each cause with its name, its weight (0 to 1), its figures, and the line for people."""
     return [
         {
             "cause": re.sub(_WORD_START, "_", type(cause).__name__).lower(),
@@ -59,7 +59,7 @@ def fields(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
 
 
 def text_of(cause: Cause) -> str:
-    """One line."""
+    """The line for one cause."""
     match cause:
         case NothingWanted():
             return "everything wanted is here"
@@ -141,7 +141,7 @@ def _missing(cause: MissingPieces) -> str:
 
 
 def _who(count: int, of: int, what: str = "peer") -> str:
-    """So many of so many; never none of them."""
+    """`count` of `of` peers (or `what`), in words; at least one."""
     if of == 1:
         return f"the only {what}"
     return f"all {of} {what}s" if count == of else f"{count} of {of} {what}s"

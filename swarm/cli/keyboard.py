@@ -1,4 +1,4 @@
-"""Single keys, pressed at the terminal while a command works; pipes and shells are left alone."""
+"""Single keys, pressed in the terminal while a command works; no key is taken from other programs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-#: The place of the local modes in what `tcgetattr` gives.
+#: The place of the local modes in the list of `tcgetattr`.
 _LOCAL = 3
 
 
 class Keyboard:
-    """Calls an action when its key is pressed, as long as it is entered; needs a running loop.
+    """A context manager in which keys call actions; needs a running loop.
 
-    Keys are read only where a person must be typing: input, output and messages are all one's terminal, and
-    we are in its foreground. Else a pager or player behind our pipe, or the shell itself, would miss them.
-    The terminal gets its own modes back at the end, while we are stopped (Ctrl-Z), and in `give_back`.
+    Keys are read only where they must be meant for us: stdin, stdout and stderr are all the terminal, and we
+    are in its foreground. Otherwise a pager or player behind our pipe, or the shell, would miss them. The
+    terminal gets its own modes back at the end, while we are stopped (Ctrl-Z), and by `give_back`.
 
     Args:
-        actions: key -> what to do. Other keys do nothing; Ctrl-C and Ctrl-Z work as ever.
+        actions: key -> what to call. Other keys do nothing; Ctrl-C and Ctrl-Z work as always.
     """
 
     def __init__(self, actions: Mapping[str, Callable[[], None]]) -> None:
@@ -38,7 +38,7 @@ class Keyboard:
         if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
             return self
         try:
-            # Our own: the loop makes it non-blocking, which the shell's must not become.
+            # A descriptor of our own: it is made non-blocking, which the shell's must not become.
             name = os.ttyname(sys.stdin.fileno())
             self._descriptor = os.open(name, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
@@ -63,15 +63,15 @@ class Keyboard:
         self._descriptor = -1
 
     def _is_in_foreground(self) -> bool:
-        """Whether keys are for us; touching the terminal from the background would stop us."""
+        """Are keys meant for us? To touch the terminal from the background would stop us."""
         try:
             return os.tcgetpgrp(self._descriptor) == os.getpgrp()
         except OSError:
-            # Not the terminal that we belong to: nobody shares it with us.
+            # It is not our controlling terminal: nobody shares it with us.
             return True
 
     def _take(self) -> None:
-        """From now on each key comes at once and unseen, if we may."""
+        """If we are in the foreground: get each key at once, without an echo."""
         if not self._is_in_foreground():
             return
         with contextlib.suppress(termios.error):
@@ -87,7 +87,7 @@ class Keyboard:
         self.give_back()
 
     def give_back(self) -> None:
-        """Give the terminal its own modes back; in any thread."""
+        """Give the terminal its own modes back; may be called from any thread."""
         modes, self._modes = self._modes, None
         if modes is not None and self._is_in_foreground():
             with contextlib.suppress(termios.error):
@@ -95,7 +95,7 @@ class Keyboard:
 
     def _read(self) -> None:
         if not self._is_in_foreground():
-            # What is typed now is the shell's; SIGCONT tells when we are in front again.
+            # Keys are for the shell now; SIGCONT will tell when we are in the foreground again.
             self._loop.remove_reader(self._descriptor)
             return
         try:
@@ -114,17 +114,17 @@ class Keyboard:
         """Ctrl-Z: stop as any program does, but with the terminal as we found it."""
         self._let_go()
         self._loop.remove_signal_handler(signal.SIGTSTP)
-        # To this thread: it stops here, not some instructions later.
+        # To this very thread, so that it stops here and not some instructions later.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTSTP)
         self._loop.add_signal_handler(signal.SIGTSTP, self._stop)
         self._take()
 
 
-#: Those that are entered; for who ends the process without further ado.
+#: Keyboards in use, for `give_back_terminal`.
 _open: set[Keyboard] = set()
 
 
 def give_back_terminal() -> None:
-    """Before the process is ended at once: what nobody will leave in order gives the terminal back here."""
+    """Give the terminal its modes back, before the process ends without leaving its context managers."""
     for keyboard in list(_open):
         keyboard.give_back()

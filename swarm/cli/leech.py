@@ -1,4 +1,4 @@
-"""`swarm leech`: download torrents; done when everything wanted is here and verified."""
+"""`swarm leech`: download torrents; it ends when everything wanted is here and verified."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """What is to become of the torrents."""
+    """The options of `leech` alone."""
 
     folder: str
     selections: tuple[str, ...]
@@ -123,7 +123,7 @@ def command(
         from swarm.cli.looking import Looking, listing, writing
 
         look = listing(wish.selections, output) if is_list else writing(wish.folder, output)
-        # What --list prints as JSON are the torrents alone.
+        # With --json, --list prints the torrents and nothing else.
         is_mute = is_list and output.is_json
         looking = Looking(look, transfer, output, timeout_s=wish.timeout_s, is_mute=is_mute)
         status = ending.run(lambda end: looking.run(sources, end))
@@ -153,7 +153,7 @@ async def _leech(
 
 
 class _Downloads:
-    """All that one command downloads, side by side."""
+    """All downloads of one command, side by side."""
 
     def __init__(self, session: Session, transfer: TransferOptions, wish: _Wish, report: Report) -> None:
         self._session = session
@@ -165,7 +165,7 @@ class _Downloads:
     async def run(self, sources: list[Source]) -> int:
         for source in sources:
             if source.torrent is not None:
-                # A wrong selection is found before anything has begun.
+                # So that a wrong --select is found before anything begins.
                 chosen_files(source.torrent, self._wish.selections, None)
         works: list[Coroutine[Any, Any, int]] = [
             first_failure(map(self._one, sources)),
@@ -176,7 +176,7 @@ class _Downloads:
         return await first_of(*works)
 
     async def _one(self, source: Source) -> int:
-        """From what the user named to the end; the exit status."""
+        """Download one source, and seed on as long as asked to; returns the exit status."""
         try:
             torrent, works = await self._begin(source)
             await _arrived(torrent, works)
@@ -187,7 +187,7 @@ class _Downloads:
         return await _seed_on(torrent, self._wish, self._report)
 
     async def _begin(self, source: Source) -> tuple[Torrent, list[Coroutine[Any, Any, None]]]:
-        """Start a download; returns what else is to be done until it is complete."""
+        """Start a download; returns it, and what else is to be done until it is complete."""
         wish, transfer = self._wish, self._transfer
         metainfo = source.torrent or await self._fetched(source)
         files = chosen_files(metainfo, wish.selections, source.link)
@@ -223,7 +223,7 @@ class _Downloads:
 
 
 def _pipe(metainfo: Metainfo, chosen: list[int] | None) -> ContentPipe:
-    """What writes the only wanted file to stdout."""
+    """What writes the one wanted file to stdout; SettingsError if it is not one."""
     from swarm.cli.content_pipe import ContentPipe
 
     wanted = [
@@ -237,7 +237,7 @@ def _pipe(metainfo: Metainfo, chosen: list[int] | None) -> ContentPipe:
 
 
 async def _warn_lonely(torrent: Torrent) -> None:
-    """Say that nothing may ever come, unless everything is here already."""
+    """Warn that peers must find us themselves, unless everything is here already."""
     async for now in torrent.progress():
         if now.state == "downloading":
             torrent.notice("warning", LONELY)
@@ -246,7 +246,7 @@ async def _warn_lonely(torrent: Torrent) -> None:
 
 
 async def _arrived(torrent: Torrent, works: list[Coroutine[Any, Any, None]]) -> None:
-    """Wait until everything is here, and `works` are done."""
+    """Wait until everything wanted is here, and `works` are done."""
     tasks = [asyncio.ensure_future(work) for work in (torrent.completed(), *works)]
     try:
         await asyncio.gather(*tasks)
@@ -257,7 +257,7 @@ async def _arrived(torrent: Torrent, works: list[Coroutine[Any, Any, None]]) -> 
 
 
 async def _seed_on(torrent: Torrent, wish: _Wish, report: Report) -> int:
-    """Go on seeding until one of the goals is reached."""
+    """Go on seeding until --seed-ratio or --seed-time is reached; returns the exit status."""
     if wish.seed_ratio is None and wish.seed_time_s is None:
         return EXIT_DONE
     loop = asyncio.get_running_loop()
@@ -269,7 +269,7 @@ async def _seed_on(torrent: Torrent, wish: _Wish, report: Report) -> int:
             report.error(str(torrent.error))
             return status_of(torrent.error)
         left_s = ends_at - loop.time()
-        # What was changed on disk meanwhile is fetched again first.
+        # If it is not seeding, content was damaged on disk and is fetched again first.
         if now.state == "seeding" and (left_s <= 0 or now.uploaded_bytes >= ratio * now.wanted_bytes):
             return EXIT_DONE
         await asyncio.sleep(min(1.0, left_s) if left_s > 0 else 1.0)

@@ -1,4 +1,4 @@
-"""Loading modules at the price of loading alone."""
+"""Loading modules without the garbage collector, and without tracebacks after Ctrl-C (decision 006)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from swarm.cli.exits import EXIT_INTERRUPTED
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """What is made in here stays until the process ends: the garbage collector need never look at it.
+    """Keeps the garbage collector off while modules load, and from what they have made for ever.
 
-    It would go through all modules, classes and functions some sixty times while a command loads, and find
-    nothing: 5 to 8 of 100 ms. Later it would stop a transfer for as long to look at them again.
+    Modules, classes and functions stay until the process ends. The collector would go through them some sixty
+    times while a command loads, which takes 5 to 8 of 100 ms, and again later, in the midst of a transfer.
 
-    Ctrl-C ends the process at once meanwhile: nothing has begun that a traceback could explain.
+    Meanwhile Ctrl-C ends the process at once: nothing has begun that would need an orderly end.
     """
     gc.disable()
     on_interrupt = signal.getsignal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""`swarm leech --list` and `--metadata-only`: torrents that are only looked at."""
+"""`swarm leech --list` and `--metadata-only`: torrents are read, not downloaded."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from swarm.session.magnets.metadata_fetch import MetadataFetch
 from swarm.session.session import Session
 from swarm.storage.faults import storage_error
 
-#: What to do with a torrent: its bytes, itself, the link it came of.
+#: What to do with a torrent: gets its bytes, itself, and the magnet link it came from.
 Look: TypeAlias = Callable[[bytes, Metainfo, Magnet | None], None]
 
 
 def listing(selections: tuple[str, ...], output: Output) -> Look:
-    """Shows the files, those of them that are selected."""
+    """A `Look` that prints the files, or those of them that are selected."""
 
     def look(_raw: bytes, torrent: Metainfo, link: Magnet | None) -> None:
         if output.is_json:
@@ -45,7 +45,7 @@ def listing(selections: tuple[str, ...], output: Output) -> Look:
 
 
 def writing(folder: str, output: Output) -> Look:
-    """Writes NAME.torrent into `folder`, which is made if it is missing."""
+    """A `Look` that writes NAME.torrent into `folder`, which is made if it is missing."""
 
     def look(raw: bytes, torrent: Metainfo, _link: Magnet | None) -> None:
         try:
@@ -68,11 +68,11 @@ def writing(folder: str, output: Output) -> Look:
 
 
 class Looking:
-    """Looks at all torrents of one command, those of magnet links as soon as peers have given their metadata.
+    """Calls `look` for each torrent of a command; for that of a magnet link, when its metadata is here.
 
     Args:
         timeout_s: give up after so long without progress; None for never.
-        is_mute: nothing is said but what `look` says.
+        is_mute: print nothing but what `look` prints.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Looking:
         self._fetches: list[MetadataFetch] = []
 
     async def run(self, sources: Sequence[str], end: Ending) -> int:
-        """From what the user named to the exit status."""
+        """Read or fetch all `sources`; returns the exit status."""
         session = self._transfer.session()
         try:
             found = await end.unless(read_all(session, sources, self._output))

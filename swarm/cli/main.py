@@ -1,4 +1,4 @@
-"""The entry points: a process around what `commands` does, from its first line to its last."""
+"""The entry points `swarm` and `mktorrent`: the process around a command, up to its exit status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Leave: TypeAlias = Callable[[int], NoReturn]
 
 
 def _exit(status: int, leave: Leave) -> NoReturn:
-    """Flush what was said, and leave; where stdout cannot take it (a full disk), that is an error."""
+    """Flush stdout and stderr, and leave; if stdout cannot be written (a full disk), that is an error."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -30,7 +30,7 @@ def _exit(status: int, leave: Leave) -> NoReturn:
 
 
 def _unsaid(error: OSError, status: int) -> int:
-    """The exit status where not all could be written, which is said unless there is an error already."""
+    """The exit status after stdout could not be written; says so, unless the command has failed anyway."""
     if isinstance(error, BrokenPipeError) or status:
         return status
     from swarm.cli.commands import say_disk_error
@@ -39,26 +39,30 @@ def _unsaid(error: OSError, status: int) -> int:
 
 
 def _occupy_standard_descriptors() -> None:
-    """Where 0, 1 or 2 are closed, a file of the content would get the number, and what is said into it."""
+    """Open descriptors 0 to 2 where they are closed.
+
+    Otherwise a file of the content would get such a number, and what we print would be written into it.
+    """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
-    # Python has none where the descriptor was closed; a line said to nobody is no error.
+    # Where a descriptor was closed, Python has no stream; to print is to be no error all the same.
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode))
-    # A name for which the locale has no letters is shown escaped, as stderr does it by itself.
+    # Letters that the locale does not have are escaped, as stderr does by itself.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is as Python made it
 
 
-# By default both leave by `os._exit`: taking the interpreter apart is 6 to 18 ms of each command, and nothing
-# waits for it. When a command has returned, its session, sockets and files are closed, `asyncio.Runner` has
-# joined the threads of the loop, those of our own are daemons and so would be cut off anyway, and no code of
-# ours registers with `atexit`. An unexpected exception does not come here, and shows its traceback.
+# By default both leave by `os._exit`: to take the interpreter apart takes 6 to 18 ms of each command
+# (decision 006). Nothing is lost by that. When a command has returned, its session, sockets and files are
+# closed and `asyncio.Runner` has joined the threads of the loop; our own threads are daemons, which end
+# abruptly in any case; and nothing of ours registers with `atexit`. An unexpected exception does not come
+# here: it shows its traceback.
 
 
 def main(leave: Leave = os._exit) -> NoReturn:
-    """Entry point of `swarm`; who has more to do in this process gives `sys.exit`."""
+    """Entry point of `swarm`; with `sys.exit` as `leave` the interpreter ends as usual."""
     _occupy_standard_descriptors()
     with loading():
         from swarm.cli.commands import run, swarm

@@ -21,12 +21,12 @@ from swarm.metainfo.builder import DEFAULT_PIECE_LENGTH, TorrentOptions, check_p
 from swarm.storage.create import create
 from swarm.storage.source_files import own_name
 
-#: Below this a number is an exponent, as in the C program (18 is 2^18); above, bytes.
+#: Numbers up to this are exponents, as in the C program (18 is 2^18); larger ones are bytes.
 _MAX_EXPONENT = 40
 
 
 class PieceLength(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.2
-    """`18` (2^18), `256K` or `auto`, in bytes; 0 stands for auto."""
+    """A piece length: `18` (2^18), `256K` or `auto`; in bytes, 0 for auto."""
 
     name = "n|size|auto"
 

@@ -1,4 +1,4 @@
-"""Option types and the habit that every option is also an environment variable."""
+"""Types of options; options shared by commands; and each option as an environment variable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Option(click.Option):
 
 
 def option(*args: Any, **kwargs: Any) -> Callable[[_Decorated], _Decorated]:
-    """`click.option` with our `Option`."""
+    """As `click.option`, for an `Option`."""
     return click.option(*args, cls=kwargs.pop("cls", Option), **kwargs)
 
 
@@ -51,7 +51,7 @@ def options_as(
 
 
 class Size(click.ParamType[int]):
-    """`500K`, `4M`, `1.5G` as bytes."""
+    """A size such as `500K`, `4M` or `1.5G`, in bytes."""
 
     name = "size"
 
@@ -65,7 +65,7 @@ class Size(click.ParamType[int]):
 
 
 class Rate(Size):
-    """A size a second; less than a block would never get a piece there in time."""
+    """A rate in bytes a second, at least a block: with less no piece would arrive in time."""
 
     name = "rate"
 
@@ -77,7 +77,7 @@ class Rate(Size):
 
 
 class Number(click.FloatRange):
-    """A number in a range; click lets `nan` into any, and no time or ratio ever reaches it."""
+    """A number in a range. click lets `nan` into any range, though no time or ratio ever reaches it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number: float = super().convert(value, param, ctx)
@@ -87,7 +87,7 @@ class Number(click.FloatRange):
 
 
 class HostPort(click.ParamType[tuple[str, int]]):
-    """`HOST:PORT` as a pair."""
+    """`HOST:PORT`, as (host, port)."""
 
     name = "host:port"
 
@@ -102,7 +102,7 @@ class HostPort(click.ParamType[tuple[str, int]]):
             self.fail(str(error), param, ctx)
 
 
-#: Of the commands that talk to others.
+#: `--bind` of the commands that talk to others.
 bind_option = option(
     "--bind",
     metavar="ADDR|INTERFACE",

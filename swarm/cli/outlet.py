@@ -1,4 +1,4 @@
-"""Lines to a reader that may be slow, stuck or gone: a transfer never waits for it."""
+"""Printing to a reader that may be slow, stuck or gone, for which a transfer must never wait."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import time
 from collections import deque
 from typing import TextIO
 
-#: Linux takes so much from `write` without blocking once `poll` has said that a pipe has room (PIPE_BUF).
+#: A pipe that has room, as `poll` says, takes so many bytes without blocking (Linux, PIPE_BUF).
 _STEP_BYTES = 4096
-#: Lines kept for a reader that does not read; beyond it, news are lost to it.
+#: Kept for a reader that does not read; further lines are lost.
 BACKLOG_BYTES_MAX = 1 << 20
 
-#: Nobody will ever read: the other end of the pipe is closed, the terminal is.
+#: Errors that say that nobody will ever read: the pipe or the terminal is closed.
 _GONE = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO})
 
 
 class Outlet:
     """Writes lines to a descriptor as far as its reader takes them, and keeps the rest for later.
 
-    The descriptor stays in blocking mode, since others may share it: it is asked before each write.
+    Other processes may share the descriptor, so it is not made non-blocking: before each write, `poll` tells
+    whether there is room.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -34,10 +35,13 @@ class Outlet:
         self._poll.register(descriptor, select.POLLOUT)
 
     def write(self, line: str, *, is_news: bool = True) -> None:
-        """Write a line, or keep it; what is not news is left out where other lines wait already.
+        """Write a line, or keep it for later.
+
+        Args:
+            is_news: if not, the line is left out where others wait already, as a later one will replace it.
 
         Raises:
-            BrokenPipeError: nobody reads any more; said once, later lines vanish.
+            BrokenPipeError: nobody reads any more. Raised once; later lines are dropped.
         """
         if self._is_gone:
             return
@@ -50,7 +54,7 @@ class Outlet:
         self._push()
 
     def drain(self, timeout_s: float | None) -> None:
-        """Wait until the reader has taken everything, but no longer than `timeout_s`; then it is lost.
+        """Wait until the reader has taken everything, but at most `timeout_s` (None: for ever).
 
         Raises:
             BrokenPipeError: as `write`.
@@ -89,7 +93,7 @@ _outlets: dict[int, Outlet] = {}
 
 
 def outlet_of(stream: TextIO | None) -> Outlet | None:
-    """The one outlet of a stream's descriptor; None where it has none (closed, or a test's)."""
+    """The outlet of a stream's descriptor, always the same one; None if it has no descriptor."""
     if stream is None:
         return None
     try:
@@ -102,13 +106,13 @@ def outlet_of(stream: TextIO | None) -> Outlet | None:
 
 
 def drain(timeout_s: float | None) -> None:
-    """Let readers take what is kept for them, before the process ends."""
+    """Drain all outlets, before the process ends."""
     for outlet in _outlets.values():
         with contextlib.suppress(BrokenPipeError):
             outlet.drain(timeout_s)
 
 
 def has_room(stream: TextIO | None) -> bool:
-    """May something be written to `stream` without waiting?"""
+    """Can something short be written to `stream` without waiting?"""
     outlet = outlet_of(stream)
     return outlet is None or outlet.has_room()

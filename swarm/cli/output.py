@@ -1,4 +1,4 @@
-"""What a command says: results to stdout, messages to stderr, JSON lines where asked."""
+"""What a command prints: results to stdout, messages to stderr; with --json, JSON lines to stdout."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any, TextIO
 from swarm.cli.outlet import outlet_of
 
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
-#: Direction marks and isolates could make one name look like another.
+#: Marks of the text's direction could make one name look like another.
 _ESCAPES |= {
     code: f"\\u{code:04x}" for code in (0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 }
 
 
 def printable(text: str) -> str:
-    """Escape what could steer a terminal: text from torrents, trackers and peers passes here."""
+    """`text` with all escaped that could steer a terminal: it may come from torrents, trackers and peers."""
     return text.translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
 
 
 class Output:
-    """One command's mouth.
+    """All that one command prints.
 
     Args:
-        is_json: stdout carries one JSON object a line and nothing else.
-        is_quiet: no progress and no information; warnings and errors stay.
+        is_json: to stdout goes one JSON object a line, and nothing else.
+        is_quiet: print no progress and no information, only warnings and errors.
         verbosity: how often `-v` was given.
-        is_live: something goes on beside the talking, and must not wait for those who listen.
+        is_live: never wait for a slow reader, since a transfer goes on meanwhile (`outlet`).
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Output:
         self._is_live = is_live
 
     def result(self, text: str) -> None:
-        """A line the user asked for (stdout); left out in JSON mode, where `event` carries it."""
+        """A line that the user has asked for (stdout); not with --json, where an `event` has it."""
         if not self.is_json:
             self._write(sys.stdout, printable(text))
 
@@ -49,45 +49,47 @@ class Output:
             self.json({"event": event, **fields})
 
     def tick(self, event: str, **fields: Any) -> None:
-        """As `event`, for what the next one makes old: left out where a live reader is behind."""
+        """As `event`, for what the next one replaces: left out where a live reader is behind."""
         if self.is_json:
             self.json({"event": event, **fields}, is_news=False)
 
     def json(self, value: Any, *, is_news: bool = True) -> None:
-        """One JSON object a line on stdout."""
+        """Print `value` as one line of JSON to stdout; `is_news` as for `Outlet.write`."""
         import json
 
         line = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
         self._write(sys.stdout, line, is_news=is_news)
 
     def info(self, text: str) -> None:
-        """Something worth knowing while it works (stderr)."""
+        """A line worth knowing (stderr); not with --quiet or --json."""
         if not self.is_quiet and not self.is_json:
             self._say(printable(text))
 
     def detail(self, text: str) -> None:
-        """What only `-v` shows (stderr)."""
+        """A line that only `-v` shows (stderr)."""
         if self.verbosity:
             self._say(printable(text))
 
     def interrupted(self, how_to_go_on: str) -> None:
-        """Ctrl-C ended a transfer, and nothing is lost."""
+        """Say that Ctrl-C has ended a transfer, that its state is saved, and `how_to_go_on`."""
         message = f"interrupted: the state is saved, {how_to_go_on}"
         self.event("interrupted", message=message)
         self.info(message)
 
     def warning(self, text: str) -> None:
+        """A warning: a line on stderr, or an event."""
         self.event("warning", message=text)
         if not self.is_json:
             self._say(f"warning: {printable(text)}")
 
     def error(self, text: str) -> None:
+        """An error: a line on stderr, or an event."""
         self.event("error", message=text)
         if not self.is_json:
             self._say(f"error: {printable(text)}")
 
     def _say(self, line: str) -> None:
-        # Messages are for whoever may be there: without anybody the work goes on.
+        # If nobody can read it, the work goes on all the same.
         with contextlib.suppress(OSError):
             self._write(sys.stderr, line)
 

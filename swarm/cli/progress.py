@@ -20,18 +20,19 @@ LABEL_CHARS = 28
 
 
 def are_bars_shown(output: Output) -> bool:
-    """Bars are for people at a terminal who did not ask for quiet or for no colour."""
+    """Are bars shown? Only at a terminal, and not with --json, --quiet or NO_COLOR."""
     return not output.is_json and not output.is_quiet and "NO_COLOR" not in os.environ and sys.stderr.isatty()
 
 
 @cache
 def _tqdm() -> type[Bar[Any]]:
-    # Only here: without a terminal nobody waits for the import.
+    # Imported here, so that it takes no time where there is no terminal.
     import threading
 
     from tqdm import tqdm
 
-    # No monitor thread, and no lock between processes, whose import costs: there is one of us.
+    # We are one process with one thread that draws: no monitor thread, and no lock between processes, whose
+    # import takes time.
     tqdm.monitor_interval = 0
     tqdm.set_lock(threading.RLock())
     return tqdm
@@ -39,7 +40,7 @@ def _tqdm() -> type[Bar[Any]]:
 
 @contextmanager
 def hashing_bar(total_bytes: int, label: str, output: Output) -> Iterator[Callable[[int], None]]:
-    """A bar over `total_bytes` while something is hashed; yields what to call with each count of bytes."""
+    """A bar while `total_bytes` are hashed; yields a function to call with each number of bytes done."""
     if not are_bars_shown(output):
         yield lambda _count: None
         return
@@ -61,7 +62,7 @@ def hashing_bar(total_bytes: int, label: str, output: Output) -> Iterator[Callab
 
 @contextmanager
 def creation_bar(output: Output) -> Iterator[Callable[[int, int], None]]:
-    """A bar for `storage.create`: it appears with the first progress, when the size is known."""
+    """A bar for `storage.create`; yields its `progress`. It appears when the size is known."""
     shown = 0
     update: Callable[[int], None] | None = None
 
@@ -77,7 +78,7 @@ def creation_bar(output: Output) -> Iterator[Callable[[int, int], None]]:
 
 
 class Row(NamedTuple):
-    """One line of a display: `done` of `total` bytes and some text; `rate` in bytes a second."""
+    """One line of the display: `done` of `total` bytes, and some text; `rate` in bytes a second."""
 
     label: str
     done: int
@@ -88,13 +89,13 @@ class Row(NamedTuple):
 
 
 class TransferBars:
-    """Lines that stay at the bottom of the terminal, one a torrent, and move."""
+    """Bars at the bottom of the terminal, one for each torrent."""
 
     def __init__(self) -> None:
         self._bars: list[Bar[Any]] = []
 
     def show(self, rows: Sequence[Row]) -> None:
-        """Draw these rows in place of the ones before; a stopped terminal (Ctrl-S) is left alone."""
+        """Draw these rows in the place of those before; not while the terminal is stopped (Ctrl-S)."""
         if not has_room(sys.stderr):
             return
         with suppress(OSError):
@@ -111,7 +112,7 @@ class TransferBars:
             text = row.text.replace("{", "{{").replace("}", "}}")
             bar.bar_format = "{desc} {percentage:3.0f}%|{bar}| " + text if row.has_bar else "{desc} " + text
             bar.desc = _cut(row.label, width)
-            # Never 100 % before it is done: tqdm rounds.
+            # tqdm rounds: it must not show 100 % before it is done.
             bar.total = max(1, row.total)
             bar.n = row.done if row.total else 1
             if row.done < row.total:
@@ -119,7 +120,7 @@ class TransferBars:
             bar.refresh()
 
     def hide(self) -> None:
-        """Make room for other lines; `show` brings the bars back."""
+        """Remove the bars, to make room for other lines; `show` draws them again."""
         while self._bars:
             with suppress(OSError):
                 self._bars.pop().close()
@@ -128,7 +129,7 @@ class TransferBars:
 
 
 def _bar(position: int) -> Bar[Any]:
-    # The delay keeps tqdm from drawing a bar of nothing before there is a row for it.
+    # With a delay tqdm does not draw the bar before it has a row to show.
     return _tqdm()(position=position, leave=False, dynamic_ncols=True, file=sys.stderr, total=1, delay=1e-9)
 
 

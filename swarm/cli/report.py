@@ -1,4 +1,4 @@
-"""Tells how transfers go: JSON lines, bars, or a plain line now and then."""
+"""Prints how transfers go: as JSON lines, as bars, or as a plain line now and then."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from swarm.session.session import Session
     from swarm.session.torrent import Torrent
 
-#: Between two looks at the torrents; cli.md: "once a second".
+#: Between two ticks, at each of which the state of all transfers is looked at.
 TICK_S = 1.0
-#: Bars move more often: people look at them.
+#: The same with bars, which people watch.
 BAR_TICK_S = 0.5
 #: Without a terminal, ticks between two plain lines.
 TICKS_A_LINE = 10
@@ -32,10 +32,10 @@ EXPLAIN_S = 5.0
 
 
 class Report:
-    """One command's transfers, told to its user.
+    """Prints what happens to all transfers of one command.
 
     Args:
-        is_stdout_taken: stdout carries content, so that results go to stderr.
+        is_stdout_taken: stdout carries content, so results go to stderr.
         is_explaining: say every few seconds, and at the end, why it does not go faster.
     """
 
@@ -52,13 +52,17 @@ class Report:
         self._sources = SourceReport(output, self._hide_bars)
 
     def opened(self, session: Session) -> None:
-        """The session listens; what it says of all torrents is told from now on."""
+        """The session listens; its own notices are printed from now on."""
         self._session = session
         self._output.event("listening", port=session.port)
         self._output.detail(f"listening on port {session.port}")
 
     def add(self, torrent: Torrent, fields: Mapping[str, str] | None = None) -> None:
-        """A torrent is known; `fields` are further ones of the JSON event."""
+        """Print the torrent's name and size, and report on it from now on.
+
+        Args:
+            fields: further fields of the JSON event.
+        """
         self._torrents.append(torrent)
         self._output.event(
             "metadata",
@@ -69,7 +73,7 @@ class Report:
         )
 
     async def fetched(self, fetch: MetadataFetch) -> Metainfo:
-        """Wait for the metadata of a magnet link, and tell how that goes.
+        """Wait for the metadata of a magnet link, and report on it meanwhile.
 
         Raises:
             MetainfoError, SwarmError: as `MetadataFetch.metainfo`.
@@ -91,7 +95,7 @@ class Report:
             await asyncio.sleep(BAR_TICK_S if self._bars is not None else TICK_S)
 
     def result(self, text: str) -> None:
-        """A line that the user asked for, above the bars."""
+        """A line that the user has asked for; bars make room for it."""
         if self._output.is_quiet:
             return
         self._hide_bars()
@@ -105,7 +109,7 @@ class Report:
         self._output.error(text)
 
     def complete(self, torrent: Torrent) -> None:
-        """Everything wanted is here and verified."""
+        """Print that everything wanted is here and verified."""
         now = torrent.snapshot()
         seconds = torrent.seconds_to_complete or 0.0
         self._say_notices(torrent)
@@ -120,7 +124,7 @@ class Report:
         )
 
     def explain(self) -> None:
-        """Say why each transfer does not go faster."""
+        """Print why each transfer does not go faster."""
         from swarm.cli import explanation
 
         self._explained_at = time.monotonic()
@@ -142,12 +146,12 @@ class Report:
                 self._output.info(f"  {line}")
 
     def state_changed(self, torrent: Torrent) -> None:
-        """Tell at once what else the next tick would."""
+        """Print at once what the next tick would print otherwise."""
         self._say_notices(torrent)
         self._json_progress(torrent, torrent.snapshot())
 
     def close(self) -> None:
-        """Take the bars away and say what torrents still had to say."""
+        """Remove the bars, and print the last notices."""
         if self._is_explaining and any(one.state not in ("complete", "seeding") for one in self._all):
             self.explain()
         self._say_session_notices()
@@ -217,11 +221,11 @@ class Report:
         )
 
     def _json_peer(self, one: Torrent | MetadataFetch | None, news: PeerNews) -> None:
-        # Of those who come and go on an open network there is no end.
+        # Peers come and go all the time: without -v, only those that did something wrong are told of.
         if news.is_fault or self._output.verbosity:
             self._output.event(
                 "peer",
-                # Who was refused is nobody's peer.
+                # A peer that was refused belongs to no torrent.
                 **({} if one is None else {"infohash": str(one.info_hash)}),
                 what=news.what,
                 address=news.address,
@@ -230,7 +234,7 @@ class Report:
             )
 
     def _say_line(self, one: Torrent | MetadataFetch, line: str) -> None:
-        # An idle seeder says nothing again and again.
+        # Not the same line again and again, as of an idle seeder.
         if self._said.get(one) != line:
             self._said[one] = line
             self._output.info(line)
@@ -263,7 +267,7 @@ class Report:
         return len(self._all) <= 1
 
     def _say_all(self, one: Torrent | MetadataFetch | None, notices: list[Notice]) -> None:
-        """Say what `one` has to say, or the session where it is None."""
+        """Print the notices of `one`, or of the session where it is None."""
         name = "" if one is None or self._is_alone else f"{one.name}: "
         for notice in notices:
             if notice.peer is not None:

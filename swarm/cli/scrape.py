@@ -39,7 +39,7 @@ def command(source: str, bind: str | None, is_json: bool) -> None:
 
 
 def _read(source: str) -> tuple[InfoHash, list[str]]:
-    """The info-hash, and the announce URLs in order, each once."""
+    """The info-hash, and the announce URLs in order, each of them once."""
     if magnet.is_link(source):
         link = magnet.parse(source)
         return link.info_hash, list(dict.fromkeys(link.trackers))

@@ -1,4 +1,4 @@
-"""`swarm seed`: offer content; a file or folder without a .torrent gets one first."""
+"""`swarm seed`: offer content to others; a file or folder without a .torrent gets one first."""
 
 from __future__ import annotations
 
@@ -34,7 +34,13 @@ from swarm.storage.source_files import find_files, own_name
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """What is to be seeded; `torrent_path` where its .torrent is, if it is a file of ours."""
+    """What is to be seeded.
+
+    Args:
+        content: the file or folder.
+        is_verified: we have just hashed it.
+        torrent_path: where the .torrent is that was made for it; "" if SOURCE was one.
+    """
 
     torrent: Metainfo
     content: Path
@@ -87,9 +93,9 @@ def _is_torrent_file(source: str) -> bool:
 
 
 def _offer_of_content(source: str, output: str | None, force: bool, transfer: TransferOptions) -> _Offer:
-    """Hash a file or folder and write its .torrent, or take the one that is there."""
+    """Hash a file or folder and write its .torrent, or use the one that is there."""
     try:
-        # Of "" abspath would make the folder that we are in.
+        # "" is no file, but `abspath` would make the current folder of it.
         os.stat(source)
     except OSError as error:
         raise storage_error(error, source) from None
@@ -112,7 +118,7 @@ def _offer_of_content(source: str, output: str | None, force: bool, transfer: Tr
 
 
 def _offer_again(path: str, content: Path, transfer: TransferOptions) -> _Offer:
-    """The .torrent that is there, if it is one of this content."""
+    """The offer of the .torrent that is there; SwarmError if it is of other content."""
     try:
         raw, _ = read_torrent(path)
         torrent = Metainfo.parse(raw, is_case_kept=True)
@@ -125,7 +131,7 @@ def _offer_again(path: str, content: Path, transfer: TransferOptions) -> _Offer:
 
 
 def _is_of(torrent: Metainfo, path: str, content: Path) -> bool:
-    """Whether names and sizes are the same; the hashes are compared before seeding."""
+    """Has `content` the names and sizes of the torrent? Its hashes are checked when it is seeded."""
     if torrent.name != content.name or torrent.is_multi_file != content.is_dir():
         return False
     files = find_files(os.fsencode(content), omit=path)
@@ -195,7 +201,7 @@ async def _transfer(
 
 
 async def _keep_seeding(session: Session, torrent: Torrent, report: Report) -> int:
-    """Until it fails; only the user ends a seeder."""
+    """Seed until it fails, or the user ends it; returns the exit status of the failure."""
     try:
         await torrent.completed()
         report.state_changed(torrent)

@@ -33,7 +33,7 @@ def command(source: str, is_json: bool) -> None:
 
 
 def torrent_fields(torrent: Metainfo) -> dict[str, Any]:
-    """What `--json` prints of a .torrent; paths begin with the torrent's name."""
+    """The keys that `--json` prints of a .torrent; paths begin with the torrent's name."""
     return {
         "name": torrent.name,
         "infohash_v1": str(torrent.info_hash),
@@ -57,7 +57,7 @@ def torrent_fields(torrent: Metainfo) -> dict[str, Any]:
 
 
 def magnet_fields(link: magnet.Magnet) -> dict[str, Any]:
-    """The same keys for a magnet link; what only the metadata would tell is null."""
+    """The same keys of a magnet link; null where only the metadata would tell."""
     return {
         "name": link.name,
         "infohash_v1": str(link.info_hash),
@@ -119,6 +119,6 @@ def _date(seconds: int) -> str:
     try:
         moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     except (OverflowError, OSError, ValueError):
-        # No year that a calendar has.
+        # Beyond the years that `datetime` has.
         return str(seconds)
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""`swarm simulate`: a swarm in virtual time, held against what no protocol could beat."""
+"""`swarm simulate`: a swarm in virtual time, compared with the bound that no protocol can beat."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from swarm.sim.scenario import Faults
 from swarm.sim.scenarios import RECIPES, scenario
 from swarm.sim.simulation import Simulation
 
-#: Progress is shown to those who wait longer than this, and so often.
+#: Progress is shown after so long, and then ...
 PROGRESS_S = 1.0
 
 
@@ -72,7 +72,7 @@ def command(
     if faults_s is not None:
         chosen = chosen.with_faults(Faults(until_s=faults_s))
     if plot_path is not None:
-        # Before the work, not after it.
+        # Checked before the work, not after it.
         _check_plot(plot_path)
     simulation = Simulation(chosen, seed)
     progress = _Progress(output)
@@ -118,7 +118,7 @@ def _list(output: Output) -> None:
 
 
 class _Progress:
-    """A line on stderr for whoever waits; in a terminal it stays one line."""
+    """Progress on stderr; in a terminal it is one line that is overwritten."""
 
     def __init__(self, output: Output) -> None:
         self._is_shown = not output.is_quiet and not output.is_json

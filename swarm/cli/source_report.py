@@ -1,4 +1,4 @@
-"""Tells what becomes of a torrent's sources of peers: JSON events, and lines for `-v`."""
+"""Prints what becomes of a torrent's sources of peers: JSON events, and lines for `-v`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from swarm.cli.output import Output
 from swarm.session.finding.sources import SourceStatus
 from swarm.wire.tracker.announce import tracker_name
 
-#: Plans that move by less are the same: they are seen again at every tick.
+#: Instants that differ by less are the same plan: they are computed anew at every tick.
 _GRAIN_S = 2.0
-#: States on the way to another; JSON has them, people need not see them flash by.
+#: States that soon pass: they are in JSON events, but not in lines for people.
 _PASSING = ("not asked yet", "asking")
 
 
@@ -31,10 +31,10 @@ class _Said(NamedTuple):
 
 
 class SourceReport:
-    """Says each change once.
+    """Prints each change once.
 
     Args:
-        make_room: called before each line for people, as bars may be in its way.
+        make_room: called before each line for people, to hide the bars.
     """
 
     def __init__(self, output: Output, make_room: Callable[[], None] = lambda: None) -> None:
@@ -43,7 +43,7 @@ class SourceReport:
         self._said: dict[tuple[str, str], _Said] = {}
 
     def say(self, info_hash: str, name: str, statuses: Sequence[SourceStatus]) -> None:
-        """Tell what has changed since the last time; `name` is the torrent's, "" if there is but one."""
+        """Print what has changed since the last call; `name` is the torrent's, "" if there is only one."""
         if not self._output.is_json and not self._output.verbosity:
             return
         now = time.monotonic()
@@ -74,7 +74,7 @@ class SourceReport:
 
 
 def describe(status: SourceStatus) -> str:
-    """How it stands with a source, on one line; of a tracker's URL only the host, it may be a passkey."""
+    """The state of a source, on one line; of a tracker's URL only the host, as the path may be a passkey."""
     who = f"tracker {tracker_name(status.name)}" if status.kind == "tracker" else status.kind
     found = "" if status.peers is None or status.error else f", {format_count(status.peers, 'peer')}"
     counted = ""

@@ -1,4 +1,4 @@
-"""What users name on the command line, turned into torrents."""
+"""The SOURCE arguments of commands, and `--select`: what a user names, turned into torrents and files."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _RANGES = r"[0-9]{1,9}(?:-[0-9]{1,9})?(?:,[0-9]{1,9}(?:-[0-9]{1,9})?)*"
 
 
 def magnet_of(source: str) -> Magnet | None:
-    """The magnet link that `source` is, or that an info-hash makes; None for files and URLs.
+    """The magnet link that `source` is, or one for the info-hash that it is; None for files and URLs.
 
     Raises:
-        MetainfoError: neither a link nor an info-hash, though it looks like one; or one of v2 only.
+        MetainfoError: it looks like a link or an info-hash, but is not valid, or of v2 only.
     """
     if magnet.is_link(source):
         return magnet.parse(source)
@@ -38,14 +38,14 @@ def magnet_of(source: str) -> Magnet | None:
 
 
 async def read_source(session: Session, source: str, *, is_case_kept: bool = False) -> tuple[bytes, Metainfo]:
-    """The bytes of a .torrent file or URL and what they say; errors name the source.
+    """The bytes of a .torrent file or URL, and the torrent; errors name the source.
 
     Args:
         is_case_kept: see `Metainfo.parse`.
 
     Raises:
         MetainfoError: it is no torrent. StorageError: it cannot be read. SwarmError: it cannot be fetched.
-        SettingsError: `--bind` names nothing of ours.
+        SettingsError: `--bind` names no address or interface of this machine.
     """
     is_file = os.path.lexists(source)
     if not is_file and not is_url(source) and re.match(r"[a-z][a-z0-9+.-]*://", source, re.IGNORECASE):
@@ -66,10 +66,11 @@ async def read_source(session: Session, source: str, *, is_case_kept: bool = Fal
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What the user named: a torrent that was read, or a magnet link whose metadata is to be fetched.
+    """What a SOURCE is: a torrent that was read, or a magnet link whose metadata is still to be fetched.
 
     Args:
-        raw: the .torrent, empty for a magnet link.
+        raw: the bytes of the .torrent; empty for a magnet link.
+        torrent, link: one of the two is None.
     """
 
     info_hash: InfoHash
@@ -79,7 +80,7 @@ class Source:
 
 
 async def read_all(session: Session, sources: Sequence[str], output: Output) -> list[Source]:
-    """What all of them are, each torrent once.
+    """Read all `sources`; each torrent comes once.
 
     Raises:
         MetainfoError, StorageError, SwarmError: as `read_source`.
@@ -94,27 +95,27 @@ async def read_all(session: Session, sources: Sequence[str], output: Output) -> 
             source = Source(torrent.info_hash, raw, torrent)
         if source.info_hash in found:
             output.warning(f"{name}: the same torrent as another one here")
-        # A file has all that a link would have to fetch.
+        # Of a link and a file the file is taken: it has the metadata already.
         if source.info_hash not in found or source.torrent is not None:
             found[source.info_hash] = source
     return list(found.values())
 
 
 def chosen_files(torrent: Metainfo, selections: Sequence[str], link: Magnet | None) -> list[int] | None:
-    """As `selected_files`; without `--select` those that the link names (BEP 53)."""
+    """As `selected_files`, but without `--select` the files that the magnet link names (BEP 53)."""
     if not selections and link is not None and link.selected:
         return [index for index in link.selected if index < len(torrent.files)] or None
     return selected_files(torrent, selections)
 
 
 def selected_files(torrent: Metainfo, selections: Sequence[str]) -> list[int] | None:
-    """The indices that `--select` means; None where it was not given.
+    """The indices of the files that `--select` names; None for all, where it is not given.
 
     Args:
-        selections: each numbers as `--list` shows them (`1,3-5`) or a glob over paths.
+        selections: each either numbers as `--list` shows them (`1,3-5`), or a glob over paths.
 
     Raises:
-        SettingsError: a number that is no file's, a glob that fits none.
+        SettingsError: no file has that number, or fits that glob.
     """
     if not selections:
         return None
@@ -137,7 +138,7 @@ def _numbered(torrent: Metainfo, selection: str) -> set[int]:
     for part in selection.split(","):
         first, _, last = part.partition("-")
         start, end = int(first), int(last or first)
-        # Before the range is made: "1-99999999999" must not fill the memory.
+        # Checked before the range is made, which could fill the memory.
         if not 1 <= start <= end <= count:
             raise SettingsError(f"--select {part}: the files of {torrent.name} are numbered 1 to {count}")
         chosen.update(range(start - 1, end))

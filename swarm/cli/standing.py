@@ -1,4 +1,4 @@
-"""How a transfer stands: in words on one line, and as a row of bars."""
+"""The state of a transfer: in words on one line, and as a row with a bar."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from swarm.session.progress import Progress
 
 
 def describe_fetch(now: FetchProgress) -> str:
-    """How the fetching of metadata stands, on one line."""
+    """The state of a magnet link whose metadata is being fetched, on one line."""
     who = format_count(now.peers, "peer")
     if now.total_bytes is None:
         return f"looking for the metadata, {who}, {now.candidates} more known"
@@ -18,7 +18,7 @@ def describe_fetch(now: FetchProgress) -> str:
 
 
 def describe(now: Progress) -> str:
-    """How a transfer stands, on one line."""
+    """The state of a transfer, on one line."""
     if now.state == "checking":
         return (
             f"checking, {_share(now.checked_bytes, now.checking_bytes)} of {format_size(now.checking_bytes)}"
@@ -36,17 +36,17 @@ def describe(now: Progress) -> str:
 
 
 def fetch_row(now: FetchProgress) -> Row:
-    """The same as a row of bars."""
+    """The same as a row."""
     total = now.total_bytes or 0
     return Row(printable(now.name), now.done_bytes, total, describe_fetch(now), has_bar=total > 0)
 
 
 def row(now: Progress) -> Row:
-    """The same as a row of bars."""
+    """The same as a row."""
     label = printable(now.name)
     match now.state:
         case "checking":
-            # Nothing to hash is the rule for a new download: no bar flashes up.
+            # A new download has nothing to hash: no bar, which would only flash up.
             is_hashing = now.checking_bytes > 0
             text = f"checking {format_size(now.checking_bytes)}" if is_hashing else "checking"
             return Row(label, now.checked_bytes, now.checking_bytes, text, has_bar=is_hashing)
@@ -64,7 +64,7 @@ def row(now: Progress) -> Row:
 
 
 def total_row(rows: list[Row]) -> Row:
-    """All rows together."""
+    """The sum of all rows."""
     done, total = sum(one.done for one in rows), sum(one.total for one in rows)
     rate = sum(one.rate for one in rows)
     if not total:
@@ -74,7 +74,7 @@ def total_row(rows: list[Row]) -> Row:
 
 
 def _share(done: int, total: int) -> str:
-    # Never 100 % before it is done.
+    # Rounded down: never 100 % before it is done.
     return f"{100 * done // total if total else 100}%"
 
 

@@ -1,4 +1,4 @@
-"""Reads and writes .torrent files for the commands: bounded, atomic, errors that name the file."""
+"""Reads .torrent files, of bounded size, and writes them atomically; errors name the file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def read_torrent(path: str) -> tuple[bytes, Metainfo]:
-    """The bytes of a .torrent and what they say; errors name the file.
+    """The bytes of a .torrent, and the torrent.
 
     Raises:
         StorageError: it cannot be read.
         MetainfoError: it is no torrent.
     """
-    # Only here: `mktorrent`, which writes one, starts faster without.
+    # Imported here: `mktorrent`, which only writes one, starts faster without.
     from swarm.metainfo.torrent import Metainfo
     from swarm.storage.whole_file import read_whole
 
@@ -32,7 +32,7 @@ def read_torrent(path: str) -> tuple[bytes, Metainfo]:
 
 
 def output_path(output: str | None, name: str) -> str:
-    """Where to write: `output` itself, NAME.torrent in it where it is a folder, or here."""
+    """Where to write: `output`; NAME.torrent in it, if it is a folder; or NAME.torrent here (None)."""
     own = name.replace("/", "_") + ".torrent"
     if output is None:
         return own
@@ -42,7 +42,7 @@ def output_path(output: str | None, name: str) -> str:
 
 
 def check_writable(path: str, *, may_replace: bool) -> None:
-    """Fail now rather than after an hour of hashing.
+    """Check that `path` can be written, rather than after an hour of hashing.
 
     Raises:
         SwarmError: the file exists and may not be replaced.
@@ -61,14 +61,14 @@ def check_writable(path: str, *, may_replace: bool) -> None:
 
 
 def write_torrent(path: str, raw: bytes, *, may_replace: bool) -> None:
-    """Write the whole file or nothing: aside first, synced, then under its name.
+    """Write the file as a whole or not at all: first under another name, synced, then under its own.
 
     Raises:
         SwarmError: the file exists and may not be replaced.
         StorageError: the disk is full, read-only, ...
     """
     folder, name = os.path.split(path)
-    # Long names stay short enough with the suffix.
+    # Cut, so that a long name with the suffix is not too long for the file system.
     aside = os.path.join(folder, f".{name[:100]}.{os.getpid()}.tmp")
     try:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -96,7 +96,7 @@ def _move(aside: str, path: str, may_replace: bool) -> None:
     except FileExistsError:
         raise SwarmError(f"{path}: exists already; -f overwrites it") from None
     except OSError:
-        # A file system without links.
+        # The file system has no hard links.
         if os.path.lexists(path):
             raise SwarmError(f"{path}: exists already; -f overwrites it") from None
         os.rename(aside, path)

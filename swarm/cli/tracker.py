@@ -24,7 +24,7 @@ from swarm.cli.tracker_workers import Workers
 
 #: Between two summaries with -v.
 SUMMARY_S = 30.0
-#: Between two looks whether a list has changed, or a worker has ended.
+#: Between two checks whether a list has changed, or a worker has ended.
 LOOK_S = 1.0
 
 _FILE: Any = click.Path(dir_okay=False, path_type=Path)
@@ -105,12 +105,12 @@ def _work(
     workers: Workers,
 ) -> int:
     if number:
-        # One of them is enough for people and machines to look at.
+        # The first worker alone prints, and has the pages.
         chosen = {**chosen, "stats": None, "admin": None}
         output = Output(is_json=False, is_quiet=True, verbosity=0)
     server, lists = _server(**chosen, secret=secret)
-    # A full collection over millions of swarms would stop everybody for a second; what an announce leaves
-    # behind is young, and nothing of ours stays in circles.
+    # A full garbage collection over millions of swarms would stop the tracker for a second. Young ones
+    # suffice: what an announce leaves behind is young, and we leave no reference cycles.
     gc.set_threshold(10_000, 20, 1_000_000)
     host = chosen["listen"][0]
     others = None if number else workers
@@ -137,7 +137,7 @@ def _server(
     store: str,
     secret: bytes | None = None,
 ) -> tuple[Any, Any]:
-    """The server that the options describe, and the lists to be read again."""
+    """The server that the options describe, and the lists that are reread on change."""
     from swarm.tracker.admin import AdminService
     from swarm.tracker.admission import Admission
     from swarm.tracker.announce import TrackerSettings
@@ -206,8 +206,8 @@ async def _serve(
     """Serve until a signal asks to end; returns the exit status.
 
     Args:
-        parent: a descriptor that is at its end when the first worker is gone; None in that one itself.
-        others: to be watched over by this one.
+        parent: a descriptor that reaches its end when the first worker is gone; None in the first itself.
+        others: the other workers, which this one watches; None in all but the first.
     """
     if parent is not None:
         loop = asyncio.get_running_loop()
@@ -229,13 +229,13 @@ async def _serve(
         try:
             await end.wait()
             if server.saving_s is not None:
-                # Millions of peers take longer to save than the deadline; a second signal ends that, too.
+                # To save millions of peers takes longer than the deadline. A second signal ends that as well.
                 end.allow(server.saving_s, "the disk is too slow: --state keeps what was saved the last time")
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-    # To be told to end is how a server's work is done; Ctrl-C interrupts it.
+    # SIGTERM is the usual end of a server, and no failure; Ctrl-C counts as an interruption.
     return EXIT_INTERRUPTED if end.asked_by == signal.SIGINT else EXIT_DONE
 
 
@@ -246,17 +246,17 @@ async def _read_again(lists: Any, output: Output) -> None:
             if lists.read_changed():
                 output.info("the lists have changed and were read again")
         except SwarmError as error:
-            # What was read before goes on to hold; a reader that has gone is no reason to end.
+            # The lists stay as they were. That nobody reads our stderr any more is no reason to end.
             with contextlib.suppress(BrokenPipeError):
                 output.warning(str(error))
 
 
 async def _watch(others: Workers, output: Output, end: Ending) -> None:
-    """Say which of the other workers has ended and how; those that are left share its work."""
+    """Warn when another worker has ended, and how; those that are left go on."""
     while True:
         await asyncio.sleep(LOOK_S)
         for line in others.news():
-            # Ctrl-C ends them all, in any order.
+            # After Ctrl-C they all end, in any order.
             if not end.has_come:
                 with contextlib.suppress(BrokenPipeError):
                     output.warning(line)

@@ -1,4 +1,4 @@
-"""The processes of `swarm tracker --workers`: the first one is this, and watches over the others."""
+"""The processes of `swarm tracker --workers`: this one is the first, and watches the others."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import click
 
 from swarm.base.errors import SwarmError
 
-#: Who has not ended so long after the first worker is killed: what it knows is in the Redis.
+#: A worker that has not ended so long after the first one is killed: all that it knows is in the Redis.
 ENDING_S = 2.0
 _LOOK_S = 0.01
 
 
 class Workers:
-    """So many processes that do the same work, which end with this one however it ends."""
+    """`count` processes that do the same work, this one included; the others end when this one does."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -28,20 +28,20 @@ class Workers:
         self._running: dict[int, int] = {}
 
     def run(self, work: Callable[[int, bytes | None, int | None], int]) -> int:
-        """Run `work` here and in `count - 1` more processes; its result here.
+        """Run `work` here and in `count - 1` other processes; returns its result here.
 
         Args:
-            work: gets its number, the secret that all share, and a descriptor that is at its end when the
-                first process is gone.
+            work: gets the number of the worker (0 here), the secret that all share (None if there is only
+                one), and a descriptor that reaches its end when the first process is gone (None here).
         """
         if self._count == 1:
             return work(0, None, None)
         secret = secrets.token_bytes(32)
         reading, writing = os.pipe()
-        # Whoever started us may ignore its children, and has that passed on: nobody could tell how ours end.
+        # If our parent ignores SIGCHLD, so do we, and could not learn how our children end.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number in range(1, self._count):
-            # Nothing runs here yet, no loop and no thread, so a fork is safe and the cheapest.
+            # A fork is safe, as neither a loop nor a thread runs yet, and the cheapest.
             if (child := os.fork()) == 0:
                 os.close(writing)
                 _work_and_exit(number, partial(work, number, secret, reading))
@@ -54,7 +54,7 @@ class Workers:
             self._wait()
 
     def news(self) -> list[str]:
-        """What became of those that have ended since the last time, a line for each."""
+        """A line for each worker that has ended since the last call: how it has ended."""
         found = []
         for child in list(self._running):
             ended, status = os.waitpid(child, os.WNOHANG)
@@ -66,7 +66,7 @@ class Workers:
         return found
 
     def _wait(self) -> None:
-        """Until all have ended."""
+        """Wait until all have ended."""
         kill_at = time.monotonic() + ENDING_S
         while self._running:
             self.news()
@@ -85,12 +85,12 @@ def _work_and_exit(number: int, work: Callable[[], int]) -> None:
     except SwarmError as error:
         click.echo(f"error: worker {number}: {error}", err=True)
     except click.ClickException:
-        # A wrong option is the same to all, and the first one says it.
+        # Wrong options are the same for all workers: the first one says so.
         pass
     except BaseException:
         import traceback
 
-        # Whoever reads it may be gone: that must not hide how this worker ends.
+        # That nobody reads stderr any more must not change how this worker ends.
         with contextlib.suppress(OSError):
             click.echo(f"error: worker {number} ends by a bug of ours:\n{traceback.format_exc()}", err=True)
     finally:
@@ -102,6 +102,6 @@ def _end_of(status: int) -> str:
     if code >= 0:
         return f"has ended with status {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    # The kernel has no other word for it.
+    # The kernel's out-of-memory killer sends this signal, and says nothing else.
     cause = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
     return f"was killed ({name}{cause})"

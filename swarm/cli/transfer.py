@@ -1,4 +1,4 @@
-"""What `seed` and `leech` share: their options, the session made of them, how a run ends."""
+"""What `seed` and `leech` share: their options, the session that is made of them, how they end."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class TransferOptions:
         return Output(is_json=self.is_json, is_quiet=self.is_quiet, verbosity=self.verbosity, is_live=is_live)
 
     def session(self, *, is_waiting_for_room: bool = True, is_super_seeding: bool = False) -> Session:
-        """A session that is not open yet."""
+        """A session with these options, not opened yet."""
         engine = EngineSettings(is_exchanging=not self.no_pex, is_super_seeding=is_super_seeding)
         if self.max_peers is not None:
             engine = replace(engine, connections_max=self.max_peers)
@@ -119,12 +119,12 @@ class TransferOptions:
 transfer_options = options_as("transfer", TransferOptions, _OPTIONS)
 
 
-#: Said where nothing is known that could name a peer.
+#: The warning where no source of peers is left.
 LONELY = "no trackers, no DHT and no --peer: waiting for peers that find us themselves"
 
 
 def begin_fetch(session: Session, link: Magnet, transfer: TransferOptions) -> MetadataFetch:
-    """Fetch what a magnet link stands for, from where the options allow."""
+    """Start to fetch the metadata of a magnet link, from the sources that the options allow."""
     fetch = session.fetch_metadata(
         link, peers=transfer.peers, trackers=transfer.trackers, use_trackers=not transfer.no_trackers
     )
@@ -136,16 +136,19 @@ def begin_fetch(session: Session, link: Magnet, transfer: TransferOptions) -> Me
 
 
 async def first_failure(works: Iterable[Coroutine[Any, Any, int]]) -> int:
-    """The first exit status that is not 0, once all of `works` have ended."""
+    """Run `works` side by side; returns the first exit status that is not 0, when all have ended."""
     return next((status for status in await asyncio.gather(*works) if status != EXIT_DONE), EXIT_DONE)
 
 
 async def stalled(
     running: Callable[[], Sequence[Torrent | MetadataFetch]], timeout_s: float, report: Report
 ) -> int:
-    """End when nothing of what is `running` has moved for `timeout_s`; those that only seed do not count.
+    """Wait until nothing of what is `running` has made progress for `timeout_s`, and say why.
 
-    A full disk is a reason of its own.
+    Torrents that only seed do not count.
+
+    Returns:
+        EXIT_NO_PROGRESS; EXIT_DISK where a full disk is the reason.
     """
     from swarm.cli.explanation import text_of
 
@@ -166,7 +169,7 @@ async def stalled(
 
 
 def _movement(one: Torrent | MetadataFetch) -> tuple[int, ...] | None:
-    """What changes while something is fetched; None where nothing is to be, or can be any more."""
+    """Figures that change while something is fetched; None where nothing is to come any more."""
     if isinstance(one, MetadataFetch):
         return (one.snapshot().done_bytes,)
     now = one.snapshot()
@@ -178,7 +181,7 @@ def _movement(one: Torrent | MetadataFetch) -> tuple[int, ...] | None:
 
 
 def status_of(error: SwarmError) -> int:
-    """As `exit_status`, and content that does not match as well."""
+    """As `exit_status`, which does not know the error of content that does not match."""
     from swarm.session.keeping.inspection import DataMismatchError
 
     return EXIT_MISMATCH if isinstance(error, DataMismatchError) else exit_status(error)

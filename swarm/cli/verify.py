@@ -93,10 +93,10 @@ async def _hash(torrent: Metainfo, content: Path, threads: int, output: Output) 
 
 
 def _sizes(torrent: Metainfo, content: Path) -> list[int | None]:
-    """The size of each file on disk, None where there is none.
+    """The size of each file on disk, None where there is no file.
 
     Raises:
-        StorageError: there is one, but it cannot be read: that says nothing about the data.
+        StorageError: a file cannot be read, which says nothing about its data.
     """
     sizes: list[int | None] = []
     for entry in torrent.files:
