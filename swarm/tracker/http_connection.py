@@ -33,6 +33,8 @@ class HttpLimits:
     connections: int = 10_000
 
 
+#: Taken of a connection at a time, some ten requests: then others get their turn, and it its answers.
+TURN_BYTES = 4096
 #: Headers that a service may ask for, by the length of their names: the others are not even looked at.
 _WANTED = {13: (b"authorization",), 15: (b"accept-encoding", b"x-forwarded-for")}
 
@@ -116,7 +118,9 @@ class HttpConnection(asyncio.Protocol):
     __slots__ = (
         "_address",
         "_headers",
+        "_held",
         "_is_between",
+        "_is_stuck",
         "_parser",
         "_responses",
         "_service",
@@ -140,6 +144,10 @@ class HttpConnection(asyncio.Protocol):
         #: No part of a request has arrived since the last one ended.
         self._is_between = False
         self._unanswered_bytes = 0
+        #: What has come and waits for its turn; meanwhile nothing more is read.
+        self._held = b""
+        #: It does not take its answers.
+        self._is_stuck = False
         self.is_over = False
         self.unsent = b""
         self.deadline_at = service.clock() + service.limits.request_s
@@ -199,19 +207,38 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._transport is None or self.is_over:
             return
-        answer = self.feed(data)
+        if self._held:
+            self._held += data
+            return
+        answer = self.feed(data[:TURN_BYTES])
         if answer:
             self._transport.write(answer)
         if self.is_over:
             self._transport.close()
+        elif len(data) > TURN_BYTES:
+            self._held = data[TURN_BYTES:]
+            self._transport.pause_reading()
+            if not self._is_stuck:
+                asyncio.get_running_loop().call_soon(self._go_on)
 
     def pause_writing(self) -> None:
         # It asks and does not read: it shall not fill our memory with answers.
+        self._is_stuck = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if self._transport is not None:
+        self._is_stuck = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Take the next turn, or read on where nothing waits for one."""
+        if self._transport is None or self._transport.is_closing() or self._is_stuck:
+            return
+        data, self._held = self._held, b""
+        if data:
+            self.data_received(data)
+        if not self._held and not self._is_stuck and not self.is_over:
             self._transport.resume_reading()
 
     # httptools

@@ -12,14 +12,12 @@ import contextlib
 import errno
 import socket
 
-from swarm.tracker.http_connection import HttpConnection, HttpService, packed_address
+from swarm.tracker.http_connection import TURN_BYTES, HttpConnection, HttpService, packed_address
 
 #: Connections waiting to be accepted: a swarm that starts together comes together.
 BACKLOG = 1024
 #: Connections taken at a time; then others on the loop get their turn.
 ACCEPT_MAX = 64
-#: Read of a new connection at once; requests have 300 bytes.
-READ_BYTES = 16_384
 #: The kernel wakes us when a request has begun, or after so long; from then on there is a deadline for it.
 DEFER_S = 1
 #: Without descriptors or memory nobody is let in for so long.
@@ -118,7 +116,7 @@ class HttpListener:
         connection = HttpConnection(self._service, address)
         answer = b""
         with contextlib.suppress(BlockingIOError):
-            data = accepted.recv(READ_BYTES, socket.MSG_DONTWAIT)
+            data = accepted.recv(TURN_BYTES, socket.MSG_DONTWAIT)
             if data:
                 answer = connection.feed(data)
             else:

@@ -8,11 +8,13 @@ import random
 import re
 import socket
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
+from typing import cast
 
 import pytest
 
 from swarm.base.errors import TrackerError
-from swarm.tracker.http_connection import HttpLimits
+from swarm.tracker.http_connection import HttpConnection, HttpLimits
 from swarm.tracker.server import TrackerServer
 from swarm.wire.tracker.http import decode_announce, decode_scrape
 
@@ -27,6 +29,48 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Transport:
+    """The other end takes nothing of what is written until it is drained."""
+
+    FULL_BYTES = 65_536
+
+    def __init__(self) -> None:
+        self.connection: HttpConnection
+        self.is_read_from = True
+        self.count = 0
+        self._unsent_bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._unsent_bytes > self.FULL_BYTES
+
+    def get_extra_info(self, _name: str) -> tuple[str, int]:
+        return "127.0.0.1", 1234
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        self.count += data.count(b"HTTP/1.1 200 OK")
+        self._unsent_bytes += len(data)
+        if self.is_full:
+            self.connection.pause_writing()
+
+    def drain(self) -> None:
+        if self.is_full:
+            self._unsent_bytes = 0
+            self.connection.resume_writing()
+
+    def pause_reading(self) -> None:
+        self.is_read_from = False
+
+    def resume_reading(self) -> None:
+        self.is_read_from = True
+
+    def abort(self) -> None:
+        self.connection.connection_lost(None)
 
 
 @contextlib.asynccontextmanager
@@ -367,6 +411,28 @@ class TestFoes:
             answered = server.frontend.announce_count
             assert answered < 200_000
             writer.transport.abort()
+
+    async def test_much_at_once_is_answered_in_turns_and_only_what_is_taken(self) -> None:
+        transport = Transport()
+        async with tracker() as server:
+            taken = transport.connection = server.frontend()
+            taken.connection_made(cast(asyncio.Transport, transport))
+            request = f"GET /announce?{QUERY} HTTP/1.1\r\nHost: t\r\n\r\n".encode()
+            taken.data_received(request * 2000)
+            answered = [server.frontend.announce_count]
+            while not transport.is_full:
+                await asyncio.sleep(0)
+                answered.append(server.frontend.announce_count)
+            # Some at a time; and when it takes nothing more, none.
+            turns = [after - before for before, after in pairwise(answered)]
+            assert 0 < answered[0] < 100 and all(turn < 100 for turn in turns)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert server.frontend.announce_count == answered[-1] < 1000 and not transport.is_read_from
+            while server.frontend.announce_count < 2000:
+                transport.drain()
+                await asyncio.sleep(0)
+            assert transport.is_read_from and transport.count == 2000
 
     async def test_a_port_in_use_is_one_clear_line(self) -> None:
         async with tracker() as server:
