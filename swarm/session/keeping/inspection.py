@@ -52,15 +52,17 @@ class Inspection:
             or len(record.verified) != len(nothing.verified)
         ):
             return nothing
+        return await self._disk.run(lambda: self._weigh(record))
+
+    def _weigh(self, record: resume.ResumeRecord) -> resume.Trust:
+        """What `record` is worth with the files as they look now; in a thread."""
+        geometry, files = self._metainfo.geometry, self._files
         pieces = [self._layout.pieces_of(index, geometry) for index in range(len(self._metainfo.files))]
-        signature = await self._disk.run(self._files.signature)
 
         def reach(index: int, piece: int) -> int:
-            return self._files.signed_length(
-                index, geometry.piece_offset(piece) + geometry.piece_bytes(piece)
-            )
+            return files.signed_length(index, geometry.piece_offset(piece) + geometry.piece_bytes(piece))
 
-        return resume.weigh(record, signature, pieces, resume.boot_id(), reach)
+        return resume.weigh(record, files.signature(), pieces, resume.boot_id(), reach)
 
     async def check(self, have: Bitfield, *, is_whole: bool) -> None:
         """Hash what `have` does not name, and add what matches as it is found.

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,26 @@ async def test_saved_record_is_loaded_and_nothing_else_is_left(tmp_path: Path) -
     await resume.save(path, record)
     assert await resume.load(path) == record
     assert [found.name for found in path.parent.iterdir()] == ["x.resume"]
+
+
+async def test_large_record_holds_up_no_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+    encode, decode = bencode.encode, bencode.decode
+
+    def encode_somewhere(value: bencode.Encodable) -> bytes:
+        threads.append(threading.current_thread())
+        return encode(value)
+
+    def decode_somewhere(raw: bytes, *, max_bytes: int) -> bencode.Value:
+        threads.append(threading.current_thread())
+        return decode(raw, max_bytes=max_bytes)
+
+    monkeypatch.setattr(bencode, "encode", encode_somewhere)
+    monkeypatch.setattr(bencode, "decode", decode_somewhere)
+    record = record_of("*", "*", [(1, SAVED)])
+    await resume.save(tmp_path / "x.resume", record)
+    assert await resume.load(tmp_path / "x.resume") == record
+    assert len(threads) == 2 and threading.current_thread() not in threads
 
 
 async def test_no_record_is_no_error(tmp_path: Path) -> None:
