@@ -214,7 +214,7 @@ def _small_decoder(max_depth: int) -> _Decoder:
 
 
 def decode_with_spans(
-    raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES
+    raw: bytes, *, max_bytes: int = MAX_BYTES
 ) -> tuple[dict[bytes, Value], dict[bytes, tuple[int, int]]]:
     """Read `raw`, which is one dictionary; returns it, and for each of its keys where its value lies.
 
@@ -227,7 +227,7 @@ def decode_with_spans(
     raw = _bounded(raw, max_bytes)
     if raw[:1] != b"d":
         raise BencodeError("not a bencoded dictionary", 0)
-    decoder = _Decoder(len(raw), max_depth - 1, max_values)
+    decoder = _Decoder(len(raw), MAX_DEPTH - 1, MAX_VALUES)
     values: dict[bytes, Value] = {}
     spans: dict[bytes, tuple[int, int]] = {}
     at = 1

@@ -212,24 +212,14 @@ class DhtNode:
         )
         return self._begin(search, now)
 
-    def get(
-        self,
-        operation: int,
-        target: bytes,
-        now: float,
-        *,
-        salt: bytes = b"",
-        least_seq: int | None = None,
-    ) -> list[Command]:
+    def get(self, operation: int, target: bytes, now: float, *, salt: bytes = b"") -> list[Command]:
         """Find an item (BEP 44), which comes as `ItemFound`.
 
         Args:
             target: 20 bytes (`ImmutableItem.target`, `mutable_target`).
             salt: of a mutable item, at most 64 bytes; its target depends on it.
-            least_seq: of a mutable item, only versions above this; None for any.
         """
-        search = ItemSearch(operation, target, self._neighbours, salt=salt, least_seq=least_seq)
-        return self._begin(search, now)
+        return self._begin(ItemSearch(operation, target, self._neighbours, salt=salt), now)
 
     def put(self, operation: int, item: Item, now: float, *, cas: int | None = None) -> list[Command]:
         """Have the nearest nodes store `item` (BEP 44), where they have none or version `cas` (None: any)."""

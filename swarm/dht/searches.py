@@ -292,12 +292,11 @@ class ItemSearch(Search):
     all of the nearest nodes are asked.
     """
 
-    def __init__(
-        self, operation: int, target: bytes, neighbours: Neighbours, *, salt: bytes, least_seq: int | None
-    ) -> None:
+    def __init__(self, operation: int, target: bytes, neighbours: Neighbours, *, salt: bytes) -> None:
         super().__init__(operation, target, neighbours)
         self._salt = salt
-        self._seq = least_seq
+        #: The newest version of a mutable item so far: only newer ones are asked for.
+        self._seq: int | None = None
 
     def body(self) -> Body:
         return krpc.Get(self.target, seq=self._seq)

@@ -13,7 +13,7 @@ from swarm.net.host_turns import HOST_CONCURRENT_MAX, HostTurns
 from swarm.net.names import NameCache
 from swarm.net.outlet import Outlet
 from swarm.net.tracker_preferences import TrackerPreferences
-from swarm.net.udp_trackers import UdpTrackerClient, UdpTrackerSettings
+from swarm.net.udp_trackers import UdpTrackerClient
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse, ScrapeEntry, readable
 from swarm.wire.tracker.http import (
     ANSWER_MAX_BYTES,
@@ -57,7 +57,6 @@ class TrackerClient:
         *,
         outlet: Outlet | None = None,
         preferences: TrackerPreferences | None = None,
-        udp_settings: UdpTrackerSettings | None = None,
         concurrent_max: int = CONCURRENT_MAX,
         host_concurrent_max: int = HOST_CONCURRENT_MAX,
     ) -> None:
@@ -67,9 +66,7 @@ class TrackerClient:
         self._outlet = outlet or Outlet()
         self._preferences = preferences or TrackerPreferences(outlet=self._outlet)
         self._names = NameCache()
-        self._udp = UdpTrackerClient(
-            outlet=self._outlet, settings=udp_settings, names=self._names, host_turns=self._host_turns
-        )
+        self._udp = UdpTrackerClient(outlet=self._outlet, names=self._names, host_turns=self._host_turns)
         self._is_closed = False
 
     async def announce(

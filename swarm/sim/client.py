@@ -209,13 +209,13 @@ class Client:
         assert engine is not None
         return self._geometry.total_bytes - self._geometry.pieces_bytes(engine.have)
 
-    def leave(self, *, is_announced: bool = True) -> None:
+    def leave(self) -> None:
         """Go offline: all links end; what is verified stays on the disk."""
         if not self.is_online:
             return
         self._count_waste()
         assert self._discovery is not None
-        self._discovery.stop(is_announced=is_announced)
+        self._discovery.stop()
         self._discovery = None
         self.is_online = False
         self.engine = None

@@ -220,9 +220,9 @@ class Simulation:
         if client.behavior.is_honest:
             self._hold(client, 1)
 
-    def _leave(self, client: Client, *, is_announced: bool = True) -> None:
+    def _leave(self, client: Client) -> None:
         if client.is_online:
-            client.leave(is_announced=is_announced)
+            client.leave()
             self._hold(client, -1)
 
     def _hold(self, client: Client, step: int) -> None:

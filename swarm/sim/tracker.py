@@ -84,11 +84,10 @@ class Discovery:
         self._announcer.need_peers(self._world.now)
         self._look()
 
-    def stop(self, *, is_announced: bool) -> None:
-        """Leave; a crash says nothing to the tracker."""
+    def stop(self) -> None:
+        """Leave, and tell the tracker."""
         self._is_stopped = True
-        leaving = self._announcer.stopping()
-        for due in leaving if is_announced else ():
+        for due in self._announcer.stopping():
             self._ask(due)
 
     def _look(self) -> None:

@@ -16,7 +16,7 @@ from swarm.base.dataclass import dataclass
 from swarm.base.errors import TrackerError
 from swarm.tracker.announce import Rules
 from swarm.tracker.connection_ids import ConnectionIds
-from swarm.tracker.datagrams import NAME_V4_BYTES, Batch, Datagrams, address_place, batches_of
+from swarm.tracker.datagrams import NAME_V4_BYTES, Batch, address_place, batches_of
 from swarm.wire.tracker.announce import ScrapeEntry
 from swarm.wire.tracker.udp_server import (
     ANNOUNCE,
@@ -178,12 +178,10 @@ def _passkey(options: memoryview) -> bytes:
 class UdpEndpoint:
     """One bound socket on the running loop, which it owns."""
 
-    def __init__(
-        self, frontend: UdpFrontend, bound: socket.socket, datagrams: Datagrams | None = None
-    ) -> None:
+    def __init__(self, frontend: UdpFrontend, bound: socket.socket) -> None:
         self._frontend = frontend
         self._socket = bound
-        self._datagrams = datagrams or batches_of(bound)
+        self._datagrams = batches_of(bound)
         self.host, self.port = bound.getsockname()[:2]
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(bound.fileno(), self._readable)

@@ -69,7 +69,6 @@ class Dht:
         settings: DhtSettings | None = None,
         memory_path: Path | None = None,
         is_keeping: bool = True,
-        rng: random.Random | None = None,
         on_notice: OnNotice = lambda level, text: None,
         on_own_address: Callable[[str, str], None] = lambda host, source: None,
     ) -> None:
@@ -77,7 +76,7 @@ class Dht:
         self._routers = list(routers)
         self._settings = settings or DhtSettings()
         self._memory_file = MemoryFile(memory_path, is_keeping=is_keeping, on_notice=on_notice)
-        self._rng = rng or random.SystemRandom()
+        self._rng = random.SystemRandom()
         self._on_notice = on_notice
         self._on_own_address = on_own_address
         self._loop = asyncio.get_running_loop()

@@ -22,11 +22,13 @@ class KrpcError(SwarmError):
     Args:
         reason: what is wrong, without a full stop.
         code: the error code to answer with.
+
+    Attributes:
         transaction: the transaction id, where the datagram is a query and so gets an answer; None: drop it.
     """
 
-    def __init__(self, reason: str, *, code: int = PROTOCOL_ERROR, transaction: bytes | None = None) -> None:
+    def __init__(self, reason: str, *, code: int = PROTOCOL_ERROR) -> None:
         self.reason = reason
         self.code = code
-        self.transaction = transaction
+        self.transaction: bytes | None = None
         super().__init__(reason)
