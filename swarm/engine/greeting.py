@@ -89,7 +89,7 @@ class Greeting:
             messages.append(self._handshake(peer.endpoint, is_upload_only=is_upload_only))
         if peer.has_dht and self._dht_port is not None and not is_greeted:
             messages.append(Port(self._dht_port))
-        if peer.has_fast and has_gifts:
+        if peer.has_fast and has_gifts and have.count:
             count = self._settings.allowed_fast_count
             for piece in allowed_fast_set(peer.endpoint.host, count, len(have), self._info_hash):
                 if have.flags[piece]:

@@ -64,7 +64,7 @@ from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.engine.upload.uploads import Uploads
 from swarm.engine.upload_only import UploadOnly
 from swarm.engine.worth import Worth
-from swarm.wire.peer.messages import Message, Reject, Request
+from swarm.wire.peer.messages import Message, Request
 
 if TYPE_CHECKING:
     from swarm.engine.explain import Ranked
@@ -156,9 +156,7 @@ class TorrentEngine:
             random_first_pieces=settings.random_first_pieces,
         )
         self._requests = Requests(geometry, self._picker, self._peers, settings, self._send, self._alarms)
-        for piece, arrived in (partials or {}).items():
-            if self._picker.wants(piece) and 0 < arrived < geometry.full_mask(piece):
-                self._requests.adopt(piece, arrived)
+        self._requests.adopt(partials or {})
         self._verifier = Verifier()
         self._metadata = MetadataUploads(info, settings)
         self._greeting = Greeting(
@@ -171,7 +169,7 @@ class TorrentEngine:
             metadata_bytes=self._metadata.total_bytes,
         )
         self._upload_only = UploadOnly(self._peers, self._picker, self._greeting, self._send)
-        self._spreading = Spreading(geometry.piece_count, settings)
+        self._spreading = Spreading(have, settings)
         self._super_seeding = SuperSeeding(
             have,
             self._availability,
@@ -287,8 +285,6 @@ class TorrentEngine:
             now,
         )
         self._now = now
-        if have.is_full and not self._super_seeding.is_active:
-            self._spreading.begin(self._availability.counts)
 
     # -- the door -------------------------------------------------------------------------------
 
@@ -316,13 +312,11 @@ class TorrentEngine:
             case PieceNotWritten():
                 self._collection.not_written(event.piece)
             case PieceUnreadable():
-                self._collection.lost(event.piece)
-                self._blocks_lost(event)
+                self._piece_unreadable(event)
             case OwnAddressSeen():
                 self._addresses.own_address_seen(event.host, event.source)
             case DownloadHeld():
-                self._requests.is_held = event.is_held
-                self._requests.fill_all(now)
+                self._requests.hold(event.is_held, now)
             case UploadLimited():
                 self._slots.limit(event.bytes_per_s, now)
             case WokenUp():
@@ -353,14 +347,10 @@ class TorrentEngine:
         self._holdings.check(self._peers.values())
         self._super_seeding.check()
         self._uploads.check(self._peers.values())
-        for peer in self._peers.values():
-            assert peer.sending_bytes >= 0, "more was sent than handed over"
 
     def partial_blocks(self) -> dict[int, int]:
         """piece -> mask of the blocks that are stored of pieces that are not complete."""
-        return {
-            piece: partial.arrived for piece, partial in self._requests.partials.items() if partial.arrived
-        }
+        return self._requests.stored()
 
     @property
     def is_complete(self) -> bool:
@@ -374,8 +364,7 @@ class TorrentEngine:
 
     def _send(self, peer: Peer, messages: Sequence[Message]) -> None:
         if peer.untold:
-            messages = (*peer.untold, *messages) if messages else peer.untold
-            peer.untold = ()
+            messages = self._haves.along(peer, messages)
         self._commands.append(SendMessages(peer.number, messages))
         peer.said_at = self._now
 
@@ -409,27 +398,22 @@ class TorrentEngine:
             self._super_seeding.pretended,
             is_upload_only=self.is_complete and not self._super_seeding.is_active,
             # What only we have must leave us once, not once for each newcomer.
-            has_gifts=self.have.count > 0 and not self._spreading.is_active,
+            has_gifts=not self._spreading.is_active,
             is_greeted=event.is_greeted,
         )
         if greeting:
             self._send(peer, greeting)
-        if self._super_seeding.is_active:
-            self._super_seeding.met(peer)
+        self._super_seeding.met(peer)
 
     def _forget(self, peer: Peer, now: float, *, is_welcome: bool, is_lost: bool) -> bool:
-        # Of one that neither gave nor owes us anything nobody else has to take over; they go in crowds.
-        is_felt = bool(peer.asked_blocks or peer.download.total_bytes)
-        self._requests.take_back(peer, is_forgiven=False)
+        is_felt = self._requests.lost(peer)
         self._uploads.lost(peer, now)
         del self._peers[peer.number]
         self._holdings.gone(peer)
         self._slots.lost(peer)
         self._metadata.lost(peer.number)
-        if self._spreading.is_active:
-            self._spreading.lost(peer)
-        elif self._super_seeding.is_active:
-            self._super_seeding.lost(peer)
+        self._spreading.lost(peer)
+        self._super_seeding.lost(peer)
         self._addresses.lost(
             peer, now, is_welcome=is_welcome, is_lost=is_lost, is_useless=self._worth.was_useless(peer)
         )
@@ -470,11 +454,12 @@ class TorrentEngine:
         peer.said_at = now
         self._slots.sent(peer, event.length, now)
 
-    def _blocks_lost(self, event: PieceUnreadable) -> None:
-        """BEP 6: every request gets its block or a reject, those that the host had already too."""
+    def _piece_unreadable(self, event: PieceUnreadable) -> None:
+        self._collection.lost(event.piece)
         peer = self._peers.get(event.peer) if event.peer is not None else None
-        if peer is not None and peer.has_fast and event.length:
-            self._send(peer, [Reject(event.piece, event.begin, event.length, event.block_bytes)])
+        if peer is not None and event.length:
+            lost = Request(event.piece, event.begin, event.length, event.block_bytes)
+            self._uploads.unreadable(peer, lost)
 
     def _completed(self, now: float) -> None:
         self._commands.append(AnnounceCompleted())

@@ -19,7 +19,7 @@ class Haves:
 
     Args:
         peers: all that are connected, by number; the coordinator's own dictionary.
-        send: how the coordinator sends; it takes along what a peer is still to hear.
+        send: how the coordinator sends; it asks `along` where something is untold.
     """
 
     __slots__ = ("_alarms", "_peers", "_send", "_settings")
@@ -63,6 +63,11 @@ class Haves:
         for peer in self._peers.values():
             if peer.untold:
                 self._send(peer, ())
+
+    def along(self, peer: Peer, messages: Sequence[Message]) -> Sequence[Message]:
+        """`messages` for `peer`, and before them what it is still to hear."""
+        untold, peer.untold = peer.untold, ()
+        return (*untold, *messages) if messages else untold
 
     def take_back(self, peer: Peer, piece: int) -> bool:
         """We have lost `piece`; False where `peer` has heard of it already."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry, lowest_blocks, mask_runs, run_mask
 from swarm.base.errors import PeerError
@@ -34,13 +34,13 @@ class Requests:
         "_end_game",
         "_geometry",
         "_in_flight_bytes",
+        "_is_held",
         "_moves",
         "_peers",
         "_picker",
         "_send",
         "_settings",
         "hashing",
-        "is_held",
         "is_short_of_memory",
         "partials",
         "wasted_bytes",
@@ -67,13 +67,18 @@ class Requests:
         self._moves = Moves(self._debts, peers, settings, self._send_cancel)
         self._end_game = EndGame(self._debts, peers, settings, alarms)
         self._in_flight_bytes = 0
-        self.is_held = False
+        self._is_held = False
         #: A piece could not be started because of `in_flight_bytes_max`.
         self.is_short_of_memory = False
         #: Bytes that came although nobody needed them any more.
         self.wasted_bytes = 0
 
     # -- asking ---------------------------------------------------------------------------------
+
+    def hold(self, is_held: bool, now: float) -> None:
+        """The disk takes no more: ask for nothing new. Or it takes again."""
+        self._is_held = is_held
+        self.fill_all(now)
 
     def fill_all(self, now: float) -> None:
         """Something has changed for everybody: `fill` each."""
@@ -82,7 +87,7 @@ class Requests:
 
     def fill(self, peer: Peer, now: float) -> None:
         """Ask `peer` for as much as its pipeline has room for."""
-        if not peer.interesting or self.is_held:
+        if not peer.interesting or self._is_held:
             return
         if peer.peer_choking and not peer.allowed_fast_in:
             return
@@ -181,7 +186,7 @@ class Requests:
 
     def offered(self, peer: Peer, now: float) -> None:
         """`peer` says that it has nothing to send (BEP 6 "suggest piece"): let it send what others owe us."""
-        if peer.peer_choking or self.is_held or peer.is_stalled:
+        if peer.peer_choking or self._is_held or peer.is_stalled:
             return
         # What it refused when it was busy it may give now.
         peer.refused = NO_PIECES
@@ -281,13 +286,12 @@ class Requests:
 
     # -- giving up ------------------------------------------------------------------------------
 
-    def take_back(self, peer: Peer, *, is_forgiven: bool) -> None:
-        """Everything that `peer` was asked for may be asked of others: it choked us, or is gone.
-
-        Args:
-            is_forgiven: blocks on their way may still come and are welcome then.
-        """
-        self._debts.settle_all(peer, is_forgiven=is_forgiven)
+    def lost(self, peer: Peer) -> bool:
+        """`peer` is gone; returns whether others may have something to take over, see `fill_all`."""
+        # Not of one that neither gave nor owes us anything; they go in crowds.
+        is_felt = bool(peer.asked_blocks or peer.download.total_bytes)
+        self._debts.settle_all(peer, is_forgiven=False)
+        return is_felt
 
     def choked(self, peer: Peer) -> bool:
         """`peer` chokes us; returns whether there are blocks now to ask of others."""
@@ -297,7 +301,7 @@ class Requests:
             # line that may be a second's worth, which must not be asked of others as well.
             return False
         # Without it silence follows; blocks under way are welcome.
-        self.take_back(peer, is_forgiven=True)
+        self._debts.settle_all(peer, is_forgiven=True)
         return True
 
     def unchoked(self, peer: Peer) -> None:
@@ -367,10 +371,16 @@ class Requests:
         """Ask for `piece` again at once, of one peer alone (see PartialPiece)."""
         self._begin(PartialPiece(piece, self._geometry.full_mask(piece), is_solo=True))
 
-    def adopt(self, piece: int, arrived: int) -> None:
-        """Go on with a piece of which an earlier run has stored the blocks `arrived` (not all of them)."""
-        full = self._geometry.full_mask(piece)
-        self._begin(PartialPiece(piece, full, arrived=arrived, senders={EARLIER_RUN: arrived}))
+    def adopt(self, stored: Mapping[int, int]) -> None:
+        """Go on with pieces of which an earlier run has stored blocks (as `stored` gives them)."""
+        for piece, arrived in stored.items():
+            full = self._geometry.full_mask(piece)
+            if self._picker.wants(piece) and 0 < arrived < full:
+                self._begin(PartialPiece(piece, full, arrived=arrived, senders={EARLIER_RUN: arrived}))
+
+    def stored(self) -> dict[int, int]:
+        """piece -> mask of the blocks that are here, of pieces that are not complete."""
+        return {piece: partial.arrived for piece, partial in self.partials.items() if partial.arrived}
 
     @property
     def in_flight_bytes(self) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from swarm.base.bitfield import Bitfield
 from swarm.engine.peer import Peer, with_piece
 from swarm.engine.settings import EngineSettings
 
@@ -23,7 +22,7 @@ class Spreading:
     A piece is *fresh* while nobody is known to have it and nobody is being given it.
 
     Args:
-        piece_count: how many there are; all are fresh at first.
+        have: our own pieces; it is active if that is all, and the user has not chosen `superseeding`.
     """
 
     __slots__ = (
@@ -39,10 +38,11 @@ class Spreading:
         "is_active",
     )
 
-    def __init__(self, piece_count: int, settings: EngineSettings) -> None:
+    def __init__(self, have: Bitfield, settings: EngineSettings) -> None:
         self._settings = settings
-        self._fresh = bytearray(b"\x01") * piece_count
-        self._fresh_count = piece_count
+        #: One flag a piece; all are fresh at first.
+        self._fresh = bytearray(b"\x01") * len(have)
+        self._fresh_count = len(have)
         #: piece -> the peer that is being given it; out again as soon as anybody has it.
         self._given: dict[int, int] = {}
         #: piece -> the only peer that has it, by our gift.
@@ -52,16 +52,9 @@ class Spreading:
         self._passed_on: dict[int, int] = {}
         self._misers: dict[int, Peer] = {}
         #: We are a seed, as far as we know the only one, and not everything is out.
-        self.is_active = False
+        self.is_active = have.is_full and have.count > 0 and not settings.is_super_seeding
         #: Somebody has said, truly or not, that he has everything.
         self.has_met_seed = False
-
-    def begin(self, counts: Sequence[int]) -> None:
-        """We have everything (now): take stock. `counts`: how many leechers have each piece."""
-        self._given.clear()
-        self._fresh = bytearray(count == 0 for count in counts)
-        self._fresh_count = self._fresh.count(1)
-        self.is_active = self._fresh_count > 0
 
     def accepts(self, peer: Peer, piece: int, *, is_late: bool = True) -> bool:
         """Should this request of `peer` be answered? Only asked while active.
@@ -139,6 +132,8 @@ class Spreading:
 
     def lost(self, peer: Peer) -> None:
         """`peer` is gone, and what only it had is fresh again."""
+        if not self.is_active:
+            return
         self.take_back(peer)
         for piece in [piece for piece, number in self._held.items() if number == peer.number]:
             del self._held[piece]

@@ -125,6 +125,8 @@ class SuperSeeding:
 
     def met(self, peer: Peer) -> None:
         """`peer` was greeted with `pretended`."""
+        if not self.is_active:
+            return
         guest = self._guests[peer.number] = _Guest(peer)
         self._show_next(guest)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.errors import FloodError
@@ -231,8 +231,16 @@ class Uploads:
         for request in [request for request in peer.queue if request.piece == piece]:
             self.cancelled(peer, piece, request.begin, request.length)
 
-    def check(self, peers: Iterable[Peer]) -> None:
+    def unreadable(self, peer: Peer, request: Request) -> None:
+        """The host had `request` already, and could not read it."""
+        if peer.has_fast:
+            # BEP 6: every request gets its block or a reject.
+            self._send(peer, [_reject(request)])
+
+    def check(self, peers: Collection[Peer]) -> None:
         """Raise AssertionError where the desk contradicts itself (for tests)."""
+        for peer in peers:
+            assert peer.sending_bytes >= 0, "more was sent than handed over"
         assert self._in_host_bytes == sum(peer.sending_bytes for peer in peers), "in_host_bytes is wrong"
 
 

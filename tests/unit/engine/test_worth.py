@@ -31,7 +31,7 @@ class Desk:
             ours, availability, 1 << 14, SETTINGS, rng, lambda *_: None, lambda _: None
         )
         self.holdings = Holdings(
-            availability, picker, Spreading(len(have), SETTINGS), super_seeding, lambda *_: None
+            availability, picker, Spreading(ours, SETTINGS), super_seeding, lambda *_: None
         )
         self.peers: dict[int, Peer] = {}
         self.worth = Worth(ours, self.peers, picker, self.holdings, self._drop)

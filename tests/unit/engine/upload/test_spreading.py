@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
+from swarm.base.bitfield import Bitfield
 from swarm.engine.peer import NO_PIECES, Peer
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.spreading import Spreading
-from tests.unit.engine.world import inside_of
+from tests.unit.engine.world import inside_of, read_drawing
 
 SETTINGS = EngineSettings(miser_pieces=2)
 
@@ -16,8 +19,7 @@ class Crowd:
     """A spreading desk of `pieces`, with leechers numbered from 1."""
 
     def __init__(self, pieces: int = 6, peers: int = 3) -> None:
-        self.desk = Spreading(pieces, SETTINGS)
-        self.desk.begin([0] * pieces)
+        self.desk = Spreading(Bitfield(pieces, is_full=True), SETTINGS)
         self.peers = [inside_of(number, " " * pieces) for number in range(1, peers + 1)]
 
 
@@ -91,10 +93,15 @@ def test_with_another_seed_about_it_declines_only_where_the_line_is_late() -> No
     assert not crowd.desk.accepts(two, 0, is_late=True)
 
 
-def test_it_does_not_begin_where_everything_is_out() -> None:
-    desk = Spreading(2, SETTINGS)
-    desk.begin([1, 2])
-    assert not desk.is_active
+@pytest.mark.parametrize(
+    ("have", "is_super_seeding", "is_active"),
+    [("**", False, True), ("* ", False, False), ("", False, False), ("**", True, False)],
+)
+def test_it_is_for_seeds_of_whom_the_user_wants_nothing_else(
+    have: str, is_super_seeding: bool, is_active: bool
+) -> None:
+    settings = EngineSettings(is_super_seeding=is_super_seeding)
+    assert Spreading(read_drawing(have), settings).is_active == is_active
 
 
 def test_who_passes_nothing_on_gets_no_more_fresh_pieces_and_others_get_his() -> None:
