@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
 from swarm.base.errors import PeerError
-from swarm.base.ids import InfoHash, PeerId, client_name
+from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.alarms import Alarms
 from swarm.engine.commands import (
     AnnounceCompleted,
@@ -376,22 +376,10 @@ class TorrentEngine:
     # -- peers come and go ----------------------------------------------------------------------
 
     def _welcome(self, event: PeerConnected, now: float) -> None:
-        peer = Peer(
-            event.peer,
-            event.endpoint,
-            event.peer_id,
-            is_outgoing=event.is_outgoing,
-            has_fast=event.has_fast,
-            has_extended=event.has_extended,
-            has_dht=event.has_dht,
-            piece_count=self._geometry.piece_count,
-            settings=self._settings,
-            now=now,
-        )
-        peer.client = client_name(event.peer_id)
+        peer = Peer(event, self._geometry.piece_count, self._settings, now)
         self._upkeep.joined(now)
         self._peers[event.peer] = peer
-        self._availability.add(peer.have)
+        self._holdings.joined(peer)
         self._addresses.connected(peer, now)
         greeting = self._greeting.messages(
             peer,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from swarm.engine.alarms import Alarms
 from swarm.engine.download.requests import Requests
-from swarm.engine.peer import NO_PIECES, Peer
+from swarm.engine.peer import Peer
 from swarm.engine.rates import Traffic
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.slots import Slots
@@ -100,9 +100,6 @@ class Upkeep:
             peer.upload.sample(now)
             is_busy = is_busy or bool(peer.asked_blocks or peer.sending_bytes or peer.refused)
             is_busy = is_busy or not peer.download.is_idle
-            if not peer.asked_blocks:
-                # It has nothing else for us: what it refused it may give by now.
-                peer.refused = NO_PIECES
             self._look_after(peer, now)
         self._uploads.tick(now)
         if self._super_seeding.is_active:
@@ -111,7 +108,7 @@ class Upkeep:
             self._slots.round(now)
             for peer in list(self._peers.values()):
                 # A full queue refuses too (transmission's does): by now it may have room.
-                peer.refused = NO_PIECES
+                self._requests.excuse(peer)
                 if peer.is_upload_only:
                     # We may have got all that it had for us.
                     self._worth.part_if_useless(peer, now)
@@ -140,5 +137,4 @@ class Upkeep:
             return
         if now - peer.said_at >= settings.keep_alive_s and not peer.sending_bytes:
             self._send(peer, [KeepAlive()])
-        if peer.asked_blocks:
-            self._requests.check_timeouts(peer, now)
+        self._requests.look_after(peer, now)

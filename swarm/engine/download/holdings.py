@@ -40,6 +40,10 @@ class Holdings:
         #: Peers that have said which pieces they have (BEP 3, BEP 6).
         self._introduced: set[int] = set()
 
+    def joined(self, peer: Peer) -> None:
+        """The link to `peer` is open; it has nothing yet."""
+        self._availability.add(peer.have)
+
     def has_introduced(self, peer: Peer) -> bool:
         """Has `peer` said which pieces it has? Until then it only seems to have none."""
         return peer.number in self._introduced
@@ -72,7 +76,7 @@ class Holdings:
         """All that `peer` has changes at once; of `news` who watches where pieces go is to hear."""
         self._availability.remove(peer.have)
         peer.have = have
-        peer.found_nothing = None
+        self._picker.look_anew(peer)
         self._availability.add(have)
         if self._spreading.is_active:
             for piece in news:
@@ -113,7 +117,7 @@ class Holdings:
         if peer.have.is_full:
             self._availability.was_seed()
         peer.have.discard(piece)
-        peer.found_nothing = None
+        self._picker.look_anew(peer)
         self._availability.lower_one(piece)
         if self._super_seeding.is_active:
             self._super_seeding.dropped(peer, piece)

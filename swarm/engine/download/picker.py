@@ -128,6 +128,10 @@ class Picker:
             peer.fresh.append(piece)
         return True
 
+    def look_anew(self, peer: Peer) -> None:
+        """What `peer` has is otherwise than before, and not just one piece more."""
+        peer.found_nothing = None
+
     def _search_fresh(self, peer: Peer) -> int | None:
         """As `_search`, where nothing but what it has gained since then may be found."""
         startable, refused = self._startable, peer.refused

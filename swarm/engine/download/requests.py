@@ -188,8 +188,7 @@ class Requests:
         """`peer` says that it has nothing to send (BEP 6 "suggest piece"): let it send what others owe us."""
         if peer.peer_choking or self._is_held or peer.is_stalled:
             return
-        # What it refused when it was busy it may give now.
-        peer.refused = NO_PIECES
+        self.excuse(peer)
         self.fill(peer, now)
         if not peer.asked_blocks and peer.interesting:
             self._moves.begin(peer, now)
@@ -307,6 +306,10 @@ class Requests:
     def unchoked(self, peer: Peer) -> None:
         """`peer` serves us again, also with what it refused."""
         peer.peer_choking = False
+        self.excuse(peer)
+
+    def excuse(self, peer: Peer) -> None:
+        """`peer` may give by now what it refused when it was busy."""
         peer.refused = NO_PIECES
 
     def allowed(self, peer: Peer, piece: int) -> bool:
@@ -347,18 +350,19 @@ class Requests:
             if partial is not None and partial.sole_peer == peer.number and peer.number not in partial.asked:
                 partial.sole_peer = None
 
-    def check_timeouts(self, peer: Peer, now: float) -> bool:
-        """Let others be asked for the blocks of a silent peer; True where there are any."""
+    def look_after(self, peer: Peer, now: float) -> None:
+        """About once a second: let others be asked for the blocks of a silent peer."""
         if not peer.asked_blocks:
-            return False
+            # It has nothing else for us.
+            self.excuse(peer)
+            return
         silent_s = now - max(peer.asked_since, peer.last_block_at)
         if silent_s >= self._settings.snub_s:
             peer.is_snubbed = True
         if silent_s < self._settings.request_timeout_s or peer.is_stalled:
-            return False
+            return
         self._debts.set_stalled(peer, True)
         peer.pipeline.stalled()
-        return True
 
     def hashed(self, piece: int) -> PartialPiece | None:
         """The piece has left memory, good or bad."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from swarm.base.bitfield import Bitfield
 from swarm.engine.alarms import Alarms
 from swarm.engine.download.picker import Picker
-from swarm.engine.peer import NO_PIECES, Peer
+from swarm.engine.peer import Peer
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.choker import Choker
 from swarm.engine.upload.suggestions import Suggestions
@@ -145,6 +145,5 @@ class Slots:
 
     def _unchoke(self, peer: Peer) -> None:
         peer.am_choking = False
-        peer.choked_requests = 0
-        peer.declined = NO_PIECES
+        self._uploads.unchoked(peer)
         self._send(peer, [Unchoke()])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swarm.base.bitfield import Bitfield
-from swarm.engine.peer import Peer, with_piece
+from swarm.engine.peer import NO_PIECES, Peer, with_piece
 from swarm.engine.settings import EngineSettings
 
 
@@ -87,6 +87,10 @@ class Spreading:
             return False
         peer.declined = with_piece(peer.declined, piece)
         return True
+
+    def forget_refusals(self, peer: Peer) -> None:
+        """What `peer` was told no to, it may be told no to again."""
+        peer.declined = NO_PIECES
 
     def _has_only_misers(self) -> bool:
         return all(number in self._misers for number in self._kept)

@@ -226,6 +226,11 @@ class Uploads:
         if self._spreading.is_active:
             self._spreading.take_back(peer)
 
+    def unchoked(self, peer: Peer) -> None:
+        """`peer` may ask for what it likes, and begins with a clean slate."""
+        peer.choked_requests = 0
+        self._spreading.forget_refusals(peer)
+
     def withdraw(self, peer: Peer, piece: int) -> None:
         """`piece` can no longer be served: refuse what `peer` waits for of it."""
         for request in [request for request in peer.queue if request.piece == piece]:

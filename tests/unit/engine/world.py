@@ -106,17 +106,15 @@ def inside_of(
     now: float = 0.0,
 ) -> Peer:
     """A peer as the engine knows it, for a desk that is looked at alone."""
-    made = Peer(
+    event = PeerConnected(
         number,
         endpoint or Endpoint(f"10.0.0.{number}", 6881),
         PeerId(b"%020d" % number),
-        is_outgoing=is_outgoing,
+        is_outgoing,
         has_fast=True,
         has_extended=has_extended,
-        piece_count=len(have),
-        settings=settings or EngineSettings(),
-        now=now,
     )
+    made = Peer(event, len(have), settings or EngineSettings(), now)
     made.have = read_drawing(have)
     return made
 
