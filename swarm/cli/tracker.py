@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import ipaddress
+import resource
 import signal
 import ssl
 from pathlib import Path
@@ -26,6 +27,9 @@ from swarm.cli.tracker_workers import Workers
 SUMMARY_S = 30.0
 #: Between two checks whether a list has changed, or a worker has ended.
 LOOK_S = 1.0
+#: Descriptors kept back from clients, for what listens, for files, the Redis and --stats; half of them where
+#: there are few.
+DESCRIPTORS_KEPT = 256
 
 _FILE: Any = click.Path(dir_okay=False, path_type=Path)
 
@@ -141,6 +145,7 @@ def _server(
     from swarm.tracker.admin import AdminService
     from swarm.tracker.admission import Admission
     from swarm.tracker.announce import TrackerSettings
+    from swarm.tracker.http_connection import HttpLimits
     from swarm.tracker.lists import Lists
     from swarm.tracker.server import TrackerServer
     from swarm.tracker.stats import StatsService
@@ -170,8 +175,22 @@ def _server(
         is_shared=secret is not None,
         secret=secret,
         state=state,
+        limits=HttpLimits(connections=_connections_max(HttpLimits().connections)),
     )
     return server, lists
+
+
+def _connections_max(wanted: int) -> int:
+    """`wanted`, or as many as there can be descriptors for: with none left nobody at all would be let in."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + DESCRIPTORS_KEPT
+    if allowed == resource.RLIM_INFINITY or allowed >= needed:
+        return wanted
+    raised = needed if most == resource.RLIM_INFINITY else min(needed, most)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, most))
+        allowed = raised
+    return max(1, min(wanted, allowed - min(DESCRIPTORS_KEPT, allowed // 2)))
 
 
 def _tls(https: tuple[str, int] | None, cert: Path | None, key: Path | None) -> ssl.SSLContext | None:

@@ -33,11 +33,19 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """A tracker process that listens, and its first JSON line."""
-    process = subprocess.Popen(
-        swarm("tracker", "--http", "127.0.0.1:0", "--json", *arguments), stdout=subprocess.PIPE, text=True
-    )
+def running(
+    *arguments: str, descriptors: tuple[int, int] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A tracker process that listens, and its first JSON line.
+
+    Args:
+        descriptors: how many it may have, and to how many it may raise that.
+    """
+    command = swarm("tracker", "--http", "127.0.0.1:0", "--json", *arguments)
+    if descriptors is not None:
+        soft, hard = descriptors
+        command = ["sh", "-c", f'ulimit -Sn {soft} && ulimit -Hn {hard} && exec "$@"', "sh", *command]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         yield process, json.loads(process.stdout.readline())
@@ -51,6 +59,28 @@ def get(url: str) -> bytes:
     with urlopen(url, timeout=30) as response:
         body: bytes = response.read()
         return body
+
+
+@pytest.mark.parametrize(("descriptors", "kept"), [((64, 64), 1), ((64, 4096), 100)])
+def test_clients_that_stay_do_not_take_the_descriptors_that_others_need(
+    descriptors: tuple[int, int], kept: int
+) -> None:
+    with running(descriptors=descriptors) as (_, first), contextlib.ExitStack() as stack:
+        stay = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", first["port"]))) for _ in range(100)
+        ]
+        for one in stay:
+            one.settimeout(30)
+            one.sendall(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+        assert all(b"HTTP/1.1 200" in one.recv(1000) for one in stay)
+        for number in range(5):
+            assert decode_announce(get(f"{first['http']}?{QUERY}{number + 1}")).seeds == number + 1
+        still = 0
+        for one in stay:
+            with contextlib.suppress(ConnectionError):
+                one.sendall(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+                still += b"HTTP/1.1 200" in one.recv(1000)
+        assert kept <= still <= descriptors[1]
 
 
 def test_the_first_line_says_where_it_listens() -> None:
