@@ -26,7 +26,7 @@ from swarm.cli.dht_node import (
     target_of,
 )
 from swarm.cli.exits import EXIT_DONE
-from swarm.cli.options import HostPort, option
+from swarm.cli.options import FileName, HostPort, option
 from swarm.cli.output import Output
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def _ping(address: tuple[str, int], node: NodeOptions) -> int:
 
 
 @command.command("get-peers")
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", type=FileName(), metavar="SOURCE")
 @option("--scrape", "is_scrape", is_flag=True, help="Also estimate how many seeds and leechers there are.")
 @node_options
 def get_peers(source: str, is_scrape: bool, node: NodeOptions) -> None:
@@ -113,7 +113,7 @@ async def _get_peers(info_hash: InfoHash, is_scrape: bool, node: NodeOptions) ->
 
 
 @command.command("announce")
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", type=FileName(), metavar="SOURCE")
 @option("--peer-port", type=click.IntRange(1, 65_535), metavar="N", help="Where the peer listens.")
 @option("--implied-port", "is_port_implied", is_flag=True, help="On the port that our datagrams come from.")
 @option("--seed", "is_seed", is_flag=True, help="The peer has everything.")

@@ -23,7 +23,7 @@ from swarm.cli.dht_node import (
     target_of,
 )
 from swarm.cli.exits import EXIT_DONE
-from swarm.cli.options import option
+from swarm.cli.options import FileName, option
 from swarm.cli.output import Output
 
 if TYPE_CHECKING:
@@ -147,8 +147,8 @@ def _write(path: str, payload: bytes) -> None:
 
 @click.command("put")
 @click.argument("text", required=False, metavar="[TEXT]")
-@option("--file", "path", type=click.Path(path_type=Path), metavar="FILE", help="Store what is in FILE.")
-@option("--key", "key_path", type=click.Path(path_type=Path), metavar="FILE",
+@option("--file", "path", type=FileName(Path), metavar="FILE", help="Store what is in FILE.")
+@option("--key", "key_path", type=FileName(Path), metavar="FILE",
         help="A mutable item, signed with the key in FILE; it is made if it is missing.")  # fmt: skip
 @option("--salt", default="", help="Which of the key's items.")
 @option("--seq", type=click.IntRange(0, 2**63 - 1), metavar="N",

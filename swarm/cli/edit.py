@@ -8,7 +8,7 @@ import click
 
 from swarm.base.errors import SettingsError
 from swarm.cli.mktorrent import split_urls
-from swarm.cli.options import option
+from swarm.cli.options import FileName, option
 from swarm.cli.output import Output
 from swarm.cli.torrent_file import check_writable, output_path, read_torrent, write_torrent
 from swarm.metainfo.edit import Changes, edit
@@ -16,7 +16,7 @@ from swarm.metainfo.torrent import Metainfo
 
 
 @click.command()
-@click.argument("file", type=click.Path())
+@click.argument("file", type=FileName())
 @option(
     "-a",
     "--announce",
@@ -37,7 +37,7 @@ from swarm.metainfo.torrent import Metainfo
 @option("-s", "--source", metavar="TEXT", help="Needs --new-info-hash.")
 @option("-n", "--name", metavar="NAME", help="Needs --new-info-hash.")
 @option("--new-info-hash", is_flag=True, help="Yes, make another torrent of it.")
-@option("-o", "--output", metavar="FILE|DIR", help="Write there instead of FILE itself.")
+@option("-o", "--output", type=FileName(), metavar="FILE|DIR", help="Write there instead of FILE itself.")
 @option("-f", "--force", is_flag=True, help="Overwrite the output file.")
 @option("--json", "is_json", is_flag=True, help="One JSON object on stdout.")
 def command(

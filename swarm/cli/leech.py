@@ -14,7 +14,7 @@ from swarm.cli import ending
 from swarm.cli.ending import Ending, Interrupted, first_of
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.keyboard import Keyboard
-from swarm.cli.options import Number, option
+from swarm.cli.options import FileName, Number, option
 from swarm.cli.output import Output
 from swarm.cli.report import Report
 from swarm.cli.sources import Source, chosen_files, read_all
@@ -54,9 +54,15 @@ class _Wish:
 
 
 @click.command("leech")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, required=True, type=FileName(), metavar="SOURCE...")
 @option(
-    "-o", "--output", "folder", default=".", metavar="DIR", help="Download into this folder (default: here)."
+    "-o",
+    "--output",
+    "folder",
+    type=FileName(),
+    default=".",
+    metavar="DIR",
+    help="Download into this folder (default: here).",
 )
 @option("--list", "is_list", is_flag=True, help="Show the files, download nothing.")
 @option(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from swarm.cli.options import option
+from swarm.cli.options import FileName, option
 from swarm.cli.output import Output
 from swarm.cli.torrent_file import read_torrent
 
 
 @click.command()
-@click.argument("file", type=click.Path())
+@click.argument("file", type=FileName())
 @option("--json", "is_json", is_flag=True, help="One JSON object on stdout.")
 def command(file: str, is_json: bool) -> None:
     """Print the magnet link of the .torrent FILE."""

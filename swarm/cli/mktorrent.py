@@ -12,7 +12,7 @@ import click
 from swarm.base.errors import MetainfoError
 from swarm.base.ids import InfoHash
 from swarm.base.units import format_count, format_size, parse_size
-from swarm.cli.options import option, threads_option
+from swarm.cli.options import FileName, option, threads_option
 from swarm.cli.output import Output
 from swarm.cli.progress import creation_bar
 from swarm.cli.torrent_file import check_writable, output_path, write_torrent
@@ -60,7 +60,7 @@ def _refuse_v2(_ctx: click.Context, param: click.Parameter, value: bool) -> bool
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("target", type=click.Path())
+@click.argument("target", type=FileName())
 @option(
     "-a",
     "--announce",
@@ -83,7 +83,7 @@ def _refuse_v2(_ctx: click.Context, param: click.Parameter, value: bool) -> bool
     help="18 means 2^18 bytes, 256K the same.",
 )
 @option("-n", "--name", metavar="NAME", help="Name in the metainfo (default: TARGET's own).")
-@option("-o", "--output", metavar="FILE|DIR", help="Where to write (default: NAME.torrent).")
+@option("-o", "--output", type=FileName(), metavar="FILE|DIR", help="Where to write (default: NAME.torrent).")
 @option("-p", "--private", is_flag=True, help="Peers from the trackers only (BEP 27).")
 @option("-s", "--source", default="", metavar="TEXT", help='"source" in the info dictionary.')
 @threads_option

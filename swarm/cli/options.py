@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from swarm.base.blocks import BLOCK_BYTES
 from swarm.base.endpoint import parse_host_port
 from swarm.base.units import parse_size
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
@@ -84,6 +87,29 @@ class Number(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value!r} is not a number.", param, ctx)
         return number
+
+
+class FileName(click.ParamType[Any]):
+    """A file or folder, which shells complete; whoever opens it finds out whether it can be read.
+
+    Args:
+        kind: what it becomes, str or Path.
+    """
+
+    name = "file"
+
+    def __init__(self, kind: Callable[[str], Any] = str) -> None:
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return self._kind(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
 
 
 class HostPort(click.ParamType[tuple[str, int]]):

@@ -10,7 +10,7 @@ from swarm.base.errors import SwarmError, TrackerError
 from swarm.base.ids import InfoHash
 from swarm.base.units import format_count
 from swarm.cli.exits import EXIT_FAILED, ExitWith
-from swarm.cli.options import bind_option, option
+from swarm.cli.options import FileName, bind_option, option
 from swarm.cli.output import Output
 from swarm.cli.torrent_file import read_torrent
 from swarm.metainfo import magnet
@@ -18,7 +18,7 @@ from swarm.wire.tracker.announce import ScrapeEntry
 
 
 @click.command("scrape")
-@click.argument("source", metavar="FILE|MAGNET")
+@click.argument("source", type=FileName(), metavar="FILE|MAGNET")
 @bind_option
 @option("--json", "is_json", is_flag=True, help="Print JSON lines.")
 def command(source: str, bind: str | None, is_json: bool) -> None:

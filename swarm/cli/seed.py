@@ -15,7 +15,7 @@ from swarm.cli import ending
 from swarm.cli.content import find_content
 from swarm.cli.ending import Ending, Interrupted, first_of
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
-from swarm.cli.options import option
+from swarm.cli.options import FileName, option
 from swarm.cli.progress import creation_bar
 from swarm.cli.report import Report
 from swarm.cli.sources import magnet_of, read_source
@@ -49,10 +49,16 @@ class _Offer:
 
 
 @click.command("seed")
-@click.argument("source", metavar="SOURCE")
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("source", type=FileName(), metavar="SOURCE")
+@click.argument("path", required=False, type=FileName(Path))
 @option("--skip-verify", is_flag=True, help="Believe that the content is complete, without looking.")
-@option("-o", "--output", metavar="FILE|DIR", help="Where to write a new .torrent (default: next to SOURCE).")
+@option(
+    "-o",
+    "--output",
+    type=FileName(),
+    metavar="FILE|DIR",
+    help="Where to write a new .torrent (default: next to SOURCE).",
+)
 @option("-f", "--force", is_flag=True, help="Replace a .torrent of other content.")
 @option(
     "--super-seed", is_flag=True, help="Show each piece to one peer at a time until one copy is out (BEP 16)."

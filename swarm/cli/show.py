@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from swarm.base.units import format_count, format_size
-from swarm.cli.options import option
+from swarm.cli.options import FileName, option
 from swarm.cli.output import Output
 from swarm.cli.torrent_file import read_torrent
 from swarm.metainfo import magnet
@@ -16,7 +16,7 @@ from swarm.metainfo.torrent import Metainfo
 
 
 @click.command()
-@click.argument("source", metavar="FILE|MAGNET")
+@click.argument("source", type=FileName(), metavar="FILE|MAGNET")
 @option("--json", "is_json", is_flag=True, help="One JSON object on stdout.")
 def command(source: str, is_json: bool) -> None:
     """Show what is in a .torrent file or a magnet link."""

@@ -19,7 +19,7 @@ from swarm.base.errors import SettingsError, SwarmError
 from swarm.cli import ending
 from swarm.cli.ending import Ending
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
-from swarm.cli.options import HostPort, option
+from swarm.cli.options import FileName, HostPort, option
 from swarm.cli.output import Output
 from swarm.cli.tracker_workers import Workers
 
@@ -31,7 +31,7 @@ LOOK_S = 1.0
 #: there are few.
 DESCRIPTORS_KEPT = 256
 
-_FILE: Any = click.Path(dir_okay=False, path_type=Path)
+_FILE = FileName(Path)
 
 
 @click.command("tracker")

@@ -13,7 +13,7 @@ import click
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import SwarmError
 from swarm.cli.exits import EXIT_DISK, EXIT_DONE, EXIT_MISMATCH, EXIT_NO_PROGRESS, exit_status
-from swarm.cli.options import HostPort, Rate, bind_option, option, options_as
+from swarm.cli.options import FileName, HostPort, Rate, bind_option, option, options_as
 from swarm.cli.output import Output
 from swarm.cli.report import Report
 from swarm.engine.settings import EngineSettings
@@ -51,7 +51,7 @@ _OPTIONS = (
     option("--down", type=Rate(), metavar="RATE", help="Receive at most so much a second, likewise."),
     option("--max-peers", type=click.IntRange(1, 10_000), metavar="N",
            help="Connections at most (default: 55 a torrent, 200 in all)."),
-    option("--blocklist", type=click.Path(path_type=Path), metavar="FILE",
+    option("--blocklist", type=FileName(Path), metavar="FILE",
            help="Exchange nothing with these addresses (P2P or CIDR lines); read again when it changes."),
     option("--encryption", type=click.Choice(["off", "allow", "require"]), default="allow",
            callback=_refuse_require, help="Not built yet: links are in the clear."),

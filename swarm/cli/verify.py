@@ -15,7 +15,7 @@ from swarm.cli import ending
 from swarm.cli.content import find_content
 from swarm.cli.ending import Ending, Interrupted
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_MISMATCH, ExitWith
-from swarm.cli.options import option, threads_option
+from swarm.cli.options import FileName, option, threads_option
 from swarm.cli.output import Output
 from swarm.cli.progress import hashing_bar
 from swarm.cli.torrent_file import read_torrent
@@ -33,8 +33,8 @@ class BadFile:
 
 
 @click.command("verify")
-@click.argument("file", metavar="FILE.torrent", type=click.Path())
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE.torrent", type=FileName())
+@click.argument("path", required=False, type=FileName(Path))
 @threads_option
 @option("--json", "is_json", is_flag=True, help="One JSON object on stdout.")
 @option("--quiet", "is_quiet", is_flag=True, help="No bar and no result, only the exit status.")
