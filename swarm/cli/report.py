@@ -105,6 +105,8 @@ class Report:
             self._output.result(text)
 
     def error(self, text: str) -> None:
+        # What led to it comes first.
+        self._say_all_notices()
         self._hide_bars()
         self._output.error(text)
 
@@ -154,11 +156,7 @@ class Report:
         """Remove the bars, and print the last notices."""
         if self._is_explaining and any(one.state not in ("complete", "seeding") for one in self._all):
             self.explain()
-        self._say_session_notices()
-        for fetch in self._fetches:
-            self._say_fetch_notices(fetch)
-        for torrent in self._torrents:
-            self._say_notices(torrent)
+        self._say_all_notices()
         if self._bars is not None:
             self._bars.close()
             self._bars = None
@@ -238,6 +236,13 @@ class Report:
         if self._said.get(one) != line:
             self._said[one] = line
             self._output.info(line)
+
+    def _say_all_notices(self) -> None:
+        self._say_session_notices()
+        for fetch in self._fetches:
+            self._say_fetch_notices(fetch)
+        for torrent in self._torrents:
+            self._say_notices(torrent)
 
     def _say_notices(self, torrent: Torrent) -> None:
         self._say_all(torrent, torrent.notices())
