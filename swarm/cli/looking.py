@@ -59,7 +59,7 @@ def writing(folder: str, output: Output) -> Look:
                     output.event("written", infohash=str(torrent.info_hash), path=path)
                     output.result(f"{path}: is here already")
                     return
-        check_writable(path, may_replace=False)
+        check_writable(path, may_replace=False, advice="it is another one; -o names another folder")
         write_torrent(path, raw, may_replace=False)
         output.event("written", infohash=str(torrent.info_hash), path=path)
         output.result(f"written    {path}")

@@ -19,7 +19,8 @@ from swarm.session.torrent_source import is_url
 #: Looks like an info-hash rather than a file: long, letters and digits only.
 _HASH_LIKE = r"[0-9A-Za-z]{25,}"
 _INFO_HASH_V2 = r"[0-9a-fA-F]{64}"
-_RANGES = r"[0-9]{1,9}(?:-[0-9]{1,9})?(?:,[0-9]{1,9}(?:-[0-9]{1,9})?)*"
+_RANGE = r" *[0-9]{1,9}(?:-(?:[0-9]{1,9})?)? *"
+_RANGES = f"{_RANGE}(?:,{_RANGE})*"
 
 
 def magnet_of(source: str) -> Magnet | None:
@@ -112,7 +113,7 @@ def selected_files(torrent: Metainfo, selections: Sequence[str]) -> list[int] | 
     """The indices of the files that `--select` names; None for all, where it is not given.
 
     Args:
-        selections: each either numbers as `--list` shows them (`1,3-5`), or a glob over paths.
+        selections: each numbers as `--list` shows them (`1,3-5`, `7-`), a folder, or a glob over paths.
 
     Raises:
         SettingsError: no file has that number, or fits that glob.
@@ -136,11 +137,14 @@ def _numbered(torrent: Metainfo, selection: str) -> set[int]:
     count = len(torrent.files)
     chosen: set[int] = set()
     for part in selection.split(","):
-        first, _, last = part.partition("-")
-        start, end = int(first), int(last or first)
+        first, dash, last = part.strip().partition("-")
+        start = int(first)
+        end = int(last) if last else count if dash else start
         # Checked before the range is made, which could fill the memory.
         if not 1 <= start <= end <= count:
-            raise SettingsError(f"--select {part}: the files of {torrent.name} are numbered 1 to {count}")
+            raise SettingsError(
+                f"--select {part.strip()}: the files of {torrent.name} are numbered 1 to {count}"
+            )
         chosen.update(range(start - 1, end))
     return chosen
 
@@ -148,7 +152,8 @@ def _numbered(torrent: Metainfo, selection: str) -> set[int]:
 def _fitting(torrent: Metainfo, glob: str) -> set[int]:
     from fnmatch import translate
 
-    fits = re.compile(translate(glob)).match
+    # A folder means all that is in it.
+    fits = re.compile(f"(?:{translate(glob)}|{translate(glob.rstrip('/') + '/*')})").match
     found = set()
     for index, file in enumerate(torrent.files):
         if file.is_pad:

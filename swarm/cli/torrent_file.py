@@ -41,8 +41,15 @@ def output_path(output: str | None, name: str) -> str:
     return output
 
 
-def check_writable(path: str, *, may_replace: bool) -> None:
+#: What is to be done about a file that is there already.
+OVERWRITE = "-f overwrites it"
+
+
+def check_writable(path: str, *, may_replace: bool, advice: str = OVERWRITE) -> None:
     """Check that `path` can be written, rather than after an hour of hashing.
+
+    Args:
+        advice: for who may not replace the file.
 
     Raises:
         SwarmError: the file exists and may not be replaced.
@@ -52,12 +59,12 @@ def check_writable(path: str, *, may_replace: bool) -> None:
         if os.path.isdir(path):
             raise StorageError("is a folder", path=path)
         if not may_replace:
-            raise SwarmError(f"{path}: exists already; -f overwrites it")
+            raise SwarmError(f"{path}: exists already; {advice}")
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise StorageError("no such folder", path=folder)
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StorageError("the folder is not writable", path=folder)
+        raise StorageError("the folder is not writable; -o names another place", path=folder)
 
 
 def write_torrent(path: str, raw: bytes, *, may_replace: bool) -> None:
@@ -94,11 +101,11 @@ def _move(aside: str, path: str, may_replace: bool) -> None:
         # Unlike a rename, a link never takes the place of a file that appeared meanwhile.
         os.link(aside, path)
     except FileExistsError:
-        raise SwarmError(f"{path}: exists already; -f overwrites it") from None
+        raise SwarmError(f"{path}: exists already; {OVERWRITE}") from None
     except OSError:
         # The file system has no hard links.
         if os.path.lexists(path):
-            raise SwarmError(f"{path}: exists already; -f overwrites it") from None
+            raise SwarmError(f"{path}: exists already; {OVERWRITE}") from None
         os.rename(aside, path)
         return
     os.unlink(aside)

@@ -81,7 +81,14 @@ def _walk(root: bytes, exclude: Sequence[str], omitted: tuple[int, int] | None) 
                 name = prefix + entry.name
                 if exclude and _is_excluded(name, exclude):
                     continue
-                status = entry.stat()
+                try:
+                    status = entry.stat()
+                except FileNotFoundError:
+                    if entry.is_symlink():
+                        raise StorageError(
+                            "a link that leads nowhere", path=os.fsdecode(entry.path)
+                        ) from None
+                    raise
                 if stat.S_ISREG(status.st_mode):
                     if omitted is not None and (status.st_dev, status.st_ino) == omitted:
                         continue

@@ -39,6 +39,10 @@ def torrent(folder: Path) -> Metainfo:
         (["*.txt"], [0, 1, 2]),
         (["c.txt"], [2]),
         (["sub/*"], [2, 3]),
+        (["sub"], [2, 3]),
+        (["set/sub/"], [2, 3]),
+        (["3-"], [2, 3]),
+        (["1, 3-4 "], [0, 2, 3]),
         (["set/a*"], [0]),
         (["*, e.bin"], [3]),
     ],
@@ -54,7 +58,7 @@ def test_select_refuses_numbers_that_python_itself_does_not_read(torrent: Metain
         selected_files(torrent, ["9" * 5000])
 
 
-@pytest.mark.parametrize("selection", ["0", "5", "3-2", "1-999999999999", "none*", ""])
+@pytest.mark.parametrize("selection", ["0", "5", "5-", "3-2", "-3", "1-999999999999", "none*", "", "/"])
 def test_select_refuses_what_fits_no_file(torrent: Metainfo, selection: str) -> None:
     with pytest.raises(SettingsError, match="--select"):
         selected_files(torrent, [selection])
