@@ -58,6 +58,8 @@ class Fetches:
         self._on_notice = on_notice
         self._on_own_address = on_own_address
         self._fetches: dict[InfoHash, MetadataFetch] = {}
+        #: Those that are being closed; they are none any more, but their link is not free yet.
+        self._ending: dict[InfoHash, asyncio.Task[None]] = {}
         self._saving: set[asyncio.Task[None]] = set()
         self._is_ending = asyncio.Event()
 
@@ -69,7 +71,8 @@ class Fetches:
         return list(self._fetches.values())
 
     def of(self, info_hash: InfoHash) -> MetadataFetch | None:
-        return self._fetches.get(info_hash)
+        """The fetch of that torrent; None where there is none that goes on."""
+        return None if info_hash in self._ending else self._fetches.get(info_hash)
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -108,6 +111,7 @@ class Fetches:
         Raises:
             MetainfoError: it is there, but no torrent that can be read. SwarmError: it was closed.
         """
+        await self._ended(link.info_hash)
         fetch = self._fetches.get(link.info_hash)
         if fetch is not None:
             return await fetch.metainfo()
@@ -177,6 +181,8 @@ class Fetches:
 
     async def take_over(self, info_hash: InfoHash, runner: Runner) -> None:
         """The torrent is here: its runner goes on with the links of its magnet link, if there was one."""
+        # What one that is being closed finds peers with is not to be mistaken for the torrent's own.
+        await self._ended(info_hash)
         fetch = self._fetches.get(info_hash)
         if fetch is None:
             return
@@ -192,10 +198,29 @@ class Fetches:
             await fetch.close()
 
     async def _close(self, fetch: MetadataFetch) -> None:
-        if self._fetches.get(fetch.info_hash) is not fetch:
+        """End it, to the last even where the caller is cancelled while it waits."""
+        info_hash = fetch.info_hash
+        if self._fetches.get(info_hash) is not fetch:
             return
-        del self._fetches[fetch.info_hash]
-        await fetch.stop()
-        for link in self._links.of(fetch):
-            link.close("the torrent was stopped")
-        await self._finder.stop(fetch.info_hash)
+        ending = self._ending.get(info_hash)
+        if ending is None:
+            name = f"ending the fetch of {info_hash}"
+            ending = self._ending[info_hash] = asyncio.get_running_loop().create_task(
+                self._end(fetch), name=name
+            )
+        await asyncio.shield(ending)
+
+    async def _ended(self, info_hash: InfoHash) -> None:
+        """Wait until the link is free, if its fetch is being closed."""
+        ending = self._ending.get(info_hash)
+        if ending is not None:
+            await asyncio.wait([ending])
+
+    async def _end(self, fetch: MetadataFetch) -> None:
+        try:
+            await fetch.stop()
+            for link in self._links.of(fetch):
+                link.close("the torrent was stopped")
+            await self._finder.stop(fetch.info_hash)
+        finally:
+            del self._fetches[fetch.info_hash], self._ending[fetch.info_hash]

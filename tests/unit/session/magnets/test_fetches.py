@@ -78,6 +78,57 @@ async def test_one_that_is_let_go_ends_for_all_who_wait(tmp_path: Path, offer: O
         await fetches.let_go(offer.metainfo.info_hash)
 
 
+async def test_one_whose_closing_is_given_up_is_closed_all_the_same(tmp_path: Path, offer: Offer) -> None:
+    info_hash = offer.metainfo.info_hash
+    trackers = Hints.of([], ["http://127.0.0.1:1/announce"], use_trackers=True)
+    async with opened(tmp_path) as (session, fetches):
+        fetch = fetches.begin(link_of(offer), trackers)
+        await until(lambda: session._finder.of(info_hash))
+        closing = asyncio.ensure_future(fetch.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+        await until(lambda: not len(fetches))
+        assert session._finder.of(info_hash) is None
+        fetches.begin(link_of(offer), trackers)
+
+
+async def test_link_is_not_begun_anew_while_its_fetch_is_being_closed(tmp_path: Path, offer: Offer) -> None:
+    info_hash = offer.metainfo.info_hash
+    trackers = Hints.of([], ["http://127.0.0.1:1/announce"], use_trackers=True)
+    async with opened(tmp_path) as (session, fetches):
+        fetch = fetches.begin(link_of(offer), trackers)
+        await until(lambda: session._finder.of(info_hash))
+        closing = asyncio.ensure_future(fetch.close())
+        await asyncio.sleep(0)
+        assert fetches.of(info_hash) is None
+        with pytest.raises(SwarmError, match="is being fetched already"):
+            # What it finds peers with would be stopped in place of that of the first.
+            fetches.begin(link_of(offer), trackers)
+        waiting = asyncio.ensure_future(fetches.metainfo_of(link_of(offer), NOBODY))
+        await within(closing)
+        await until(lambda: fetches.of(info_hash))
+        waiting.cancel()
+        await within(asyncio.wait([waiting]))
+        assert len(fetches) == 0
+
+
+async def test_torrent_that_comes_while_its_fetch_is_being_closed_finds_its_own_peers(
+    tmp_path: Path, offer: Offer
+) -> None:
+    info_hash = offer.metainfo.info_hash
+    trackers = Hints.of([], ["http://127.0.0.1:1/announce"], use_trackers=True)
+    async with opened(tmp_path) as (session, fetches):
+        fetch = fetches.begin(link_of(offer), trackers)
+        await until(lambda: session._finder.of(info_hash))
+        closing = asyncio.ensure_future(fetch.close())
+        torrent = await session.add(offer.metainfo, save_to=tmp_path / "here", trackers=trackers.trackers)
+        await within(closing)
+        await until(lambda: torrent.discovery)
+        assert session._finder.of(info_hash) is torrent.discovery
+        assert torrent.discovery is not fetch.discovery
+
+
 async def test_metadata_that_was_kept_needs_no_peer(tmp_path: Path, offer: Offer) -> None:
     async with opened(tmp_path) as (session, fetches):
         info_hash = offer.metainfo.info_hash
