@@ -6,6 +6,7 @@ several threads at once.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -312,7 +313,14 @@ class ContentFiles:
                     for start, end in data_regions(source, file.offset, file.offset + file.length):
                         self._copy_from_part(source, index, start, end)
             except OSError as error:
-                raise storage_error(error, self.path_of(index)) from None
+                path = self.path_of(index)
+                self._descriptors.evict(index)
+                # Where a half of it were left, the next try would find a file that needs nothing. A link that
+                # leads nowhere is somebody else's.
+                if not path.is_symlink():
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+                raise storage_error(error, path) from None
 
     def _copy_from_part(self, source: int, index: int, start: int, end: int) -> None:
         while start < end:

@@ -14,6 +14,7 @@ import pytest
 from swarm.base.errors import StorageError
 from swarm.storage.descriptors import open_below
 from swarm.storage.files import ABSENT
+from swarm.storage.vectors import write_all
 from tests.unit.storage.layouts import content_of, files_of, layout_of, read_bytes, write_pieces
 
 PIECE = 16384
@@ -173,6 +174,46 @@ def test_file_that_exists_is_not_overwritten_from_the_part_file(tmp_path: Path) 
     os.utime(tmp_path / "content/b", ns=(5, 5))
     second.take_from_part()
     assert (tmp_path / "content/b").stat().st_mtime_ns == 5
+    second.close()
+
+
+def test_file_for_which_there_was_no_room_gets_all_its_bytes_at_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = layout_of(("a", 10), ("b", 3 << 20))
+    content = content_of(layout)
+    first = files_of(tmp_path, layout, unwanted=frozenset({1}))
+    first.write(0, [memoryview(content)])
+    first.close()
+    writes = 0
+
+    def write_some(descriptor: int, views: Sequence[memoryview], offset: int) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_all(descriptor, views, offset)
+
+    monkeypatch.setattr("swarm.storage.files.write_all", write_some)
+    second = files_of(tmp_path, layout)
+    with pytest.raises(StorageError, match="the disk is full"):
+        second.take_from_part()
+    second.take_from_part()
+    assert read_bytes(second, 0, len(content)) == content
+    second.close()
+
+
+def test_link_that_leads_nowhere_is_not_taken_for_our_own_half(tmp_path: Path) -> None:
+    layout = layout_of(("a", 10), ("b", 10))
+    first = files_of(tmp_path, layout, unwanted=frozenset({1}))
+    first.write(0, [memoryview(content_of(layout))])
+    first.close()
+    link = tmp_path / "content/b"
+    link.symlink_to(tmp_path / "nowhere")
+    second = files_of(tmp_path, layout)
+    with pytest.raises(StorageError, match="a symbolic link stands in the way"):
+        second.take_from_part()
+    assert link.is_symlink()
     second.close()
 
 
