@@ -22,8 +22,6 @@ from swarm.tracker.http_connection import HttpLimits, HttpService, Request, resp
 if TYPE_CHECKING:
     from swarm.tracker.server import TrackerServer
 
-_METHODS = (b"GET", b"PUT", b"DELETE")
-
 
 class _Refusal(Exception):
     def __init__(self, status: bytes, why: str) -> None:
@@ -38,14 +36,12 @@ class AdminService(HttpService):
     """
 
     name = "admin"
+    methods = (b"GET", b"PUT", b"DELETE")
 
     def __init__(self, server: TrackerServer, token: str) -> None:
         super().__init__(server.clock, HttpLimits(connections=20))
         self._server = server
         self._expected = b"Bearer " + token.encode()
-
-    def allows(self, method: bytes) -> bool:
-        return method in _METHODS
 
     def respond(self, request: Request, *, is_last: bool) -> bytes:
         try:

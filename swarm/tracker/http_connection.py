@@ -60,6 +60,9 @@ class HttpService(ABC):
         clock: monotonic seconds.
     """
 
+    #: What may be asked for. HEAD is answered as GET would be, without the body.
+    methods: tuple[bytes, ...] = (b"GET",)
+
     def __init__(self, clock: Callable[[], float], limits: HttpLimits | None = None) -> None:
         self.limits = limits or HttpLimits()
         self.clock = clock
@@ -72,10 +75,6 @@ class HttpService(ABC):
     @abstractmethod
     def respond(self, request: Request, *, is_last: bool) -> bytes:
         """The whole response to a request; must not raise."""
-
-    def allows(self, method: bytes) -> bool:
-        """Is this method known at all?"""
-        return method == b"GET"
 
     def sweep(self) -> None:
         """Drop the connections whose deadline has passed; to be called every second or so."""
@@ -258,15 +257,22 @@ class HttpConnection(asyncio.Protocol):
         if self.is_over:
             return
         method = self._parser.get_method()
-        if method != b"GET" and not self._service.allows(method):
-            self._refuse(b"405 Method Not Allowed", b"Only GET.\n", b"Allow: GET\r\n")
+        is_head = method == b"HEAD"
+        if is_head:
+            method = b"GET"
+        if method not in self._service.methods:
+            allowed = b", ".join(self._service.methods)
+            self._refuse(b"405 Method Not Allowed", b"Only %s.\n" % allowed, b"Allow: %s\r\n" % allowed)
             return
         request = Request(method, self._url, self._address, self._headers)
         self._url = b""
         if self._headers:
             self._headers = {}
         self.is_over = not self._parser.should_keep_alive()
-        self._responses.append(self._service.respond(request, is_last=self.is_over))
+        answer = self._service.respond(request, is_last=self.is_over)
+        if is_head:
+            answer = answer[: answer.index(b"\r\n\r\n") + 4]
+        self._responses.append(answer)
         self._unanswered_bytes = 0
         self._is_between = True
 

@@ -215,16 +215,25 @@ class TrackerServer:
             raise TrackerError(_why_not(error, *at, option)) from None
 
     async def _listen_tls(self, at: tuple[str, int]) -> None:
+        server = await self._tls_server(*at)
+        where = _where(server)
+        self.https_url = _url("https", *where, "announce")
+        if at[0] == "0.0.0.0" and socket.has_ipv6:
+            with contextlib.suppress(OSError):
+                await self._tls_server("::", where[1])
+
+    async def _tls_server(self, host: str, port: int) -> asyncio.Server:
         server = await asyncio.get_running_loop().create_server(
             self.frontend,
-            *at,
+            host,
+            port,
             backlog=BACKLOG,
             ssl=self._tls,
             ssl_handshake_timeout=HANDSHAKE_S,
             reuse_port=self._is_shared or None,
         )
         self._other_servers.append(server)
-        self.https_url = _url("https", *_where(server), "announce")
+        return server
 
     async def _listen_for(self, service: HttpService, at: tuple[str, int]) -> None:
         server = await asyncio.get_running_loop().create_server(service, *at)

@@ -145,6 +145,26 @@ class TestAdmin:
         async with tracker() as server:
             assert (await ask(urls(server)[2] + path, method, AUTHORIZED))[0] == status
 
+    async def test_what_may_be_done_is_said_to_who_asks_for_something_else(self) -> None:
+        async with tracker() as server:
+            announce, _, admin = urls(server)
+            assert b"\r\nAllow: GET\r\n" in (await ask(announce, "POST"))[1]
+            assert b"\r\nAllow: GET, PUT, DELETE\r\n" in (await ask(f"{admin}/stats", "POST"))[1]
+
+
+async def test_head_is_get_without_the_body() -> None:
+    """Monitors ask so."""
+    async with tracker() as server:
+        announce, stats, admin = urls(server)
+        for url in (
+            announce.removesuffix("announce"),
+            f"{stats}/health",
+            f"{admin}/lists",
+            f"{stats}/nothing",
+        ):
+            got, head = await ask(url, "GET", AUTHORIZED), await ask(url, "HEAD", AUTHORIZED)
+            assert head[:2] == got[:2] and got[2] and not head[2]
+
 
 class TestPasskeys:
     async def test_stand_before_announce_and_scrape(self) -> None:
@@ -236,6 +256,27 @@ def certificate(folder: Path) -> Path:
         + made.public_bytes(serialization.Encoding.PEM)
     )
     return path
+
+
+async def test_tls_on_all_addresses_is_on_those_of_ipv6_too(tmp_path: Path) -> None:
+    path = certificate(tmp_path)
+    ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ours.load_cert_chain(path)
+    theirs = ssl.create_default_context(cafile=str(path))
+    theirs.check_hostname = False
+    async with TrackerServer("0.0.0.0", 0, https=("0.0.0.0", 0), tls=ours) as server:
+        if len(server.urls) == 1:
+            pytest.skip("no IPv6 on this machine")
+        assert server.https_url is not None
+        port = int(server.https_url.split(":")[2].partition("/")[0])
+        for host in ("127.0.0.1", "::1"):
+            reader, writer = await asyncio.open_connection(host, port, ssl=theirs)
+            writer.write(f"GET /announce?{QUERY}7 HTTP/1.0\r\n\r\n".encode())
+            body = (await reader.read()).partition(b"\r\n\r\n")[2]
+            assert decode_announce(body).external_ip == host
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 async def test_tls_and_plain_share_swarms(tmp_path: Path) -> None:
