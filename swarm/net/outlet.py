@@ -15,6 +15,7 @@ from dataclasses import field
 from typing import NamedTuple, Self
 
 from swarm.base.dataclass import dataclass
+from swarm.base.endpoint import numeric_host
 from swarm.base.errors import SettingsError
 
 _SIOCGIFADDR = 0x8915
@@ -54,7 +55,7 @@ class Outlet:
         if bind is None:
             return cls()
         addresses = bind_addresses(bind)
-        is_address = addresses == [_numeric(bind)]
+        is_address = addresses == [numeric_host(bind)]
         return cls(_first_of_each(addresses), "" if is_address else bind)
 
     def follow(self) -> bool:
@@ -148,7 +149,7 @@ def bind_addresses(bind: str | None) -> list[str]:
     """
     if bind is None:
         return ["0.0.0.0", "::"]
-    address = _numeric(bind)
+    address = numeric_host(bind)
     if address is not None:
         return [address]
     if bind not in {name for _, name in socket.if_nameindex()}:
@@ -157,13 +158,6 @@ def bind_addresses(bind: str | None) -> list[str]:
     if not addresses:
         raise SettingsError(f"--bind {bind}: the interface has no address")
     return addresses
-
-
-def _numeric(text: str) -> str | None:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return None
 
 
 def _interface_v4(name: str) -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 
+from swarm.base.endpoint import numeric_host
 from swarm.net.outlet import Outlet
 from swarm.wire.tracker.preferences import Service, decode_preferences
 
@@ -98,10 +98,4 @@ class TrackerPreferences:
 
 
 def _is_public_name(host: str) -> bool:
-    if "." not in host or host.endswith(_LOCAL_SUFFIXES):
-        return False
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return True
-    return False
+    return "." in host and not host.endswith(_LOCAL_SUFFIXES) and numeric_host(host.partition("%")[0]) is None

@@ -17,6 +17,7 @@ def test_nothing_said_means_every_address_of_both_families() -> None:
 def test_address_is_taken_as_it_is_and_an_interface_by_its_addresses() -> None:
     assert bind_addresses("127.0.0.1") == ["127.0.0.1"]
     assert bind_addresses("::1") == ["::1"]
+    assert bind_addresses("::ffff:127.0.0.1") == ["127.0.0.1"]
     assert "127.0.0.1" in bind_addresses("lo")
 
 
