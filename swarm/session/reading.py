@@ -52,6 +52,9 @@ class Reading:
             except ContentChangedError:
                 if self._course.is_over:
                     raise
+                if not self._keeping.is_settled:
+                    # Nobody verifies it again before all has been looked at for the first time.
+                    await self._course.advanced()
                 # It is being verified again, or will be in a moment.
                 continue
             # It may have been changed meanwhile.

@@ -15,6 +15,7 @@ from swarm.base.errors import SettingsError
 from swarm.session.course import Course
 from swarm.session.reading import Reading
 from swarm.session.selection import Selection
+from swarm.storage.faults import ContentChangedError
 from tests.unit.storage.layouts import layout_of
 
 PIECE = 16384
@@ -30,12 +31,14 @@ class World:
         self.asked_count = 0
         self.course = Course("it")
         metainfo = SimpleNamespace(geometry=Geometry(PIECE_COUNT * PIECE, PIECE), files=LAYOUT.files)
-        keeping = SimpleNamespace(
+        self.read_count = 0
+        self.is_changed = False
+        self.keeping = keeping = SimpleNamespace(
             have=self.have,
             is_right=self._is_right,
             is_settled=True,
             is_seeding_only=False,
-            files=SimpleNamespace(layout=LAYOUT, read=lambda offset, views: None),
+            files=SimpleNamespace(layout=LAYOUT, read=self._read),
         )
         disk = SimpleNamespace(run=self._run)
         fakes: list[Any] = [metainfo, keeping, disk, self.course, selection]
@@ -45,7 +48,13 @@ class World:
         self.asked_count += 1
         return True
 
+    def _read(self, offset: int, views: object) -> None:
+        self.read_count += 1
+        if self.is_changed:
+            raise ContentChangedError("it was changed by somebody else", path="it")
+
     async def _run(self, job: Callable[[], None]) -> None:
+        await asyncio.sleep(0)
         job()
 
     async def comes(self, piece: int) -> None:
@@ -84,3 +93,17 @@ async def test_piece_that_is_lost_while_a_later_one_is_waited_for_is_waited_for_
     assert not reading.done()
     await world.comes(0)
     assert len(await reading) == 3 * PIECE
+
+
+async def test_what_is_changed_while_all_is_looked_at_is_not_read_over_and_over() -> None:
+    world = World(Selection())
+    world.have.add(0)
+    world.is_changed, world.keeping.is_settled = True, False
+    reading = asyncio.ensure_future(world.reading.read(0, 100))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert world.read_count == 1
+    world.is_changed, world.keeping.is_settled = False, True
+    world.course.advance()
+    assert await reading == bytes(100)
+    assert world.read_count == 2
