@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from swarm.base.bencode import Encodable, Verbatim, encode
 from swarm.base.dataclass import dataclass
-from swarm.base.errors import MetainfoError
+from swarm.base.errors import MetainfoError, SettingsError
 from swarm.metainfo.limits import MAX_FILES, MAX_METAINFO_BYTES, MAX_PIECES
 
 #: What the C program `mktorrent` takes where nothing is said: 256 KiB.
@@ -33,6 +33,9 @@ class TorrentOptions:
         name: instead of the file's or folder's own.
         creation_date: seconds since 1970, None to leave it out.
         cross_seed: random bytes that make the info-hash unique, b"" for none.
+
+    Raises:
+        SettingsError: one text where several are meant: each of its letters would be a URL.
     """
 
     trackers: tuple[tuple[str, ...], ...] = ()
@@ -45,6 +48,12 @@ class TorrentOptions:
     created_by: str = CREATED_BY
     creation_date: int | None = None
     cross_seed: bytes = b""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.trackers, str) or any(isinstance(tier, str) for tier in self.trackers):
+            raise SettingsError('trackers are tiers of URLs, such as (("http://HOST:6969/announce",),)')
+        if isinstance(self.web_seeds, str):
+            raise SettingsError(f"web_seeds are a tuple of URLs, such as ({self.web_seeds!r},)")
 
 
 def auto_piece_length(total_bytes: int) -> int:

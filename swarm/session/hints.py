@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from swarm.base.errors import SettingsError
 from swarm.net.names import Address
 
 
@@ -23,7 +24,21 @@ class Hints(NamedTuple):
 
     @classmethod
     def of(cls, peers: Iterable[Address], trackers: Iterable[str], *, use_trackers: bool) -> Hints:
-        return cls(tuple(peers), tuple(trackers), use_trackers)
+        """These, checked: what is of another form would be noticed late, or never.
+
+        Raises:
+            SettingsError: a peer is no (host, port), or the trackers are one text.
+        """
+        if isinstance(trackers, str):
+            raise SettingsError(f"trackers are a sequence of URLs, such as [{trackers!r}], not one text")
+        pairs = tuple(peers)
+        for pair in pairs:
+            match pair:
+                case (str(), int(port)) if 0 < port < 65_536:
+                    pass
+                case _:
+                    raise SettingsError(f"a peer is (host, port from 1 to 65535), not {pair!r}")
+        return cls(pairs, tuple(trackers), use_trackers)
 
     def tiers(self, named: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
         """The trackers to announce to, first tier first; each of the user's is a tier of its own.

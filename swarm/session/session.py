@@ -61,6 +61,8 @@ class Session:
     def __init__(
         self, *, port: int | None = None, bind: str | None = None, settings: SessionSettings | None = None
     ) -> None:
+        if port is not None and not 0 <= port < 65_536:
+            raise SettingsError(f"a port is from 0 to 65535, not {port}")
         self.settings = settings or SessionSettings()
         self._rng = random.SystemRandom()
         self._peer_id = PeerId.generate(self._rng)
@@ -221,7 +223,7 @@ class Session:
 
         Args:
             source: path or http(s) URL of a .torrent, its bytes, or a `Metainfo`; a magnet link (text or
-                `Magnet`) or an `InfoHash`.
+                `Magnet`) or an info-hash (`InfoHash`, or text where no file is called so).
             save_to: the folder in which the content (one file or one folder, named by the torrent) lies or
                 will lie.
             content: the path of the content itself, where it has another name than the torrent gives it;

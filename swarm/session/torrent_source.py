@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from swarm.base.errors import MetainfoError
 from swarm.base.ids import InfoHash
@@ -14,6 +15,8 @@ from swarm.storage.whole_file import read_whole_beside
 
 #: A web server may take this long to give a .torrent.
 _FETCH_TIMEOUT_S = 30.0
+#: An info-hash as text, where no file has that name.
+_INFO_HASH = "[0-9a-fA-F]{40}|[a-zA-Z2-7]{32}"
 
 
 def magnet_of(source: object) -> Magnet | None:
@@ -26,8 +29,12 @@ def magnet_of(source: object) -> Magnet | None:
         return source
     if isinstance(source, InfoHash):
         return Magnet(source)
-    if isinstance(source, str) and magnets.is_link(source):
+    if not isinstance(source, str):
+        return None
+    if magnets.is_link(source):
         return magnets.parse(source)
+    if re.fullmatch(_INFO_HASH, source) and not os.path.lexists(source):
+        return Magnet(InfoHash.parse(source))
     return None
 
 

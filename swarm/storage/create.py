@@ -32,14 +32,30 @@ class Created(NamedTuple):
 
 def create_torrent(
     path: str | bytes | os.PathLike[str],
-    options: TorrentOptions,
+    options: TorrentOptions | None = None,
     *,
     exclude: Sequence[str] = (),
     omit: str | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> bytes:
-    """Hash a file or folder and return its .torrent: `create` for those who want the bytes only."""
+    """Hash a file or folder and return the bytes of its .torrent.
+
+    It blocks until all is hashed, on every core unless told otherwise; in a program with an asyncio loop:
+
+        raw = await asyncio.to_thread(swarm.create_torrent, "dataset")
+
+    Args:
+        exclude: globs; files and folders whose name or path matches are left out.
+        omit: the path of a file to leave out, such as the .torrent itself in the folder.
+        threads: hashing threads, None or 0 for one a core.
+        progress: called about ten times a second, in this thread, with the bytes hashed so far and in all.
+
+    Raises:
+        StorageError: a file cannot be read, vanished or changed meanwhile; it names the file.
+        MetainfoError: nothing to share, or more than a torrent holds.
+    """
+    options = options or TorrentOptions()
     return create(path, options, exclude=exclude, omit=omit, threads=threads, progress=progress).raw
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from swarm.base import bencode
-from swarm.base.errors import MetainfoError
+from swarm.base.errors import MetainfoError, SettingsError
 from swarm.metainfo.builder import (
     TorrentOptions,
     are_plain,
@@ -102,3 +104,13 @@ def test_a_torrent_of_nothing_is_refused() -> None:
 )
 def test_plain_names_are_known_at_a_look(names: list[bytes], is_plain: bool) -> None:
     assert are_plain(names) == is_plain
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"trackers": "http://a/"}, {"trackers": ("http://a/",)}, {"web_seeds": "http://a/"}],
+    ids=str,
+)
+def test_one_text_where_several_are_meant_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="such as"):
+        TorrentOptions(**options)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from swarm.base.errors import SwarmError
+from swarm.base.errors import SettingsError, SwarmError
 from swarm.dht.settings import DhtSettings
 from swarm.engine.events import Event, OwnAddressSeen
 from swarm.net import udp
@@ -18,6 +18,7 @@ from swarm.net.udp import UdpSocket, open_sockets
 from swarm.session.finding.dht import Dht
 from swarm.session.notices import Notice
 from swarm.session.runner import Runner
+from swarm.session.session import Session
 from swarm.session.torrent import Torrent
 from swarm.storage import descriptors
 from swarm.wire.tracker.announce import AnnounceRequest, AnnounceResponse
@@ -155,3 +156,9 @@ async def test_torrents_that_are_idle_leave_descriptors_for_others(
             await seed(session, offer)
         opened = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.exists()]
         assert sum(str(offer.path) in opened for offer in offers) == 3
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_port_that_is_none_is_refused(port: int) -> None:
+    with pytest.raises(SettingsError, match="0 to 65535"):
+        Session(port=port)
