@@ -67,8 +67,8 @@ class Row:
         at = self.addresses.find(peer)
         width = self.width
         while at > 0 and at % width:
-            # Found across the border of two addresses.
-            at = self.addresses.find(peer, at + 1)
+            # Found across the border of two addresses: on from that border.
+            at = self.addresses.find(peer, at - at % width + width)
         return at // width
 
     def find_twin(self, peer_id: bytes, port: bytes) -> int:
@@ -78,7 +78,7 @@ class Row:
             place, rest = divmod(at, PEER_ID_BYTES)
             if not rest and self._peer(place).endswith(port):
                 return place
-            at = self.peer_ids.find(peer_id, at + 1)
+            at = self.peer_ids.find(peer_id, (place + 1) * PEER_ID_BYTES)
         return -1
 
     def add(self, peer: bytes, peer_id: bytes, kind: Kind, now: int, rng: Randomness) -> int:

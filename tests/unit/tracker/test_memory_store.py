@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -36,6 +37,16 @@ class Drawn:
 
     def random(self) -> float:
         return self._number
+
+
+class Searched(bytearray):
+    """Counts how often it was searched."""
+
+    count_of_searches = 0
+
+    def find(self, *arguments: Any) -> int:
+        self.count_of_searches += 1
+        return super().find(*arguments)
 
 
 class TestMemoryStore(StoreCases):
@@ -114,6 +125,18 @@ class TestSizes:
             store.join(TORRENT, address, b"i" * 20, False, 0, 0)
         assert store.join(TORRENT, b"\1\2\1\1\1\1", b"i" * 20, False, 0, 0)[0] is None
         assert store.join(TORRENT, b"\1\1\1\1\1\1", b"i" * 20, False, 0, 0)[0] == DOWNLOADER
+
+    def test_a_search_looks_once_at_each_peer_whatever_it_calls_itself(self) -> None:
+        row = Row(18)
+        for number in range(1, INDEX_ABOVE + 1):
+            # As found at every byte of the others.
+            row.add(bytes(14) + number.to_bytes(4, "big"), bytes(20), DOWNLOADER, 0, random.Random(1))
+        row.peer_ids, row.addresses = Searched(row.peer_ids), Searched(row.addresses)
+        assert row.find_twin(bytes(20), b"\xff\xff") == -1
+        assert row.find_twin(bytes(20), b"\0\1") == row.find(bytes(17) + b"\1") >= 0
+        assert row.find(bytes(18)) == -1
+        assert row.peer_ids.count_of_searches <= 2 * INDEX_ABOVE + 2
+        assert row.addresses.count_of_searches <= 2 * INDEX_ABOVE + 2
 
     def test_expiry_goes_in_steps_and_gets_everybody(self) -> None:
         store = memory_store()
