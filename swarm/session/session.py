@@ -141,12 +141,17 @@ class Session:
         checked_rate(self.settings.up_bytes_per_s)
         checked_rate(self.settings.down_bytes_per_s)
         await self._links.open()
-        self._is_open = True
-        self._disk = Disk(asyncio.get_running_loop(), self.settings.thread_count)
-        self._finder.open()
-        self.set_limits(
-            up_bytes_per_s=self.settings.up_bytes_per_s, down_bytes_per_s=self.settings.down_bytes_per_s
-        )
+        try:
+            self._is_open = True
+            self._disk = Disk(asyncio.get_running_loop(), self.settings.thread_count)
+            self._finder.open()
+            self.set_limits(
+                up_bytes_per_s=self.settings.up_bytes_per_s, down_bytes_per_s=self.settings.down_bytes_per_s
+            )
+        except BaseException:
+            # Who could not enter never leaves.
+            await self.close()
+            raise
         return self
 
     def set_limits(self, *, up_bytes_per_s: float | None, down_bytes_per_s: float | None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from swarm import SettingsError, SwarmError
+from swarm import Session, SettingsError, SwarmError
 from swarm.base.errors import StorageError
 from swarm.session import session as session_module
 from swarm.session.keeping.state import ResumeKeeper, resume_path
@@ -158,6 +158,30 @@ async def test_session_that_cannot_be_opened_leaves_nothing_behind(tmp_path: Pat
     session = open_session(settings)
     with pytest.raises(SettingsError, match="a rate limit is at least 16K"):
         await session.__aenter__()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_session_whose_opening_is_given_up_leaves_nothing_behind(tmp_path: Path, turns: int) -> None:
+    """As above; the loop has had so many turns before."""
+    session = Session(port=0, settings=settings_of(tmp_path / "state"))
+    opening = asyncio.ensure_future(session.__aenter__())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.wait([opening])
+    if not opening.cancelled():
+        await session.close()
+
+
+async def test_session_that_has_no_threads_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="new thread"):
+        patched.setattr(threading.Thread, "start", start)
+        await open_session(settings_of(tmp_path / "state")).__aenter__()
 
 
 @pytest.mark.parametrize("outcome", [None, StorageError("full", path="x", error_number=errno.ENOSPC)])

@@ -104,8 +104,17 @@ class Links:
         loop = asyncio.get_running_loop()
         sockets, self.port = listen(bind_addresses(self._bind), ports, self.outlet)
         self.families = list(dict.fromkeys(listener.family == socket.AF_INET6 for listener in sockets))
-        for listener in sockets:
-            self._servers.append(await loop.create_server(self._accept, sock=listener))
+        try:
+            for listener in sockets:
+                # It is begun by itself: where we are cancelled meanwhile there is a server to be closed.
+                server = await loop.create_server(self._accept, sock=listener, start_serving=False)
+                self._servers.append(server)
+                await server.start_serving()
+        except BaseException:
+            self.stop_listening()
+            for listener in sockets:
+                listener.close()
+            raise
 
     async def network_changed(self) -> None:
         """Close links whose address at our end is no longer ours: TCP would wait for minutes.
@@ -121,6 +130,9 @@ class Links:
             try:
                 if self._is_listening:
                     await self._listen([self.port])
+                if not self._is_listening:
+                    # The session was closed meanwhile.
+                    self.stop_listening()
             except SwarmError as error:
                 self._on_notice("warning", f"nobody can reach us: {error}")
         ours: dict[str, bool] = {"": True}
