@@ -92,7 +92,8 @@ class SharedStore(MemoryStore):
     def leave(self, info_hash: bytes, peer: bytes) -> None:
         if (seen_at := self.seen_at(info_hash, peer)) is not None:
             super().leave(info_hash, peer)
-            self._tell(LEFT, info_hash, peer, b"", seen_at)
+            # As of now: another tracker may have seen it since, and not have told so.
+            self._tell(LEFT, info_hash, peer, b"", max(seen_at, self._heard_at))
 
     def count_download(self, info_hash: bytes, peer: bytes, peer_id: bytes) -> bool:
         # Its other address may complete at another tracker, which is told who it was: in whatever order the

@@ -135,6 +135,24 @@ def test_who_announces_all_the_time_is_told_of_once_a_minute(paper: Paper) -> No
     assert len(paper.places[0].told) == 5
 
 
+def test_who_leaves_is_gone_where_it_was_seen_last_too(paper: Paper) -> None:
+    """Announces within a minute of each other are not told, and each may go to another tracker."""
+    first, second = paper.store(), paper.store()
+    join(first, 1, 120)
+    second.expire(121)
+    join(second, 1, 128)
+    first.expire(140)
+    first.leave(TORRENT, peer(1))
+    second.expire(140)
+    assert second.counts(TORRENT) is None
+    # What is heard late does not take away who came back meanwhile.
+    gone = paper.places[0].told[-1]
+    join(second, 1, 150)
+    paper.places[1].heard.append(gone)
+    second.expire(150)
+    assert second.counts(TORRENT) == ScrapeEntry(0, 1, 0, 1)
+
+
 def test_a_peer_lives_as_long_everywhere_whatever_the_clocks_began_with(paper: Paper) -> None:
     first = paper.store()
     # Its machine was started 40 s later.
