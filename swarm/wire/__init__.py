@@ -1,1 +1,1 @@
-"""Bytes to messages and back; one module a protocol, no I/O."""
+"""Bytes to messages and back, without I/O: a module or package for each protocol."""

@@ -1,7 +1,4 @@
-"""Local service discovery: a multicast datagram that looks like HTTP and says which torrents we have.
-
-Source: BEP 14.
-"""
+"""Local service discovery (BEP 14): multicast datagrams, in the form of HTTP, that name torrents."""
 
 from __future__ import annotations
 
@@ -11,14 +8,14 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.errors import PeerError
 from swarm.base.ids import InfoHash
 
-#: BEP 14's groups: "org-local" for IPv4, "site-local" for IPv6.
+#: The multicast groups of BEP 14: "org-local" for IPv4, "site-local" for IPv6.
 GROUP_V4 = Endpoint("239.192.152.143", 6771)
 GROUP_V6 = Endpoint("ff15::efc0:988f", 6771)
 #: BEP 14: "the packet length should not exceed 1400 bytes".
 DATAGRAM_MAX_BYTES = 1400
-#: Info-hashes that we put into one: 25 lines of 52 bytes leave room for the other headers.
+#: Info-hashes that we put into one datagram: 25 lines of 52 bytes leave room for the other headers.
 INFO_HASHES_MAX = 25
-#: A cookie longer than this is none of ours, so it does not matter what it is.
+#: A longer cookie cannot be ours, so we need not know it.
 COOKIE_MAX_CHARS = 64
 
 _FIRST_LINE = "BT-SEARCH * HTTP/1.1"
@@ -26,12 +23,12 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 
 
 class LocalAnnounce(NamedTuple):
-    """Somebody on the local network is in these swarms.
+    """A client on the local network is in these swarms.
 
     Args:
-        port: where it listens, 1-65535; its address is the datagram's.
-        info_hashes: in order, each once; there may be none, of torrents that we do not know to name.
-        cookie: by which a sender knows its own datagrams again; "" for none.
+        port: where it accepts peers, 1-65535; its address is that of the datagram.
+        info_hashes: in order, each once; none if it has only torrents of v2.
+        cookie: by which the sender recognises its own datagrams; "" for none.
     """
 
     port: int
@@ -40,7 +37,7 @@ class LocalAnnounce(NamedTuple):
 
 
 def encode_announce(announce: LocalAnnounce, group: Endpoint) -> bytes:
-    """The datagram for `group`; ValueError for more than `INFO_HASHES_MAX` torrents."""
+    """The datagram to send to `group`; ValueError for more than `INFO_HASHES_MAX` torrents."""
     if len(announce.info_hashes) > INFO_HASHES_MAX:
         raise ValueError(f"at most {INFO_HASHES_MAX} info-hashes fit, not {len(announce.info_hashes)}")
     lines = [_FIRST_LINE, f"Host: {group}", f"Port: {announce.port}"]
@@ -51,10 +48,10 @@ def encode_announce(announce: LocalAnnounce, group: Endpoint) -> bytes:
 
 
 def decode_announce(raw: bytes) -> LocalAnnounce:
-    """Read a datagram; headers that we do not know are left out.
+    """Read a datagram; unknown headers are ignored.
 
     Raises:
-        PeerError: it is no announce.
+        PeerError: it is no valid announce.
     """
     if len(raw) > DATAGRAM_MAX_BYTES:
         raise PeerError(f"a local announce of {len(raw)} bytes")
@@ -95,7 +92,7 @@ def _port(value: str) -> int:
 
 
 def _info_hash(value: str) -> InfoHash | None:
-    """None for one of another kind (v2's have 64 digits)."""
+    """The info-hash of v1 that `value` is; None for one of v2 (64 digits); PeerError for anything else."""
     if len(value) == 64 and _HEX.issuperset(value):
         return None
     if len(value) != 40 or not _HEX.issuperset(value):
