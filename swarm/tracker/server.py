@@ -251,17 +251,20 @@ class TrackerServer:
     async def _listen_udp(self, host: str, port: int) -> None:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        family, _, _, _, address = found[0]
+        (family, address), *others = dict.fromkeys((family, str(name[0])) for family, _, _, _, name in found)
         # Port 0: clients that are given one URL try the other protocol at the same port.
         ports = [port] if port else [self._port, 0]
         for number, wanted in enumerate(ports, 1):
             try:
-                first = bind(str(address[0]), wanted, family, is_shared=self._is_shared)
+                first = bind(address, wanted, family, is_shared=self._is_shared)
                 break
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or number == len(ports):
                     raise
         self._udp_endpoints.append(UdpEndpoint(self.udp, first))
+        for family, address in others:
+            another = bind(address, self._udp_endpoints[0].port, family, is_shared=self._is_shared)
+            self._udp_endpoints.append(UdpEndpoint(self.udp, another))
         if host == "0.0.0.0" and socket.has_ipv6:
             with contextlib.suppress(OSError):
                 second = bind("::", self._udp_endpoints[0].port, socket.AF_INET6, is_shared=self._is_shared)

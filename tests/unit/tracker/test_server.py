@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 import struct
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,24 @@ async def test_all_addresses_mean_both_families_over_udp() -> None:
         await announce(server, 1002, left=0, host="::1")
         answer = await announce(server, 1003, left=5, host="::1")
         assert answer[20:] == bytes(15) + b"\1" + (1002).to_bytes(2, "big")
+
+
+async def test_a_name_means_all_of_its_addresses_over_udp_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def getaddrinfo(_host: str, port: int, **_more: Any) -> list[Any]:
+        v4 = (socket.AF_INET, 0, 0, "", ("127.0.0.1", port))
+        return [v4, v4, (socket.AF_INET6, 0, 0, "", ("::1", port, 0, 0))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    try:
+        server = await TrackerServer("tracker.local", 0, udp=("tracker.local", 0)).__aenter__()
+    except TrackerError:
+        pytest.skip("no IPv6 on this machine")
+    try:
+        assert len(server.urls) == 2
+        for host in ("127.0.0.1", "::1"):
+            assert (await announce(server, 7, 0, host))[:4] == b"\0\0\0\1"
+    finally:
+        await server.__aexit__(None, None, None)
 
 
 async def test_a_udp_port_in_use_is_one_clear_line() -> None:
