@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from swarm.base.errors import SwarmError
@@ -25,14 +25,18 @@ class Claim:
     Args:
         info_hash: of the torrent.
         content: the file, or the folder of the files.
-        paths: of the files below `content`.
+        paths: gives those of the files below `content`; called in a thread, for there may be 100,000.
     """
 
     def __init__(
-        self, state_dir: Path, info_hash: InfoHash, content: Path, paths: Iterable[tuple[str, ...]]
+        self,
+        state_dir: Path,
+        info_hash: InfoHash,
+        content: Path,
+        paths: Callable[[], Iterable[tuple[str, ...]]],
     ) -> None:
         self._content = content
-        self._paths = frozenset("/".join(path) for path in paths)
+        self._paths = paths
         refusal = f"{content} is being downloaded already, by another process or session"
         folder = state_dir / "locks" / place_name(content)
         self._lock = ProcessLock(folder / f"{info_hash}.lock", refusal)
@@ -51,8 +55,9 @@ class Claim:
             SwarmError: another process or session has a part of it, or it was released before.
             OSError: there can be no lock file.
         """
+        ours = frozenset("/".join(path) for path in self._paths())
         # No path is empty but a single file's: an end behind each tells that from nothing.
-        word = "".join(f"{path}\0" for path in sorted(self._paths))
+        word = "".join(f"{path}\0" for path in sorted(ours))
         with self._guard:
             if self._is_given_up:
                 raise SwarmError("the torrent was stopped")
@@ -61,7 +66,7 @@ class Claim:
             if other == self.path:
                 continue
             theirs = word_of_owner(other).decode("utf-8", "surrogateescape").split("\0")[:-1]
-            shared = self._paths.intersection(theirs)
+            shared = ours.intersection(theirs)
             if shared:
                 raise SwarmError(
                     f"{self._content / min(shared)}: another torrent, {other.stem}, is downloaded to that "

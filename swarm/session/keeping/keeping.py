@@ -119,7 +119,7 @@ class Keeping:
             room_bytes=0 if is_allocating else settings.room_to_go_on_bytes,
         )
         self._partials = PartialBlocks(metainfo.geometry)
-        self._claim = Claim(settings.state_dir, metainfo.info_hash, place, selection.paths(metainfo))
+        self._claim = Claim(settings.state_dir, metainfo.info_hash, place, lambda: selection.paths(metainfo))
 
     @property
     def have(self) -> Bitfield:

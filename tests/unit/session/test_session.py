@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,15 @@ import pytest
 from swarm.base.errors import SettingsError, SwarmError
 from swarm.dht.settings import DhtSettings
 from swarm.engine.events import Event, OwnAddressSeen
+from swarm.metainfo.torrent import Metainfo
 from swarm.net import udp
 from swarm.net.trackers import TrackerClient
 from swarm.net.udp import UdpSocket, open_sockets
+from swarm.session import session as session_module
 from swarm.session.finding.dht import Dht
 from swarm.session.notices import Notice
 from swarm.session.runner import Runner
+from swarm.session.selection import Selection
 from swarm.session.session import Session
 from swarm.session.torrent import Torrent
 from swarm.storage import descriptors
@@ -162,3 +166,27 @@ async def test_torrents_that_are_idle_leave_descriptors_for_others(
 def test_port_that_is_none_is_refused(port: int) -> None:
     with pytest.raises(SettingsError, match="0 to 65535"):
         Session(port=port)
+
+
+async def test_torrent_of_many_files_is_understood_beside_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+    parse, paths = Metainfo.parse, Selection.paths
+
+    def parse_somewhere(raw: bytes) -> Metainfo:
+        threads.append(threading.current_thread())
+        return parse(raw)
+
+    def paths_somewhere(selection: Selection, metainfo: Metainfo) -> frozenset[tuple[str, ...]]:
+        threads.append(threading.current_thread())
+        return paths(selection, metainfo)
+
+    offer = offer_file(tmp_path, 100_000, 16384)
+    monkeypatch.setattr(Metainfo, "parse", parse_somewhere)
+    monkeypatch.setattr(Selection, "paths", paths_somewhere)
+    monkeypatch.setattr(session_module, "_READ_BESIDE_BYTES", 0, raising=False)
+    async with open_session(settings_of(tmp_path / "state")) as session:
+        torrent = await session.add(offer.raw, save_to=tmp_path / "here")
+        await until(lambda: torrent.state == "downloading")
+    assert len(threads) == 2 and threading.current_thread() not in threads

@@ -16,7 +16,8 @@ from swarm.session.keeping.claim import Claim
 @contextmanager
 def staked(state: Path, number: int, content: Path, *paths: str) -> Iterator[Claim]:
     """The claim of torrent `number` on these files below `content`."""
-    claim = Claim(state, InfoHash(bytes([number]) * 20), content, [tuple(path.split("/")) for path in paths])
+    split = [tuple(path.split("/")) for path in paths]
+    claim = Claim(state, InfoHash(bytes([number]) * 20), content, lambda: split)
     try:
         claim.stake()
         yield claim
