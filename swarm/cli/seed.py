@@ -23,11 +23,12 @@ from swarm.cli.torrent_file import check_writable, output_path, read_torrent, wr
 from swarm.cli.transfer import TransferOptions, status_of, transfer_options
 from swarm.metainfo import magnet
 from swarm.metainfo.builder import TorrentOptions
+from swarm.metainfo.paths import decode_name, safe_part
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.session import Session
 from swarm.session.torrent import Torrent
 from swarm.session.torrent_source import is_url
-from swarm.storage.create import create
+from swarm.storage.create import check_names_kept, create
 from swarm.storage.faults import storage_error
 from swarm.storage.source_files import find_files, own_name
 
@@ -116,7 +117,7 @@ def _offer_of_content(source: str, output: str | None, force: bool, transfer: Tr
         trackers=tuple((url,) for url in transfer.trackers), piece_length=None, creation_date=int(time.time())
     )
     with creation_bar(out) as progress:
-        made = create(content, options, omit=path, progress=progress)
+        made = create(content, options, omit=path, progress=progress, is_to_be_seeded=True)
     for warning in made.warnings:
         out.warning(warning)
     write_torrent(path, made.raw, may_replace=force)
@@ -138,9 +139,11 @@ def _offer_again(path: str, content: Path, transfer: TransferOptions) -> _Offer:
 
 def _is_of(torrent: Metainfo, path: str, content: Path) -> bool:
     """Has `content` the names and sizes of the torrent? Its hashes are checked when it is seeded."""
-    if torrent.name != content.name or torrent.is_multi_file != content.is_dir():
+    name = safe_part(decode_name(os.fsencode(content.name)))
+    if torrent.name != name or torrent.is_multi_file != content.is_dir():
         return False
     files = find_files(os.fsencode(content), omit=path)
+    check_names_kept(files, str(content))
     there = {(os.fsdecode(file.name), file.length) for file in files}
     return there == {("/".join(file.path), file.length) for file in torrent.files if not file.is_pad}
 

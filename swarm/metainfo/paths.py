@@ -136,10 +136,14 @@ def unique_paths(paths: Sequence[tuple[str, ...]], *, is_case_kept: bool = False
     return result
 
 
-def unportable_names(names: Sequence[bytes]) -> list[bytes]:
-    """Those of `names` ("/" between parts) that a download would not have: unsafe, or equal but for case."""
+def unportable_names(names: Sequence[bytes], *, is_case_kept: bool = False) -> list[bytes]:
+    """Those of `names` ("/" between parts) that a download would not have: unsafe, or equal but for case.
+
+    Args:
+        is_case_kept: those that are equal but for case are left out.
+    """
     paths = [safe_path(decode_name(part) for part in name.split(b"/")) for name in names]
-    unique = unique_paths(paths)
+    unique = unique_paths(paths, is_case_kept=is_case_kept)
     return [
         name
         for name, path in zip(names, unique, strict=True)

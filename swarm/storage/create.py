@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from swarm.base.blocks import Geometry
+from swarm.base.errors import SwarmError
 from swarm.metainfo.builder import (
     TorrentOptions,
     are_plain,
@@ -16,7 +17,7 @@ from swarm.metainfo.builder import (
     check_piece_length,
 )
 from swarm.storage.piece_hasher import PieceHasher, Progress
-from swarm.storage.source_files import find_files, own_name
+from swarm.storage.source_files import SourceFile, find_files, own_name
 
 
 class Created(NamedTuple):
@@ -67,6 +68,7 @@ def create(
     omit: str | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    is_to_be_seeded: bool = False,
 ) -> Created:
     """Hash a file or folder and make its torrent. Blocks; uses every core unless told otherwise.
 
@@ -75,13 +77,17 @@ def create(
         omit: the path of a file to leave out: the output, where it lies in the folder.
         threads: hashing threads, None or 0 for one a core.
         progress: called about ten times a second, in this thread.
+        is_to_be_seeded: by ourselves, from where it lies.
 
     Raises:
         StorageError: a file cannot be read, vanished or changed meanwhile; it names the file.
         MetainfoError: nothing to share, or more than a torrent holds.
+        SwarmError: it is to be seeded, and there are names that we would not find again.
     """
     root = os.fsencode(path)
     files = find_files(root, exclude=exclude, omit=omit)
+    if is_to_be_seeded:
+        check_names_kept(files, os.fsdecode(root))
     total = sum([file.length for file in files])
     piece_length = options.piece_length or auto_piece_length(total)
     check_piece_length(piece_length, total)
@@ -100,16 +106,51 @@ def create(
     )
 
 
-def _name_warnings(names: Sequence[bytes]) -> list[str]:
-    """Names that another machine, or we ourselves, would write otherwise."""
+def check_names_kept(files: Sequence[SourceFile], folder: str) -> None:
+    """Check that files are found by the names that they get in a torrent of `folder`.
+
+    Raises:
+        SwarmError: some are not; it names the first.
+    """
+    names = [file.name for file in files]
+    # The name of a single file, or of the folder, is the user's to say.
+    changed = [] if names == [b""] else _changed_names(names)
+    if changed:
+        raise SwarmError(
+            f"{folder}: {_so_many(changed)} that a torrent cannot keep, and that seeding would not find: "
+            f"{os.fsdecode(changed[0])!r}; rename what is called so"
+        )
+
+
+def _changed_names(names: Sequence[bytes]) -> list[bytes]:
+    """Those that are others in every download: not UTF-8, control characters, marks that show nothing."""
     if are_plain(names):
         return []
     # Only here: nearly all names are plain, and the import costs.
     from swarm.metainfo.paths import unportable_names
 
-    changed = unportable_names(names)
-    if not changed:
+    return unportable_names(names, is_case_kept=True)
+
+
+def _name_warnings(names: Sequence[bytes]) -> list[str]:
+    """Names that another machine, or we ourselves, would write otherwise."""
+    if are_plain(names):
         return []
-    count = "a name" if len(changed) == 1 else f"{len(changed)} names"
-    first = os.fsdecode(changed[0])
-    return [f"{count} will be another after a download, and here a seeder looks for that one: {first!r}"]
+    from swarm.metainfo.paths import unportable_names
+
+    changed = set(_changed_names(names))
+    alike = [name for name in unportable_names(names) if name not in changed]
+    warnings = []
+    if changed:
+        first = os.fsdecode(min(changed))
+        warnings.append(
+            f"{_so_many(changed)} that downloads change, and that seeding from here does not find: {first!r}"
+        )
+    if alike:
+        first = os.fsdecode(alike[0])
+        warnings.append(f"{_so_many(alike)} like others but for case, which downloads number: {first!r}")
+    return warnings
+
+
+def _so_many(names: Collection[bytes]) -> str:
+    return "there is a name" if len(names) == 1 else f"there are {len(names)} names"

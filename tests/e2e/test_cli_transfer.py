@@ -321,6 +321,35 @@ def test_seed_does_not_replace_the_torrent_of_other_content(commands: Commands, 
     assert commands.run("leech", torrent, "-o", "here", *to(port)).returncode == 0
 
 
+def test_seed_refuses_names_that_it_would_not_find(commands: Commands, folder: Path) -> None:
+    (folder / "back\\slash").write_bytes(b"x")
+    expected = (
+        f"error: {folder}: there is a name that a torrent cannot keep, and that seeding would not find: "
+        r"'back\\slash'; rename what is called so"
+        "\n"
+    )
+    done = commands.run("seed", folder, "--port", "0")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
+    assert not Path(f"{folder}.torrent").exists()
+    make_torrent(folder)
+    done = commands.run("seed", folder, "--port", "0")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
+
+
+def test_seed_of_a_file_with_an_unsafe_name_goes_on_the_second_time(
+    commands: Commands, content: Path
+) -> None:
+    odd = content.rename(content.with_name("back\\slash"))
+    for _ in range(2):
+        seeder, port = commands.seed(odd)
+        link = next(event["magnet"] for event in seeder.events if event["event"] == "metadata")
+        assert seeder.end(signal.SIGINT)[0] == 130
+    _, port = commands.seed(odd)
+    done = commands.run("leech", link, "-o", "here", *to(port), "--no-dht", "--no-lsd")
+    assert done.returncode == 0, done.stderr
+    assert (commands.folder / "here" / "backslash").read_bytes() == odd.read_bytes()
+
+
 @pytest.mark.parametrize("place", ["set", ".", None])
 def test_seed_finds_the_content_or_the_folder_that_holds_it(
     commands: Commands, folder: Path, place: str | None

@@ -159,3 +159,4 @@ def test_very_many_collisions_are_numbered_one_after_the_other() -> None:
 def test_unportable_names_are_found() -> None:
     names = [b"plain", b"d/back\\slash", b"latin\xe9", b"Same", b"d/same", b"same", "ü/ö".encode()]
     assert unportable_names(names) == [b"d/back\\slash", b"latin\xe9", b"same"]
+    assert unportable_names(names, is_case_kept=True) == [b"d/back\\slash", b"latin\xe9"]
