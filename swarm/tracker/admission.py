@@ -43,7 +43,7 @@ class Admission:
 
     @property
     def is_strict(self) -> bool:
-        """Is there anything to ask of those who announce, besides the torrent?"""
+        """Does it matter who announces, by passkey or by rate, and not only which torrent?"""
         return self.passkeys is not None or self.per_minute > 0
 
     def serves(self, info_hash: bytes) -> bool:

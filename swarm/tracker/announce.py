@@ -167,7 +167,11 @@ class Rules:
         now: int,
         is_near_only: bool = False,
     ) -> Visit:
-        """`announce` for those in a hurry: the fields of `Announce` one by one, whole seconds.
+        """`announce` for those in a hurry: the fields of `Announce` one by one.
+
+        Args:
+            now: whole seconds.
+            is_near_only: name nobody of the other address family, for whom the answer has no room (UDP).
 
         Raises:
             TrackerError: as `announce`.

@@ -232,7 +232,10 @@ class MemoryStore:
         return row.add(peer, peer_id, kind, now, self._rng)
 
     def _mixed(self, row: Row, want: int, seeds_wanted: int, asker: int) -> bytes:
-        """So many seeds and leechers for the rest, in one family."""
+        """`want` peers of one family: `seeds_wanted` seeds and, for the rest, leechers.
+
+        Where there are too few of the ones, more of the others; never the one at index `asker`.
+        """
         seeds, total = row.seed_count, len(row.seen_at)
         leechers = total - seeds - (asker >= seeds)
         others = seeds - (0 <= asker < seeds)
@@ -341,7 +344,10 @@ class MemoryStore:
             yield EXPIRE_WORK, 0
 
     def _forgetting(self, info_hash: bytes, swarm: _Swarm) -> Iterator[tuple[int, int]]:
-        """Forget the overdue of one swarm; rows may change between two steps."""
+        """Forget the overdue of one swarm, in steps between which rows may change.
+
+        Yields what `_sweep` does.
+        """
         for row in swarm.rows:
             if row.oldest_at >= self._now - self._peer_life_s:
                 continue

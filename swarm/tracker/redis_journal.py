@@ -56,8 +56,8 @@ class RedisJournal:
         heard: entries of other trackers, oldest first, to be taken from the left: changes as they were told,
             or numbers of downloads by info-hash.
         is_away: Redis cannot be reached. why_away: what was wrong with it the last time, for people.
-        is_forgotten: Redis or we have lost changes, and it is ours to tell everything again; whoever does so
-            sets it back.
+        is_forgotten: changes were lost, by Redis or here, and it falls to this tracker to tell everything
+            again; whoever does so sets it to False.
 
     Raises:
         SettingsError: `url` is none.

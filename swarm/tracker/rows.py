@@ -72,7 +72,10 @@ class Row:
         return at // width
 
     def find_twin(self, peer_id: bytes, port: bytes) -> int:
-        """The index of the peer of that id and port, or -1: one with an address of either family (BEP 7)."""
+        """The index here of the peer with this id and port, or -1.
+
+        Asked of the row of the other family, it finds a peer's second address (BEP 7).
+        """
         at = self.peer_ids.find(peer_id)
         while at >= 0:
             place, rest = divmod(at, PEER_ID_BYTES)
@@ -218,7 +221,12 @@ class Row:
         return line[one * width : (one + first) * width] + line[other * width : last * width]
 
     def _run(self, ring: tuple[int, int, int, int], at: int, length: int) -> bytes:
-        """`length` peers of the ring from `at` on; it closes where the asker is, the row where it ends."""
+        """`length` peers of a ring from its place `at` on.
+
+        Args:
+            ring: start and end of the part of the row that is closed to a ring, the index of the ring's place
+                0, and how many places it has. An asker in that part has none: it stands just before place 0.
+        """
         start, end, base, others = ring
         if at + length > others:
             seam = others - at

@@ -51,9 +51,10 @@ class SharedStore(MemoryStore):
     """A `MemoryStore` that tells a journal what changes, and hears of what others told.
 
     Args:
-        offset_s: what makes wall time of the `now` that is passed in: trackers on several machines share
-            instants.
-        now: what happened earlier was counted by those who were there.
+        offset_s: what is added to a `now` gives seconds since 1970, which is all that the clocks of several
+            machines have in common.
+        now: the start. Downloads completed before it are in the numbers that the journal gives at the start,
+            and do not count again when they are heard of.
     """
 
     def __init__(

@@ -60,6 +60,7 @@ class Store(Protocol):
 
         Args:
             now: whole seconds.
+            is_near_only: choose none of the other address family.
 
         Raises:
             TrackerError: the store is full.

@@ -132,7 +132,7 @@ class UdpFrontend:
         return names, answers
 
     def _look_at(self, slot: Slot, options: memoryview, address: bytes, now: int) -> None:
-        """TrackerError for an announce that makes no sense, or from whom nothing is wanted.
+        """TrackerError for an announce that makes no sense, or of somebody who may not announce now.
 
         Args:
             options: what follows it (BEP 41), looked at only where it matters who asks.
