@@ -9,6 +9,7 @@ from typing import TypeVar
 from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
+from swarm.engine.finding.dial_pace import DialPace
 from swarm.engine.settings import EngineSettings
 
 _Banned = TypeVar("_Banned", str, bytes)
@@ -17,8 +18,6 @@ _Banned = TypeVar("_Banned", str, bytes)
 BACKOFF = 2.5
 #: Banned addresses, and ids, that are remembered; the oldest give way.
 BANS_MAX = 10_000
-#: Dials are counted in fractions; less than this is rounding.
-_GRAIN = 1e-6
 #: The source of addresses that a relay told us to dial (BEP 55): they are tried once.
 HOLEPUNCH = "holepunch"
 #: Why a link is refused that could have had another's place.
@@ -42,11 +41,8 @@ class PeerBook:
     """Decides whom to dial and whom to let in."""
 
     __slots__ = (
-        "_allowance",
-        "_allowance_at",
         "_banned_hosts",
         "_banned_ids",
-        "_begun_at",
         "_candidates",
         "_connected",
         "_dialling",
@@ -56,6 +52,7 @@ class PeerBook:
         "_is_private",
         "_own_endpoints",
         "_own_id",
+        "_pace",
         "_priority",
         "_rng",
         "_settings",
@@ -80,8 +77,7 @@ class PeerBook:
         self._banned_hosts: dict[str, str] = {}
         self._banned_ids: dict[bytes, str] = {}
         self._own_endpoints: set[Endpoint] = set()
-        self._allowance = float(settings.dial_burst)
-        self._allowance_at = self._begun_at = now
+        self._pace = DialPace(settings, now)
         #: (seeds left out?, earliest instant) of the candidates; None after a change.
         self._earliest: tuple[bool, float | None] | None = None
 
@@ -152,22 +148,10 @@ class PeerBook:
         """The addresses to dial now, within the limits on connections, attempts and their rate.
 
         Args:
-            keeps_places: some places are for those who come to us, see `_dialled_max`.
+            keeps_places: as in `DialPace.room`.
         """
         self._skips_seeds = skip_seeds
-        self._allowance = min(
-            float(self._settings.dial_burst),
-            self._allowance + (now - self._allowance_at) * self._settings.dials_per_s,
-        )
-        self._allowance_at = now
-        room = min(
-            (self._dialled_max(now) if keeps_places else self._settings.connections_max)
-            - connected_count
-            - len(self._dialling),
-            self._settings.half_open_max - len(self._dialling),
-            # Instants are floats: without the grain a dial due now could be put off to now, for ever.
-            int(self._allowance + _GRAIN),
-        )
+        room = self._pace.room(connected_count, len(self._dialling), now, keeps_places=keeps_places)
         if room <= 0:
             return []
         earliest_at = self._earliest_at(skip_seeds)
@@ -187,27 +171,8 @@ class PeerBook:
         for candidate in ready:
             self._remove(candidate.endpoint)
             self._dialling[candidate.endpoint] = candidate
-        self._allowance -= len(ready)
+        self._pace.dialled(len(ready))
         return [candidate.endpoint for candidate in ready]
-
-    def _dialled_max(self, now: float) -> int:
-        """Up to how many connections we dial: at first for a share of the places, by and by for all of them.
-
-        Where everybody dials for all his places at once, a crowd takes them from itself: whoever is late by a
-        moment finds all of them taken, everywhere, and is left with a neighbour or two, or with none.
-        """
-        settings = self._settings
-        share = settings.dialled_share
-        share += (1.0 - share) * min(1.0, (now - self._begun_at) / settings.dialled_all_s)
-        return int(settings.connections_max * share + 0.5 + _GRAIN)
-
-    def _dialled_max_at(self, count: int) -> float:
-        """When `_dialled_max` will be so much, at most `connections_max`."""
-        settings = self._settings
-        more = (count - 0.5) / settings.connections_max - settings.dialled_share
-        if more <= 0.0:
-            return self._begun_at
-        return self._begun_at + more / (1.0 - settings.dialled_share) * settings.dialled_all_s
 
     def _rank(self, candidate: Candidate) -> tuple[int, int]:
         if candidate.priority is None:
@@ -227,15 +192,11 @@ class PeerBook:
         """
         if not self._candidates:
             return None
-        taken_count = connected_count + len(self._dialling)
-        settings = self._settings
-        if taken_count >= settings.connections_max or len(self._dialling) >= settings.half_open_max:
+        allowed_at = self._pace.next_at(connected_count, len(self._dialling))
+        if allowed_at is None:
             return None
         earliest_at = self._earliest_at(skip_seeds)
-        if earliest_at is None:
-            return None
-        allowed_at = self._allowance_at + (1 - self._allowance) / self._settings.dials_per_s
-        return max(earliest_at, allowed_at, self._dialled_max_at(taken_count + 1), now)
+        return None if earliest_at is None else max(earliest_at, allowed_at, now)
 
     def _earliest_at(self, skip_seeds: bool) -> float | None:
         """The instant at which the first candidate may be dialled; None for no candidate."""
