@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from swarm.base.errors import MetainfoError, StorageError, SwarmError
@@ -33,7 +34,11 @@ def read_torrent(path: str) -> tuple[bytes, Metainfo]:
 
 def output_path(output: str | None, name: str) -> str:
     """Where to write: `output`; NAME.torrent in it, if it is a folder; or NAME.torrent here (None)."""
-    own = name.replace("/", "_") + ".torrent"
+    # A name may be as long as a name can be.
+    shown = os.fsencode(name.replace("/", "_"))
+    if len(shown) + len(_ENDING) > _NAME_BYTES_MAX:
+        shown = shown[: _NAME_BYTES_MAX - len(_ENDING)].decode("utf-8", "ignore").encode()
+    own = os.fsdecode(shown) + _ENDING
     if output is None:
         return own
     if os.path.isdir(output) or output.endswith("/"):
@@ -41,6 +46,9 @@ def output_path(output: str | None, name: str) -> str:
     return output
 
 
+_ENDING = ".torrent"
+#: The longest name on every common file system.
+_NAME_BYTES_MAX = 255
 #: What is to be done about a file that is there already.
 OVERWRITE = "-f overwrites it"
 
@@ -60,6 +68,8 @@ def check_writable(path: str, *, may_replace: bool, advice: str = OVERWRITE) -> 
             raise StorageError("is a folder", path=path)
         if not may_replace:
             raise SwarmError(f"{path}: exists already; {advice}")
+        if _is_no_file(path):
+            return
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise StorageError("no such folder", path=folder)
@@ -70,14 +80,21 @@ def check_writable(path: str, *, may_replace: bool, advice: str = OVERWRITE) -> 
 def write_torrent(path: str, raw: bytes, *, may_replace: bool) -> None:
     """Write the file as a whole or not at all: first under another name, synced, then under its own.
 
+    What is no file (/dev/null, a pipe) is written to: another file in its place would be its end.
+
     Raises:
         SwarmError: the file exists and may not be replaced.
         StorageError: the disk is full, read-only, ...
     """
     folder, name = os.path.split(path)
     # Cut, so that a long name with the suffix is not too long for the file system.
-    aside = os.path.join(folder, f".{name[:100]}.{os.getpid()}.tmp")
+    shown = os.fsdecode(os.fsencode(name)[:100])
+    aside = os.path.join(folder, f".{shown}.{os.getpid()}.tmp")
     try:
+        if may_replace and _is_no_file(path):
+            with open(os.open(path, os.O_WRONLY | os.O_CLOEXEC), "wb") as file:
+                file.write(raw)
+            return
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             with open(descriptor, "wb") as file:
@@ -91,6 +108,15 @@ def write_torrent(path: str, raw: bytes, *, may_replace: bool) -> None:
             raise
     except OSError as error:
         raise storage_error(error, path) from None
+
+
+def _is_no_file(path: str) -> bool:
+    """Is there something else than a file, or a folder?"""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _move(aside: str, path: str, may_replace: bool) -> None:

@@ -1,0 +1,43 @@
+"""Where the commands write a .torrent, whatever is there and however long its name is."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from swarm.cli.torrent_file import check_writable, output_path, write_torrent
+
+RAW = b"d4:infod6:lengthi1eee"
+
+
+def test_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        check_writable(str(pipe), may_replace=True)
+        write_torrent(str(pipe), RAW, may_replace=True)
+        assert os.read(reader, 100) == RAW
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ä" * 127, "漢" * 85, "漢" * 82, "\udcff" * 20])
+def test_torrent_of_the_longest_name_is_written(tmp_path: Path, name: str) -> None:
+    path = output_path(str(tmp_path), name)
+    check_writable(path, may_replace=False)
+    write_torrent(path, RAW, may_replace=False)
+    assert path.endswith(".torrent") and Path(path).read_bytes() == RAW
+    assert os.path.basename(path).startswith(name[:20])
+
+
+def test_file_that_is_replaced_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.torrent"
+    path.write_bytes(b"old")
+    write_torrent(str(path), RAW, may_replace=True)
+    assert path.read_bytes() == RAW and os.listdir(tmp_path) == ["x.torrent"]
