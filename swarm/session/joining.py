@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
-from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.events import OwnAddressSeen
-from swarm.net.names import endpoints_of
+from swarm.net.names import endpoints_by_and_by
 from swarm.session.bugs import failure
 from swarm.session.connections.links import Links
 from swarm.session.finding.peer_finder import PeerFinder
@@ -18,6 +18,9 @@ from swarm.session.magnets.fetches import Fetches
 from swarm.session.settings import CLIENT_NAME, SessionSettings
 from swarm.session.torrent import Torrent
 from swarm.storage.disk import Disk
+
+if TYPE_CHECKING:
+    from swarm.session.runner import Runner
 
 
 class Joining:
@@ -59,19 +62,20 @@ class Joining:
             fetch = self._fetches.of(torrent.info_hash)
             # Where the metadata had been kept, nobody has asked those that the link names.
             named, nodes = ((), ()) if fetch is None else (fetch.magnet.peers, fetch.magnet.dht_nodes)
-            found = await endpoints_of(
+            runner = await self._join(torrent, hints)
+            async for found in endpoints_by_and_by(
                 [*hints.peers, *named],
                 self._settings.names_timeout_s,
                 lambda name, reason: torrent.notice("warning", f"peer {name}: {reason}"),
-            )
-            await self._join(torrent, found, hints)
+            ):
+                runner.candidates_found(found, "user")
             if not torrent.metainfo.is_private:
                 await self._finder.nodes_named([*torrent.metainfo.dht_nodes, *nodes])
         except Exception as error:
             torrent.failed(failure(error, f"starting {torrent.name}"))
             await self._fetches.let_go(torrent.info_hash)
 
-    async def _join(self, torrent: Torrent, peers: Sequence[Endpoint], hints: Hints) -> None:
+    async def _join(self, torrent: Torrent, hints: Hints) -> Runner:
         from swarm.session.runner import Runner
 
         metainfo = torrent.metainfo
@@ -112,7 +116,6 @@ class Joining:
                 on_notice=torrent.notice,
                 is_private=metainfo.is_private,
             )
-        runner.candidates_found(peers, "user")
         if discovery is None:
             discovery = self._finder.begin(
                 metainfo.info_hash,
@@ -124,3 +127,4 @@ class Joining:
                 on_own_address=partial(self._on_own_address, metainfo.info_hash),
             )
         torrent.discovery = discovery
+        return runner

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import swarm
 from swarm import Session, SettingsError, StorageError, SwarmError, Torrent
 from swarm.base.endpoint import Endpoint
 from swarm.engine.settings import EngineSettings
+from swarm.net import names
 from swarm.session.progress import Progress
 from tests.e2e.transfers import (
     assert_same,
@@ -211,6 +213,27 @@ async def test_torrent_is_fetched_from_a_url(tmp_path: Path) -> None:
         )
         await within(torrent.completed())
     assert_same(tmp_path / "leech/file.bin", offer.path)
+
+
+async def test_names_that_hang_hold_up_no_peer_given_by_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(name: str) -> list[str]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(names, "look_up", hang)
+    offer = offer_file(tmp_path / "seed", 100_000, 16 * KIB)
+    settings = replace(settings_of(tmp_path / "state"), names_timeout_s=3600.0)
+    async with open_session(settings) as seeder, open_session(settings) as leecher:
+        await seed(seeder, offer)
+        peers = [("hangs.invalid", 6881), ("127.0.0.1", seeder.port)]
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "torrent", peers=peers)
+        await within(torrent.completed())
+        await within(leecher.remove(torrent))
+        link = f"magnet:?xt=urn:btih:{offer.metainfo.info_hash}"
+        torrent = await asyncio.wait_for(leecher.add(link, save_to=tmp_path / "magnet", peers=peers), 30)
+        await within(torrent.completed())
 
 
 async def test_missing_torrent_file_is_named(tmp_path: Path) -> None:

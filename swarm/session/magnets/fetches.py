@@ -14,7 +14,7 @@ from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
-from swarm.net.names import endpoints_of
+from swarm.net.names import endpoints_by_and_by
 from swarm.session.bugs import all_ended
 from swarm.session.connections.links import Links
 from swarm.session.finding.peer_finder import PeerFinder
@@ -146,12 +146,11 @@ class Fetches:
         )
         fetch.discovery = discovery
         for source, addresses in (("user", hints.peers), ("magnet", fetch.magnet.peers)):
-            found = await endpoints_of(
+            async for found in endpoints_by_and_by(
                 addresses,
                 self._settings.names_timeout_s,
                 lambda name, reason: fetch.notice("warning", f"peer {name}: {reason}"),
-            )
-            if found:
+            ):
                 fetch.candidates_found(found, source)
         await self._finder.nodes_named(fetch.magnet.dht_nodes)
 
