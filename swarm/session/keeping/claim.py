@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -35,14 +36,19 @@ class Claim:
         content: Path,
         paths: Callable[[], Iterable[tuple[str, ...]]],
     ) -> None:
+        self._state_dir = state_dir
+        self._info_hash = info_hash
         self._content = content
         self._paths = paths
-        refusal = f"{content} is being downloaded already, by another process or session"
-        folder = state_dir / "locks" / place_name(content)
-        self._lock = ProcessLock(folder / f"{info_hash}.lock", refusal)
+        self._lock = self._lock_of(content)
         #: A thread that comes late must not take what nobody would give back.
         self._guard = threading.Lock()
         self._is_given_up = False
+
+    def _lock_of(self, place: Path) -> ProcessLock:
+        refusal = f"{self._content} is being downloaded already, by another process or session"
+        folder = self._state_dir / "locks" / place_name(place)
+        return ProcessLock(folder / f"{self._info_hash}.lock", refusal)
 
     @property
     def path(self) -> Path:
@@ -58,9 +64,14 @@ class Claim:
         ours = frozenset("/".join(path) for path in self._paths())
         # No path is empty but a single file's: an end behind each tells that from nothing.
         word = "".join(f"{path}\0" for path in sorted(ours))
+        # Two ways to one place, of which one leads over a link, are one place.
+        place = Path(os.path.realpath(self._content))
         with self._guard:
             if self._is_given_up:
                 raise SwarmError("the torrent was stopped")
+            if self._lock.path != (lock := self._lock_of(place)).path:
+                self._lock.release()
+                self._lock = lock
             self._lock.acquire(word.encode("utf-8", "surrogateescape"))
         for other in self.path.parent.glob("*.lock"):
             if other == self.path:

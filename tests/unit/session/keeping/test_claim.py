@@ -44,6 +44,22 @@ def test_one_torrent_is_downloaded_to_a_place_once(tmp_path: Path) -> None:
             pass
 
 
+def test_place_to_which_a_link_leads_is_the_same_place(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    (tmp_path / "link").symlink_to(real)
+    with staked(tmp_path, 1, real / "there", "a"):
+        with pytest.raises(SwarmError, match="is being downloaded already"):  # noqa: SIM117
+            with staked(tmp_path, 1, tmp_path / "link/there", "a"):
+                pass
+        with pytest.raises(SwarmError, match="another torrent, 0101"):  # noqa: SIM117
+            with staked(tmp_path, 2, tmp_path / "link/there", "a"):
+                pass
+        with staked(tmp_path, 2, tmp_path / "link/there", "b"):
+            pass
+    assert not [*(tmp_path / "locks").iterdir()]
+
+
 def test_downloads_to_other_places_are_not_gone_through(tmp_path: Path) -> None:
     with (
         staked(tmp_path, 1, tmp_path / "one", "a"),
