@@ -40,6 +40,17 @@ RATE_S = 5.0
 #: For a TLS handshake; slow links need a second or two.
 HANDSHAKE_S = 10.0
 
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def sleepless_clock() -> float:
+    """Monotonic seconds that go on while the machine is suspended, where the system has such (Linux).
+
+    On another clock peers would be as young after the sleep as before it, and what this tracker told others
+    would be dated too early for as long as it runs.
+    """
+    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+
 
 class TrackerServer:
     """A tracker that runs while the `async with` block does.
@@ -81,7 +92,7 @@ class TrackerServer:
         settings: TrackerSettings | None = None,
         limits: HttpLimits | None = None,
         rng: random.Random | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = sleepless_clock,
     ) -> None:
         self.settings = settings or TrackerSettings()
         rng = rng or random.Random()

@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 import struct
+import time
 from typing import Any
 
 import pytest
@@ -80,6 +81,22 @@ async def test_a_name_means_all_of_its_addresses_over_udp_too(monkeypatch: pytes
             assert (await announce(server, 7, 0, host))[:4] == b"\0\0\0\1"
     finally:
         await server.__aexit__(None, None, None)
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="the system counts no sleep")
+async def test_the_sleep_of_the_machine_is_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    asleep_s = 0
+    read = time.clock_gettime
+
+    def clock_gettime(clock: int) -> float:
+        return read(clock) + asleep_s * (clock == time.CLOCK_BOOTTIME)
+
+    monkeypatch.setattr(time, "clock_gettime", clock_gettime)
+    async with TrackerServer("127.0.0.1", 0, udp=("127.0.0.1", 0)) as server:
+        await announce(server, 7, left=0)
+        asleep_s = round(server.settings.peer_life_s) + 1
+        server.rules.expire(server.clock())
+        assert server.store.peer_count == 0
 
 
 async def test_a_udp_port_in_use_is_one_clear_line() -> None:
