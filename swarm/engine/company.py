@@ -183,5 +183,5 @@ class Company(Generic[LinkedPeer]):
         self._suspects.pop(peer.number, None)
 
     def _shut_out(self, endpoint: Endpoint, peer_id: PeerId, reason: str) -> None:
-        self._book.ban(endpoint, peer_id, reason)
+        self._book.ban(endpoint, peer_id)
         self._emit(BanHost(endpoint, reason))

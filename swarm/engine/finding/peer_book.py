@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from typing import TypeVar
 
 from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import PeerId
+from swarm.engine.finding.bans import Bans
 from swarm.engine.finding.dial_pace import DialPace
 from swarm.engine.settings import EngineSettings
 
-_Banned = TypeVar("_Banned", str, bytes)
-
 #: Backoff grows by this (defaults.md: x 2.5).
 BACKOFF = 2.5
-#: Banned addresses, and ids, that are remembered; the oldest give way.
-BANS_MAX = 10_000
 #: The source of addresses that a relay told us to dial (BEP 55): they are tried once.
 HOLEPUNCH = "holepunch"
 #: Why a link is refused that could have had another's place.
@@ -41,8 +37,7 @@ class PeerBook:
     """Decides whom to dial and whom to let in."""
 
     __slots__ = (
-        "_banned_hosts",
-        "_banned_ids",
+        "_bans",
         "_candidates",
         "_connected",
         "_dialling",
@@ -74,8 +69,7 @@ class PeerBook:
         self._identified: dict[Endpoint, Candidate | None] = {}
         #: How many of the candidates peers told us of.
         self._exchanged_count = 0
-        self._banned_hosts: dict[str, str] = {}
-        self._banned_ids: dict[bytes, str] = {}
+        self._bans = Bans(is_loopback_shared=settings.is_loopback_shared)
         self._own_endpoints: set[Endpoint] = set()
         self._pace = DialPace(settings, now)
         #: (seeds left out?, earliest instant) of the candidates; None after a change.
@@ -268,7 +262,7 @@ class PeerBook:
             if is_outgoing:
                 self._own_endpoints.add(endpoint)
             return "it is ourselves"
-        if self.is_banned(endpoint) or peer_id in self._banned_ids:
+        if self._bans.has(endpoint, peer_id):
             return "it is banned"
         if self._is_private and is_outgoing and not _is_private_source(self._source_of(endpoint)):
             return "the torrent is private, and no tracker named it"
@@ -313,19 +307,10 @@ class PeerBook:
         if is_welcome or candidate.source == "user":
             self._put_back(candidate, now, has_failed=was_short or was_useless or not is_welcome)
 
-    def ban(self, endpoint: Endpoint, peer_id: PeerId | None, reason: str) -> None:
-        """Keep a proven liar out, by its address.
-
-        Many honest peers can share a loopback address (and do, in tests and on one machine), so there it is
-        banned by id. Elsewhere an id proves nothing: the liar may have taken that of an honest peer.
-        """
-        if self._settings.is_loopback_shared and endpoint.is_loopback:
-            if peer_id is not None:
-                self._banned_ids[peer_id] = reason
-                _forget_oldest(self._banned_ids)
-        else:
-            self._banned_hosts[endpoint.host] = reason
-            _forget_oldest(self._banned_hosts)
+    def ban(self, endpoint: Endpoint, peer_id: PeerId | None) -> None:
+        """Keep a proven liar out, see `Bans`."""
+        self._bans.add(endpoint, peer_id)
+        if self.is_banned(endpoint):
             for other in [other for other in self._candidates if other.host == endpoint.host]:
                 self._remove(other)
         self._remove(endpoint)
@@ -335,7 +320,7 @@ class PeerBook:
         return "user" if candidate is None else candidate.source
 
     def is_banned(self, endpoint: Endpoint) -> bool:
-        return endpoint.host in self._banned_hosts
+        return self._bans.has_host(endpoint)
 
     def is_to_be_dialled(self, endpoint: Endpoint) -> bool:
         """Will it be, or is it at this moment?"""
@@ -361,8 +346,3 @@ class PeerBook:
 def _is_private_source(source: str) -> bool:
     """BEP 27: a private torrent's peers come from its trackers; whom the user names is the user's choice."""
     return source == "user" or source.startswith("tracker")
-
-
-def _forget_oldest(bans: dict[_Banned, str]) -> None:
-    if len(bans) > BANS_MAX:
-        del bans[next(iter(bans))]

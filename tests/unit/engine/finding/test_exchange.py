@@ -317,7 +317,7 @@ class TestBelieving:
     def test_the_banned_do_not_count_among_those_that_wait(self) -> None:
         world, one, first, waiting = self.at_its_limit()
         for endpoint in waiting:
-            world.engine._book.ban(endpoint, None, "it lied")
+            world.engine._book.ban(endpoint, None)
         tells(one, *public(1, 40))
         world.tell(DialFailed(first, "no answer"))
         world.pass_time(1)

@@ -264,21 +264,21 @@ class TestBanning:
         book = Book()
         neighbour = Endpoint(ONE.host, 7000)
         book.learn(ONE, neighbour)
-        book.ban(ONE, OTHER_ID, "it lied")
+        book.ban(ONE, OTHER_ID)
         assert book.is_banned(neighbour) and book.dial() == []
         assert book.learn(Endpoint(ONE.host, 7001)) == 0
         assert book.refuses(neighbour, PeerId(bytes(20)), is_outgoing=False) == "it is banned"
 
     def test_liar_with_the_id_of_an_honest_peer_does_not_get_that_one_banned(self) -> None:
         book = Book()
-        book.ban(ONE, OTHER_ID, "it lied")
+        book.ban(ONE, OTHER_ID)
         assert book.refuses(Endpoint("10.0.0.2", 1), OTHER_ID) is None
         assert book.refuses(Endpoint("10.0.0.2", 1), PeerId(bytes(20))) is None
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1"])
     def test_on_this_machine_only_the_id_is_banned(self, host: str) -> None:
         book = Book()
-        book.ban(Endpoint(host, 1), OTHER_ID, "it lied")
+        book.ban(Endpoint(host, 1), OTHER_ID)
         assert book.refuses(Endpoint(host, 2), OTHER_ID) == "it is banned"
         assert book.refuses(Endpoint(host, 2), PeerId(bytes(20))) is None
 
@@ -287,7 +287,7 @@ class TestBanning:
         book.learn(ONE, source="user")
         book.dial()
         book.connected(ONE, is_outgoing=True)
-        book.ban(ONE, OTHER_ID, "it lied")
+        book.ban(ONE, OTHER_ID)
         book.lost(ONE, book.now, is_outgoing=True, is_seed=False, is_welcome=True)
         assert book.candidate_count == 0
 
@@ -385,7 +385,7 @@ class TestPunching:
 
     def test_banned_and_private_say_no(self) -> None:
         book = Book()
-        book.ban(ONE, None, "it lied")
+        book.ban(ONE, None)
         assert not book.punch(ONE, book.now)
         book = Book()
         book.become_private()
