@@ -337,7 +337,9 @@ class PeerLink(asyncio.BufferedProtocol):
             length: bytes of content in `frames`.
         """
         assert self._owner is not None
-        if self._outbox is None or self._reason:
+        # A transport that is lost says so in the loop's next round; until then it complains of each write.
+        is_lost = self._transport is None or self._transport.is_closing()
+        if self._outbox is None or self._reason or is_lost:
             self._owner.link_sent(self, length, (chunk,))
         else:
             self._outbox.put(frames, chunk, length, None if self._is_unlimited else self._owner.up_bucket)

@@ -28,6 +28,10 @@ class Written(asyncio.Transport):
         self.writes: list[int] = []
         self.is_broken = False
         self.is_aborted = False
+        self.is_lost = False
+
+    def is_closing(self) -> bool:
+        return self.is_lost
 
     def write(self, data: Any) -> None:
         if self.is_broken:
@@ -96,6 +100,17 @@ async def test_turn_is_one_write_of_the_whole_blocks_that_fit(rate: int, blocks:
     world.queue(3)
     world.throttle.wake()
     assert world.transport.writes == [blocks * WIRE_BLOCK_BYTES]
+    world.end()
+
+
+async def test_nothing_more_is_written_to_a_transport_that_is_lost() -> None:
+    world = World(1 << 30)
+    world.queue(1)
+    world.throttle.wake()
+    world.transport.is_lost = True
+    world.queue(5)
+    assert len(world.transport.writes) == 1
+    assert world.given_back == 6 * 3 * BLOCK_BYTES
     world.end()
 
 
