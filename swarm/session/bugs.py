@@ -39,6 +39,23 @@ async def all_ended(work: Iterable[Awaitable[Any]], doing: str) -> None:
             failure(error, doing)
 
 
+async def outlast(work: asyncio.Task[None]) -> None:
+    """Wait until `work` has ended; who is cancelled meanwhile hears of it then.
+
+    Whoever leaves a session early would find its port and its files taken, and `asyncio.run` would cancel
+    what is being saved.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    await work
+
+
 def watch(task: asyncio.Task[Any], on_failed: Callable[[SwarmError], None] | None = None) -> None:
     """Have a task for which nobody waits reported if it fails.
 

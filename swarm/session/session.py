@@ -17,7 +17,7 @@ from swarm.engine.events import OwnAddressSeen
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
 from swarm.net.names import Address
-from swarm.session.bugs import all_ended
+from swarm.session.bugs import all_ended, outlast
 from swarm.session.connections.links import Links
 from swarm.session.connections.peer_link import LinkOwner
 from swarm.session.connections.throttle import checked_rate
@@ -187,12 +187,12 @@ class Session:
     async def close(self) -> None:
         """Remove all torrents (see `remove`), then stop listening and leave the DHT.
 
-        It is done to its end, even where the caller is cancelled while it waits. Never raises for what goes
-        wrong with a torrent: that is in `Torrent.error`.
+        Who is cancelled meanwhile waits for its end all the same, some seconds at most. Never raises for what
+        goes wrong with a torrent: that is in `Torrent.error`.
         """
         if self._closing is None or self._closing.done():
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="closing the session")
-        await asyncio.shield(self._closing)
+        await outlast(self._closing)
 
     async def _close(self) -> None:
         self._is_open = False
@@ -412,7 +412,7 @@ class Session:
         """Stop a torrent: close its links, tell its trackers (for 2 s at most), save its state.
 
         The content stays on disk, and adding the torrent again goes on from there. Removing what is not in
-        the session does nothing. It is done to its end, even where the caller is cancelled while it waits.
+        the session does nothing. Who is cancelled meanwhile waits for its end all the same.
         """
         if self._torrents.get(torrent.info_hash) is not torrent:
             return
@@ -421,7 +421,7 @@ class Session:
             name = f"removing {torrent.name}"
             removing = asyncio.get_running_loop().create_task(self._remove(torrent), name=name)
             self._removing[torrent.info_hash] = removing
-        await asyncio.shield(removing)
+        await outlast(removing)
 
     async def _remove(self, torrent: Torrent) -> None:
         try:

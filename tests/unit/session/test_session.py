@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import threading
@@ -190,3 +191,37 @@ async def test_torrent_of_many_files_is_understood_beside_the_loop(
         torrent = await session.add(offer.raw, save_to=tmp_path / "here")
         await until(lambda: torrent.state == "downloading")
     assert len(threads) == 2 and threading.current_thread() not in threads
+
+
+async def test_who_is_cancelled_while_the_session_closes_finds_it_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = offer_file(tmp_path / "seed", 100_000, 16_384)
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def download() -> None:
+        async with open_session(settings_of(tmp_path / "state")) as session:
+            await session.add(offer.raw, save_to=tmp_path / "here")
+            close = session._close
+
+            async def slowly() -> None:
+                begun.set()
+                await may_end.wait()
+                await close()
+
+            monkeypatch.setattr(session, "_close", slowly)
+
+    task = asyncio.create_task(download())
+    await begun.wait()
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0)
+    assert not task.done()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    # Its files are free.
+    async with open_session(settings_of(tmp_path / "state")) as session:
+        torrent = await session.add(offer.raw, save_to=tmp_path / "here")
+        await until(lambda: torrent.state != "checking")
+        assert torrent.error is None
