@@ -59,6 +59,10 @@ def _refuse_v2(_ctx: click.Context, param: click.Parameter, value: bool) -> bool
     return value
 
 
+#: Of trackers; ws:// and wss:// are those of browsers.
+_SCHEMES = ("http://", "https://", "udp://", "ws://", "wss://")
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.argument("target", type=FileName())
 @option(
@@ -130,6 +134,10 @@ def command(
         creation_date=None if no_date else int(time.time()),
         cross_seed=f"swarm-{os.urandom(16).hex()}".encode() if cross_seed else b"",
     )
+    for url in (url for tier in options.trackers for url in tier):
+        # As the C program it takes them as they are; but nobody will find that tracker.
+        if not url.lower().startswith(_SCHEMES):
+            out.warning(f"--announce {url}: trackers are at http://, https:// or udp:// URLs")
     with creation_bar(out) as progress:
         made = create(
             target,

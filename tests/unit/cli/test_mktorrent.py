@@ -137,6 +137,16 @@ def test_output_is_not_overwritten_unless_forced(
     assert read(here / "data.torrent").total_bytes == 100_006
 
 
+def test_tracker_without_a_scheme_is_a_warning(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "-a", "host:6969/announce,UDP://host:6969", "data") == 0
+    assert capsys.readouterr().err == (
+        "warning: --announce host:6969/announce: trackers are at http://, https:// or udp:// URLs\n"
+    )
+    assert read(here / "data.torrent").trackers == (("host:6969/announce", "UDP://host:6969"),)
+
+
 def test_output_within_the_target_is_not_part_of_it(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         assert run(monkeypatch, "-f", "-o", "data/own.torrent", "data") == 0
