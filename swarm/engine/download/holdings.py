@@ -57,10 +57,10 @@ class Holdings:
         if peer.number in self._introduced:
             raise PeerError("it said twice which pieces it has")
         self._introduced.add(peer.number)
-        news: Iterable[int] = have
+        news = have
         if self._spreading.is_active and have.is_full:
             self._spreading.met_seed()
-            news = ()
+            news = Bitfield(len(have))
         self._replace(peer, have, news)
 
     def gained_many(self, peer: Peer, have: Bitfield) -> None:
@@ -72,15 +72,14 @@ class Holdings:
             return
         self._replace(peer, peer.have.union(fresh), fresh)
 
-    def _replace(self, peer: Peer, have: Bitfield, news: Iterable[int]) -> None:
+    def _replace(self, peer: Peer, have: Bitfield, news: Bitfield) -> None:
         """All that `peer` has changes at once; of `news` who watches where pieces go is to hear."""
         self._availability.remove(peer.have)
         peer.have = have
         self._picker.look_anew(peer)
         self._availability.add(have)
         if self._spreading.is_active:
-            for piece in news:
-                self._spreading.seen(peer, piece)
+            self._spreading.seen_all(peer, news)
         elif self._super_seeding.is_active:
             self._super_seeding.seen(peer, news)
         peer.interesting = self._picker.count_interesting(have)

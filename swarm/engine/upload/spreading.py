@@ -117,6 +117,18 @@ class Spreading:
         if not self._fresh_count and not self._given:
             self._end()
 
+    def seen_all(self, peer: Peer, have: Bitfield) -> None:
+        """The leecher `peer` has all of these."""
+        # Most are fresh or out already; as large numbers, for there may be 200,000.
+        fresh = int.from_bytes(self._fresh, "little") & ~have.number
+        self._fresh[:] = fresh.to_bytes(len(self._fresh), "little")
+        self._fresh_count = fresh.bit_count()
+        for piece in sorted({*self._given, *self._held}):
+            if have.flags[piece]:
+                self.seen(peer, piece)
+        if not self._fresh_count and not self._given:
+            self._end()
+
     def met_seed(self) -> None:
         """Another peer says that it has everything; it may lie, and may leave."""
         self.has_met_seed = True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarm.base.bitfield import Bitfield
 from swarm.engine.peer import NO_PIECES, Peer
@@ -157,3 +159,36 @@ def test_each_piece_is_given_once_whatever_the_order_of_requests() -> None:
         peer.declined = NO_PIECES
         if crowd.desk.accepts(peer, piece) and len(givers) < 40:
             assert givers.setdefault(piece, peer) is peer
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(0, 5)), max_size=30),
+    st.integers(0, 2),
+    st.text(" *", min_size=6, max_size=6),
+)
+def test_a_bitfield_is_seen_at_once_as_piece_by_piece(
+    steps: list[tuple[bool, int, int]], newcomer: int, drawing: str
+) -> None:
+    have = read_drawing(drawing)
+    books = []
+    for is_at_once in (False, True):
+        crowd = Crowd()
+        for is_request, number, piece in steps:
+            if is_request:
+                crowd.desk.accepts(crowd.peers[number], piece)
+            else:
+                crowd.desk.seen(crowd.peers[number], piece)
+        desk, peer = crowd.desk, crowd.peers[newcomer]
+        if is_at_once:
+            desk.seen_all(peer, have)
+        else:
+            for piece in have:
+                desk.seen(peer, piece)
+        books.append(
+            (
+                [desk._fresh, desk._fresh_count, desk._given, desk._held, desk._kept, desk._passed_on],
+                [set(desk._misers), desk.is_active or not have.count],
+                [other.is_miser for other in crowd.peers],
+            )
+        )
+    assert books[0] == books[1]
