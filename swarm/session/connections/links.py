@@ -15,7 +15,7 @@ from swarm.net.outlet import NO_WAY, Outlet, bind_addresses
 from swarm.net.ways_out import is_ours
 from swarm.session.bugs import failure
 from swarm.session.connections.door import BLOCKED, Door
-from swarm.session.connections.listener import listen
+from swarm.session.connections.listener import BACKLOG, listen
 from swarm.session.connections.peer_link import LinkOwner, PeerLink
 from swarm.session.connections.throttle import Throttle
 from swarm.session.notices import PeerNews
@@ -107,7 +107,9 @@ class Links:
         try:
             for listener in sockets:
                 # It is begun by itself: where we are cancelled meanwhile there is a server to be closed.
-                server = await loop.create_server(self._accept, sock=listener, start_serving=False)
+                server = await loop.create_server(
+                    self._accept, sock=listener, backlog=BACKLOG, start_serving=False
+                )
                 self._servers.append(server)
                 await server.start_serving()
         except BaseException:

@@ -10,7 +10,7 @@ from swarm.base.errors import SwarmError
 from swarm.net.outlet import Outlet
 
 #: Connections that wait to be accepted: a flash crowd comes within one round trip.
-_BACKLOG = 512
+BACKLOG = 512
 
 
 def listen(
@@ -64,7 +64,7 @@ def _listen_one(address: str, port: int, outlet: Outlet | None) -> socket.socket
         if outlet is not None:
             outlet.hold(listener)
         listener.bind((address, port))
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
         listener.setblocking(False)
     except OSError:
         listener.close()

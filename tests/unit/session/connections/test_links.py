@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +18,7 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash, PeerId
 from swarm.session.connections import links as links_module
 from swarm.session.connections.links import Links
+from swarm.session.connections.listener import BACKLOG
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.notices import PeerNews
 from swarm.storage.pieces import Chunk
@@ -76,6 +80,17 @@ async def links_of(tmp_path: Path, connections_max: int) -> AsyncIterator[tuple[
 @pytest.fixture
 def owner() -> Owner:
     return Owner()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not say")
+async def test_crowd_that_comes_at_once_may_wait_to_be_accepted(tmp_path: Path) -> None:
+    """The loop listens anew, with a limit of its own unless it is told ours."""
+    system_max = int(Path("/proc/sys/net/core/somaxconn").read_text())
+    async with links_of(tmp_path, 10) as (links, _):
+        (listener,) = links._servers[0].sockets
+        # Of a socket that listens `tcpi_sacked` of struct tcp_info is how many may wait.
+        info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+        assert struct.unpack_from("=I", info, 28) == (min(BACKLOG, system_max),)
 
 
 async def test_dial_where_nobody_listens_is_a_try_that_failed(tmp_path: Path, owner: Owner) -> None:
