@@ -155,14 +155,17 @@ class Descriptors:
         opened = _Handle(self._open(index, is_writable), self._handles, index, is_writable=is_writable)
         opened.users = 1
         with self._lock:
-            if self._is_closed:
+            is_late = self._is_closed
+            if is_late:
                 # A job that comes late must not leave a descriptor behind that nobody closes.
-                os.close(opened.descriptor)
-                raise OSError(errno.ESHUTDOWN, "the torrent was stopped")
-            rival = self._handles.get(index)
-            unused = [] if rival is None else self._shared.evict([rival])
-            unused += self._shared.add(opened)
+                unused = [opened]
+            else:
+                rival = self._handles.get(index)
+                unused = [] if rival is None else self._shared.evict([rival])
+                unused += self._shared.add(opened)
         _close(unused)
+        if is_late:
+            raise OSError(errno.ESHUTDOWN, "the torrent was stopped")
         return opened
 
     def _release(self, handle: _Handle) -> None:

@@ -78,6 +78,28 @@ def test_torrents_of_a_session_keep_so_many_files_open_together(tmp_path: Path) 
     assert not len(shared) and not any(0 in torrent for torrent in torrents)
 
 
+def test_file_that_is_opened_too_late_is_closed_while_other_torrents_open_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = OpenFiles(10)
+    close, closed = os.close, []
+
+    def close_slowly(descriptor: int) -> None:
+        assert not shared.lock.locked(), "all torrents wait for this disk"
+        close(descriptor)
+        closed.append(descriptor)
+
+    def open_too_late(index: int, is_writable: bool) -> int:
+        torrent.close()
+        return os.open("/dev/null", os.O_RDONLY)
+
+    torrent = Descriptors(open_too_late, shared)
+    monkeypatch.setattr(os, "close", close_slowly)
+    with pytest.raises(OSError, match="the torrent was stopped"):
+        torrent.opened(0, is_writable=False)
+    assert len(closed) == 1 and not len(shared)
+
+
 @pytest.mark.parametrize(
     ("allowed", "most"), [(resource.RLIM_INFINITY, 256), (1 << 20, 256), (1024, 256), (256, 64), (1, 1)]
 )
