@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SettingsError
-from swarm.net.names import Address
+from swarm.net.names import Address, endpoints_by_and_by
 
 
 class Hints(NamedTuple):
@@ -49,3 +51,27 @@ class Hints(NamedTuple):
         if not self.use_trackers:
             return []
         return [*((url,) for url in self.trackers), *(tuple(tier) for tier in named)]
+
+
+async def look_up_peers(
+    of_user: Sequence[Address],
+    of_link: Sequence[Address],
+    timeout_s: float,
+    on_found: Callable[[Sequence[Endpoint], str], None],
+    on_notice: Callable[[str, str], None],
+) -> None:
+    """Find the addresses of named peers; those of the one do not wait for names of the other that hang.
+
+    Args:
+        of_user, of_link: the peers that the user names, and those that a magnet link does.
+        on_found: gets addresses, and where they come from ("user", "magnet").
+        on_notice: gets ("warning", one line fit for a user) for each name that has no address.
+    """
+
+    async def look_up(addresses: Sequence[Address], source: str) -> None:
+        async for found in endpoints_by_and_by(
+            addresses, timeout_s, lambda name, reason: on_notice("warning", f"peer {name}: {reason}")
+        ):
+            on_found(found, source)
+
+    await asyncio.gather(look_up(of_user, "user"), look_up(of_link, "magnet"))

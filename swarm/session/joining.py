@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from functools import partial
@@ -9,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.events import OwnAddressSeen
-from swarm.net.names import endpoints_by_and_by
 from swarm.session.bugs import failure
 from swarm.session.connections.links import Links
 from swarm.session.finding.peer_finder import PeerFinder
-from swarm.session.hints import Hints
+from swarm.session.hints import Hints, look_up_peers
 from swarm.session.magnets.fetches import Fetches
 from swarm.session.settings import CLIENT_NAME, SessionSettings
 from swarm.session.torrent import Torrent
@@ -63,14 +63,19 @@ class Joining:
             # Where the metadata had been kept, nobody has asked those that the link names.
             named, nodes = ((), ()) if fetch is None else (fetch.magnet.peers, fetch.magnet.dht_nodes)
             runner = await self._join(torrent, hints)
-            async for found in endpoints_by_and_by(
-                [*hints.peers, *named],
-                self._settings.names_timeout_s,
-                lambda name, reason: torrent.notice("warning", f"peer {name}: {reason}"),
-            ):
-                runner.candidates_found(found, "user")
-            if not torrent.metainfo.is_private:
-                await self._finder.nodes_named([*torrent.metainfo.dht_nodes, *nodes])
+            await asyncio.gather(
+                look_up_peers(
+                    [*hints.peers, *named],
+                    (),
+                    self._settings.names_timeout_s,
+                    runner.candidates_found,
+                    torrent.notice,
+                ),
+                # BEP 27: of a private torrent the DHT hears nothing.
+                self._finder.nodes_named(
+                    () if torrent.metainfo.is_private else (*torrent.metainfo.dht_nodes, *nodes)
+                ),
+            )
         except Exception as error:
             torrent.failed(failure(error, f"starting {torrent.name}"))
             await self._fetches.let_go(torrent.info_hash)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash, PeerId
-from swarm.net.names import Address, endpoints_of
+from swarm.net.names import Address, endpoints_by_and_by
 from swarm.net.outlet import bind_addresses
 from swarm.session.bugs import watch
 from swarm.session.connections.links import Links
@@ -275,4 +275,5 @@ class PeerFinder:
     async def nodes_named(self, addresses: Sequence[Address]) -> None:
         """Ask DHT nodes that a magnet link or a .torrent names: there may be no other way into the DHT."""
         if self._dht is not None and addresses:
-            self._dht.candidates_found(await endpoints_of(addresses, self._settings.names_timeout_s))
+            async for found in endpoints_by_and_by(addresses, self._settings.names_timeout_s):
+                self._dht.candidates_found(found)

@@ -14,12 +14,11 @@ from swarm.base.errors import StorageError, SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
-from swarm.net.names import endpoints_by_and_by
 from swarm.session.bugs import all_ended
 from swarm.session.connections.links import Links
 from swarm.session.finding.peer_finder import PeerFinder
 from swarm.session.finding.sources import Totals
-from swarm.session.hints import Hints
+from swarm.session.hints import Hints, look_up_peers
 from swarm.session.settings import CLIENT_NAME, SessionSettings
 
 if TYPE_CHECKING:
@@ -145,14 +144,16 @@ class Fetches:
             on_own_address=partial(self._on_own_address, fetch.info_hash),
         )
         fetch.discovery = discovery
-        for source, addresses in (("user", hints.peers), ("magnet", fetch.magnet.peers)):
-            async for found in endpoints_by_and_by(
-                addresses,
+        await asyncio.gather(
+            look_up_peers(
+                hints.peers,
+                fetch.magnet.peers,
                 self._settings.names_timeout_s,
-                lambda name, reason: fetch.notice("warning", f"peer {name}: {reason}"),
-            ):
-                fetch.candidates_found(found, source)
-        await self._finder.nodes_named(fetch.magnet.dht_nodes)
+                fetch.candidates_found,
+                fetch.notice,
+            ),
+            self._finder.nodes_named(fetch.magnet.dht_nodes),
+        )
 
     def _save(self, info_hash: InfoHash, info: bytes) -> None:
         name = f"keeping the metadata of {info_hash}"

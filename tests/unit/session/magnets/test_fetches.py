@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from swarm import Session
 from swarm.base.errors import SwarmError
 from swarm.metainfo.magnet import Magnet
+from swarm.net import names
 from swarm.session.hints import Hints
 from swarm.session.magnets import metadata_cache
 from swarm.session.magnets.fetches import Fetches
@@ -54,6 +56,22 @@ async def test_who_waits_for_the_same_link_waits_for_the_same_fetch(tmp_path: Pa
         assert {one.result().info_hash for one in waiting} == {offer.metainfo.info_hash}
         # It waits for its torrent.
         assert len(fetches) == 1
+
+
+async def test_names_of_the_user_that_hang_hold_up_nobody_whom_the_link_names(
+    tmp_path: Path, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(name: str) -> list[str]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(names, "look_up", hang)
+    settings = replace(settings_of(tmp_path / "state"), names_timeout_s=3600.0)
+    async with open_session(settings) as session, open_session(settings_of(tmp_path / "other")) as seeder:
+        await seed(seeder, offer)
+        link = Magnet(offer.metainfo.info_hash, peers=(("127.0.0.1", seeder.port),))
+        hints = Hints.of([("hangs.invalid", 6881)], [], use_trackers=False)
+        await within(session._fetches.begin(link, hints).metainfo())
 
 
 async def test_nothing_is_left_of_one_for_which_nobody_waits_any_more(tmp_path: Path, offer: Offer) -> None:
