@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import errno
 import socket
+from functools import partial
 
+from swarm.tracker.binding import bind_all
 from swarm.tracker.http_connection import TURN_BYTES, HttpConnection, HttpService, packed_address
 
 #: Connections waiting to be accepted: a swarm that starts together comes together.
@@ -34,24 +36,20 @@ async def listen(
         is_shared: other processes may listen on the same port.
 
     Raises:
-        OSError: one of them cannot be bound, or there is no such host.
+        OSError: as `bind_all`.
     """
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    listeners: list[HttpListener] = []
-    try:
-        for family, address in dict.fromkeys((family, str(name[0])) for family, _, _, _, name in found):
-            chosen = listeners[0].port if listeners else port
-            listeners.append(HttpListener(service, _bind(address, chosen, family, is_shared)))
-    except OSError:
-        for listener in listeners:
-            listener.close()
-        raise
-    return listeners
+    bound = await bind_all(partial(bind_stream, is_shared=is_shared), host, port)
+    return [HttpListener(service, one) for one in bound]
 
 
-def _bind(host: str, port: int, family: socket.AddressFamily, is_shared: bool) -> socket.socket:
+def bind_stream(
+    host: str, port: int, family: socket.AddressFamily, *, is_shared: bool = False
+) -> socket.socket:
+    """A bound socket, not blocking; `is_shared`: other processes may bind the same port.
+
+    Raises:
+        OSError: it cannot be bound.
+    """
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -59,10 +57,9 @@ def _bind(host: str, port: int, family: socket.AddressFamily, is_shared: bool) -
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if hasattr(socket, "TCP_DEFER_ACCEPT"):
-            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_S)
         bound.setblocking(False)
         bound.bind((host, port))
+        # Already here, for two may bind one port where neither listens yet.
         bound.listen(BACKLOG)
     except OSError:
         bound.close()
@@ -80,6 +77,8 @@ class HttpListener:
         self._loop = asyncio.get_running_loop()
         self._adopting: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
+        if hasattr(socket, "TCP_DEFER_ACCEPT"):
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_S)
         self._loop.add_reader(bound.fileno(), self._readable)
 
     def close(self) -> None:

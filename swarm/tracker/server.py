@@ -11,18 +11,20 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swarm.base.errors import TrackerError
 from swarm.tracker.admission import Admission
 from swarm.tracker.announce import Rules, TrackerSettings
+from swarm.tracker.binding import bind_all
 from swarm.tracker.connection_ids import ConnectionIds
 from swarm.tracker.datagrams import bind
 from swarm.tracker.http_connection import HttpLimits, HttpService
 from swarm.tracker.http_frontend import HttpFrontend, Network
-from swarm.tracker.http_listener import BACKLOG, HttpListener, listen
+from swarm.tracker.http_listener import BACKLOG, HttpListener, bind_stream, listen
 from swarm.tracker.memory_store import MemoryStore
 from swarm.tracker.shared_store import TAKE_MAX, SharedStore
 from swarm.tracker.snapshot import check_writable, load, patience_s, save
@@ -226,30 +228,31 @@ class TrackerServer:
             raise TrackerError(_why_not(error, *at, option)) from None
 
     async def _listen_tls(self, at: tuple[str, int]) -> None:
-        server = await self._tls_server(*at)
-        where = _where(server)
+        options: dict[str, Any] = {
+            "is_shared": self._is_shared,
+            "backlog": BACKLOG,
+            "ssl": self._tls,
+            "ssl_handshake_timeout": HANDSHAKE_S,
+        }
+        where = await self._serve(self.frontend, *at, **options)
         self.https_url = _url("https", *where, "announce")
         if at[0] == "0.0.0.0" and socket.has_ipv6:
             with contextlib.suppress(OSError):
-                await self._tls_server("::", where[1])
-
-    async def _tls_server(self, host: str, port: int) -> asyncio.Server:
-        server = await asyncio.get_running_loop().create_server(
-            self.frontend,
-            host,
-            port,
-            backlog=BACKLOG,
-            ssl=self._tls,
-            ssl_handshake_timeout=HANDSHAKE_S,
-            reuse_port=self._is_shared or None,
-        )
-        self._other_servers.append(server)
-        return server
+                await self._serve(self.frontend, "::", where[1], **options)
 
     async def _listen_for(self, service: HttpService, at: tuple[str, int]) -> None:
-        server = await asyncio.get_running_loop().create_server(service, *at)
-        self._other_servers.append(server)
-        self.services.append((service, _url("http", *_where(server))))
+        self.services.append((service, _url("http", *await self._serve(service, *at))))
+
+    async def _serve(
+        self, service: HttpService, host: str, port: int, *, is_shared: bool = False, **options: Any
+    ) -> tuple[str, int]:
+        """Have the loop itself accept for `service`; returns where, as the first address and the port."""
+        bound = await bind_all(partial(bind_stream, is_shared=is_shared), host, port)
+        where: tuple[str, int] = bound[0].getsockname()[:2]
+        for one in bound:
+            server = await asyncio.get_running_loop().create_server(service, sock=one, **options)
+            self._other_servers.append(server)
+        return where
 
     async def _listen(self) -> None:
         self._listeners = await listen(self.frontend, self._host, self._port, is_shared=self._is_shared)
@@ -260,25 +263,20 @@ class TrackerServer:
                 self._listeners += await listen(self.frontend, "::", self._port, is_shared=self._is_shared)
 
     async def _listen_udp(self, host: str, port: int) -> None:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        (family, address), *others = dict.fromkeys((family, str(name[0])) for family, _, _, _, name in found)
+        bind_one = partial(bind, is_shared=self._is_shared)
         # Port 0: clients that are given one URL try the other protocol at the same port.
         ports = [port] if port else [self._port, 0]
         for number, wanted in enumerate(ports, 1):
             try:
-                first = bind(address, wanted, family, is_shared=self._is_shared)
+                bound = await bind_all(bind_one, host, wanted, socket.SOCK_DGRAM)
                 break
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or number == len(ports):
                     raise
-        self._udp_endpoints.append(UdpEndpoint(self.udp, first))
-        for family, address in others:
-            another = bind(address, self._udp_endpoints[0].port, family, is_shared=self._is_shared)
-            self._udp_endpoints.append(UdpEndpoint(self.udp, another))
+        self._udp_endpoints += [UdpEndpoint(self.udp, one) for one in bound]
         if host == "0.0.0.0" and socket.has_ipv6:
             with contextlib.suppress(OSError):
-                second = bind("::", self._udp_endpoints[0].port, socket.AF_INET6, is_shared=self._is_shared)
+                second = bind_one("::", self._udp_endpoints[0].port, socket.AF_INET6)
                 self._udp_endpoints.append(UdpEndpoint(self.udp, second))
 
     async def _beats(self) -> None:
@@ -316,11 +314,6 @@ class TrackerServer:
             service.close()
         for server in servers:
             await server.wait_closed()
-
-
-def _where(server: asyncio.Server) -> tuple[str, int]:
-    host, port = server.sockets[0].getsockname()[:2]
-    return host, port
 
 
 def _url(scheme: str, host: str, port: int, path: str = "") -> str:

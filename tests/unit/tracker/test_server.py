@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import ssl
 import struct
 import time
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 from swarm.base.errors import TrackerError
-from swarm.tracker.http_connection import Request
+from swarm.tracker.http_connection import HttpService, Request
 from swarm.tracker.server import TrackerServer
+from swarm.tracker.stats import StatsService
 from swarm.wire.tracker.udp_server import CONNECT_MAGIC
 
 
@@ -81,6 +83,32 @@ async def test_a_name_means_all_of_its_addresses_over_udp_too(monkeypatch: pytes
             assert (await announce(server, 7, 0, host))[:4] == b"\0\0\0\1"
     finally:
         await server.__aexit__(None, None, None)
+
+
+async def test_addresses_of_a_name_that_the_machine_lacks_are_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`localhost` is ::1 as well, for most resolvers, where there is no IPv6."""
+    absent = "192.0.2.1"  # an address for documentation (RFC 5737): nobody has it
+    names = {"both": ["127.0.0.1", absent], "other": [absent, "127.0.0.1"], "none": [absent]}
+
+    async def getaddrinfo(host: str, port: int, **_more: Any) -> list[Any]:
+        return [(socket.AF_INET, 0, 0, "", (address, port)) for address in names[host]]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+
+    def stats(server: TrackerServer) -> HttpService:
+        return StatsService(server)
+
+    for host in ("both", "other"):
+        at, tls = (host, 0), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        pages = [(at, "--stats", stats)]
+        async with TrackerServer(host, 0, udp=at, https=at, tls=tls, services=pages) as server:
+            assert [url.split(":")[1] for url in [*server.urls, *server.udp_urls]] == ["//127.0.0.1"] * 2
+            assert server.https_url is not None and server.https_url.startswith("https://127.0.0.1:")
+            assert server.services[0][1].startswith("http://127.0.0.1:")
+    with pytest.raises(TrackerError, match=r"cannot listen on none:0: this machine does not have"):
+        await TrackerServer("none", 0).__aenter__()
 
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="the system counts no sleep")
