@@ -26,7 +26,7 @@ from swarm.session.hints import Hints
 from swarm.session.magnets.fetches import Fetches
 from swarm.session.notices import Notice, Notices
 from swarm.session.settings import SessionSettings
-from swarm.session.torrent_source import magnet_of, read_source
+from swarm.session.torrent_source import magnet_of, read_source, understood
 from swarm.storage.disk import Disk
 from swarm.wire.peer.handshake import Handshake
 
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
     from swarm.session.runner import Runner
     from swarm.session.selection import Selection
     from swarm.session.torrent import Torrent
-
-#: To understand a .torrent of this size, of thousands of files, takes longer than others on the loop should
-#: wait; of 100,000 files it takes seconds.
-_READ_BESIDE_BYTES = 256 << 10
 
 
 class Session:
@@ -270,11 +266,7 @@ class Session:
             metainfo = source
         else:
             assert not isinstance(source, Magnet)
-            raw = await read_source(source, self._bind)
-            if len(raw) < _READ_BESIDE_BYTES:
-                metainfo = Metainfo.parse(raw)
-            else:
-                metainfo = await asyncio.to_thread(Metainfo.parse, raw)
+            metainfo = await understood(await read_source(source, self._bind), Metainfo.parse)
         # The session may have been closed meanwhile.
         disk = self._refuse_closed()
         self._refuse_known(metainfo.info_hash)

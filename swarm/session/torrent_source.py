@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 from swarm.base.errors import MetainfoError
 from swarm.base.ids import InfoHash
@@ -13,6 +16,11 @@ from swarm.metainfo.torrent import MAX_METAINFO_BYTES
 from swarm.net.outlet import Outlet
 from swarm.storage.whole_file import read_whole_beside
 
+T = TypeVar("T")
+
+#: To understand a .torrent of this size, of thousands of files, takes longer than others on the loop should
+#: wait; of 100,000 files it takes seconds.
+_READ_BESIDE_BYTES = 256 << 10
 #: A web server may take this long to give a .torrent.
 _FETCH_TIMEOUT_S = 30.0
 #: An info-hash as text, where no file has that name.
@@ -64,3 +72,10 @@ async def read_source(source: str | os.PathLike[str] | bytes, bind: str | None =
     if len(raw) > MAX_METAINFO_BYTES:
         raise MetainfoError(f"{text}: larger than any .torrent ({MAX_METAINFO_BYTES >> 20} MiB)")
     return raw
+
+
+async def understood(raw: bytes, read: Callable[[bytes], T]) -> T:
+    """What `read` makes of a .torrent, or of its info dictionary; in a thread where that takes long."""
+    if len(raw) < _READ_BESIDE_BYTES:
+        return read(raw)
+    return await asyncio.to_thread(read, raw)

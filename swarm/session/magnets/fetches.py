@@ -176,8 +176,9 @@ class Fetches:
     async def close(self) -> None:
         """End all; what peers have sent is kept, however soon the end comes. Never raises."""
         self._is_ending.set()
-        closing = (fetch.close() for fetch in self.all())
-        await all_ended([*closing, *self._saving], "ending a magnet link")
+        await all_ended([fetch.close() for fetch in self.all()], "ending a magnet link")
+        # One that was complete may have begun it only now.
+        await all_ended(self._saving, "ending a magnet link")
 
     async def take_over(self, info_hash: InfoHash, runner: Runner) -> None:
         """The torrent is here: its runner goes on with the links of its magnet link, if there was one."""

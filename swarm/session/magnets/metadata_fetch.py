@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from swarm.base.dataclass import dataclass
@@ -22,6 +23,7 @@ from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.finding.sources import SourceStatus
 from swarm.session.notices import Notice, Notices
+from swarm.session.torrent_source import understood
 from swarm.wire.peer.handshake import Handshake
 
 if TYPE_CHECKING:
@@ -130,6 +132,8 @@ class MetadataFetch(LinkHost):
         self._begun_at = time.monotonic()
         #: Looks for its peers, as long as that takes.
         self._task: asyncio.Task[None] | None = None
+        #: Makes a torrent of the metadata.
+        self._reading: asyncio.Task[None] | None = None
         self._result: asyncio.Future[Metainfo] = self._loop.create_future()
         # Where nobody waits for it, a failure is no news to the loop.
         self._result.add_done_callback(lambda result: result.cancelled() or result.exception())
@@ -214,13 +218,18 @@ class MetadataFetch(LinkHost):
 
     def completed(self, info: bytes, *, is_new: bool) -> None:
         """`info` hashes to our info-hash; where it `is_new` it is worth keeping for the next time."""
+        name = f"reading the metadata of {self.info_hash}"
+        self._reading = self._loop.create_task(self._read(info, is_new=is_new), name=name)
+        watch(self._reading, self.failed)
+
+    async def _read(self, info: bytes, *, is_new: bool) -> None:
         options = TorrentOptions(
             trackers=tuple((url,) for url in self.magnet.trackers),
             web_seeds=self.magnet.web_seeds,
             created_by="",
         )
         try:
-            self.raw, metainfo = metainfo_of(info, options)
+            self.raw, metainfo = await understood(info, partial(metainfo_of, options=options))
         except MetainfoError as error:
             self.failed(error)
             return
@@ -241,7 +250,9 @@ class MetadataFetch(LinkHost):
         self._stop_timer()
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        # What peers have sent is to be kept: that is not given up.
+        ending = (task for task in (self._task, self._reading) if task is not None)
+        await asyncio.gather(*ending, return_exceptions=True)
         self._links.clear()
 
     # -- the engine's door ----------------------------------------------------------------------

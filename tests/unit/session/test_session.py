@@ -18,7 +18,7 @@ from swarm.metainfo.torrent import Metainfo
 from swarm.net import udp
 from swarm.net.trackers import TrackerClient
 from swarm.net.udp import UdpSocket, open_sockets
-from swarm.session import session as session_module
+from swarm.session import torrent_source
 from swarm.session.finding.dht import Dht
 from swarm.session.notices import Notice
 from swarm.session.runner import Runner
@@ -186,7 +186,7 @@ async def test_torrent_of_many_files_is_understood_beside_the_loop(
     offer = offer_file(tmp_path, 100_000, 16384)
     monkeypatch.setattr(Metainfo, "parse", parse_somewhere)
     monkeypatch.setattr(Selection, "paths", paths_somewhere)
-    monkeypatch.setattr(session_module, "_READ_BESIDE_BYTES", 0, raising=False)
+    monkeypatch.setattr(torrent_source, "_READ_BESIDE_BYTES", 0, raising=False)
     async with open_session(settings_of(tmp_path / "state")) as session:
         torrent = await session.add(offer.raw, save_to=tmp_path / "here")
         await until(lambda: torrent.state == "downloading")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,15 @@ import pytest
 
 from swarm import Session
 from swarm.base.errors import SwarmError
+from swarm.base.ids import InfoHash
 from swarm.metainfo.magnet import Magnet
+from swarm.metainfo.torrent import Metainfo
 from swarm.net import names
+from swarm.session import torrent_source
 from swarm.session.hints import Hints
 from swarm.session.magnets import metadata_cache
 from swarm.session.magnets.fetches import Fetches
-from tests.e2e.transfers import Offer, offer_file, open_session, seed, settings_of, until, within
+from tests.e2e.transfers import PATIENCE_S, Offer, offer_file, open_session, seed, settings_of, until, within
 
 NOBODY = Hints.of([], [], use_trackers=False)
 
@@ -72,6 +76,61 @@ async def test_names_of_the_user_that_hang_hold_up_nobody_whom_the_link_names(
         link = Magnet(offer.metainfo.info_hash, peers=(("127.0.0.1", seeder.port),))
         hints = Hints.of([("hangs.invalid", 6881)], [], use_trackers=False)
         await within(session._fetches.begin(link, hints).metainfo())
+
+
+async def test_metadata_of_many_files_is_understood_beside_the_loop(
+    tmp_path: Path, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+    parse = Metainfo.parse
+
+    def parse_somewhere(raw: bytes) -> Metainfo:
+        threads.append(threading.current_thread())
+        return parse(raw)
+
+    async with opened(tmp_path) as (_, fetches), open_session(settings_of(tmp_path / "other")) as seeder:
+        await seed(seeder, offer)
+        link = link_of(offer)
+        monkeypatch.setattr(Metainfo, "parse", parse_somewhere)
+        monkeypatch.setattr(torrent_source, "_READ_BESIDE_BYTES", 0, raising=False)
+        peers = Hints.of([("127.0.0.1", seeder.port)], [], use_trackers=False)
+        await within(fetches.begin(link, peers).metainfo())
+    assert len(threads) == 1 and threading.current_thread() not in threads
+
+
+async def test_metadata_that_is_read_as_the_session_closes_is_kept(
+    tmp_path: Path, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_reading, may_end = threading.Event(), threading.Event()
+    info_hash, parse = offer.metainfo.info_hash, Metainfo.parse
+
+    def parse_slowly(raw: bytes) -> Metainfo:
+        is_reading.set()
+        may_end.wait(PATIENCE_S)
+        return parse(raw)
+
+    save = metadata_cache.save
+
+    async def save_slowly(state_dir: Path, info_hash: InfoHash, info: bytes) -> None:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        await save(state_dir, info_hash, info)
+
+    monkeypatch.setattr(metadata_cache, "save", save_slowly)
+    async with (
+        opened(tmp_path) as (session, fetches),
+        open_session(settings_of(tmp_path / "other")) as seeder,
+    ):
+        await seed(seeder, offer)
+        monkeypatch.setattr(Metainfo, "parse", parse_slowly)
+        monkeypatch.setattr(torrent_source, "_READ_BESIDE_BYTES", 0)
+        fetches.begin(Magnet(info_hash), Hints.of([("127.0.0.1", seeder.port)], [], use_trackers=False))
+        await until(is_reading.is_set)
+        closing = asyncio.ensure_future(session.close())
+        await until(lambda: not session._is_open)
+        may_end.set()
+        await within(closing)
+        assert await metadata_cache.load(session.settings.state_dir, info_hash)
 
 
 async def test_nothing_is_left_of_one_for_which_nobody_waits_any_more(tmp_path: Path, offer: Offer) -> None:
