@@ -97,8 +97,9 @@ class LinkHost(ABC):
         self.up_bucket = Bucket(None, self._loop.time())
         self.down_bucket = Bucket(None, self._loop.time())
         self._links: dict[int, PeerLink] = {}
-        #: Named by the user, who has not heard of a failure to reach them.
+        #: Named by the user, who has not heard of a failure to reach them; and those of whom he has.
         self._awaited: set[Endpoint] = set()
+        self._unreached: set[Endpoint] = set()
         self._next_number = 0
         self._timer: asyncio.TimerHandle | None = None
         self._wakeup_at = float("inf")
@@ -220,11 +221,16 @@ class LinkHost(ABC):
             is_awaited = is_tried and endpoint in self._awaited
             if is_awaited:
                 self._awaited.remove(endpoint)
+                self._unreached.add(endpoint)
             self._on_peer(PeerNews("not reached", str(endpoint), "", reason, False, is_awaited))
         self.tell(DialFailed(endpoint, reason, is_tried, has_way))
 
     def candidates_found(self, endpoints: Sequence[Endpoint], source: str) -> None:
         welcome = [endpoint for endpoint in endpoints if not self._dialler.is_refused(endpoint)]
         if source == "user":
-            self._awaited.update(endpoints)
+            self._awaited.update(set(endpoints) - self._unreached)
         self.tell(CandidatesFound(welcome, source))
+
+    def take_place_of(self, other: LinkHost) -> None:
+        """What `other` has told the user of peers that he named is not told again."""
+        self._unreached |= other._unreached

@@ -187,6 +187,7 @@ class Fetches:
         fetch = self._fetches.get(info_hash)
         if fetch is None:
             return
+        runner.take_place_of(fetch)
         for link in self._links.of(fetch):
             link.hand_over(runner)
         del self._fetches[info_hash]

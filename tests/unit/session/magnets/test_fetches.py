@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from swarm import Session
+from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash
 from swarm.metainfo.magnet import Magnet
@@ -234,3 +236,17 @@ async def test_metadata_that_cannot_be_kept_is_a_line_for_the_user(tmp_path: Pat
         fetches.begin(link_of(offer), NOBODY).completed(offer.metainfo.info_bytes, is_new=True)
 
     assert ["the metadata cannot be kept" in notice.text for notice in session.notices()] == [True]
+
+
+async def test_peer_that_a_fetch_has_not_reached_is_told_of_once(tmp_path: Path, offer: Offer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        nobody = Endpoint("127.0.0.1", deaf.getsockname()[1])
+    async with opened(tmp_path) as (session, fetches):
+        fetch = fetches.begin(link_of(offer), Hints.of([nobody], [], use_trackers=False))
+        await until(lambda: "warning" in [notice.level for notice in fetch.notices()])
+        torrent = await session.add(offer.metainfo, save_to=tmp_path / "here", peers=[nobody])
+        await within(session._starting[torrent.info_hash])
+        assert torrent.runner is not None
+        torrent.runner.dial_failed(nobody, "connection refused")
+        told = [notice for notice in torrent.notices() if str(nobody) in notice.text]
+        assert told and "warning" not in [notice.level for notice in told]
