@@ -13,6 +13,9 @@ from typing import Any
 
 from swarm.base.errors import SwarmError
 
+#: Who is cancelled waits for the end of what he has begun for no longer: a disk may hang.
+OUTLAST_MAX_S = 30.0
+
 
 def failure(error: BaseException, doing: str) -> SwarmError:
     """Turn any exception into an error for users; a bug of ours is reported with its traceback as well.
@@ -40,16 +43,20 @@ async def all_ended(work: Iterable[Awaitable[Any]], doing: str) -> None:
 
 
 async def outlast(work: asyncio.Task[None]) -> None:
-    """Wait until `work` has ended; who is cancelled meanwhile hears of it then.
+    """Wait until `work` has ended; who is cancelled meanwhile hears of it then, or after `OUTLAST_MAX_S`.
 
     Whoever leaves a session early would find its port and its files taken, and `asyncio.run` would cancel
     what is being saved.
     """
+    loop = asyncio.get_running_loop()
     cancelled: asyncio.CancelledError | None = None
-    while not work.done():
+    leave_at = float("inf")
+    while not work.done() and loop.time() < leave_at:
         try:
-            await asyncio.shield(work)
+            await asyncio.wait([work], timeout=None if cancelled is None else leave_at - loop.time())
         except asyncio.CancelledError as error:
+            if cancelled is None:
+                leave_at = loop.time() + OUTLAST_MAX_S
             cancelled = error
     if cancelled is not None:
         raise cancelled

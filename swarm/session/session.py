@@ -183,8 +183,8 @@ class Session:
     async def close(self) -> None:
         """Remove all torrents (see `remove`), then stop listening and leave the DHT.
 
-        Who is cancelled meanwhile waits for its end all the same, some seconds at most. Never raises for what
-        goes wrong with a torrent: that is in `Torrent.error`.
+        Who is cancelled meanwhile waits for its end all the same, half a minute at most. Never raises for
+        what goes wrong with a torrent: that is in `Torrent.error`.
         """
         if self._closing is None or self._closing.done():
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="closing the session")
@@ -404,7 +404,8 @@ class Session:
         """Stop a torrent: close its links, tell its trackers (for 2 s at most), save its state.
 
         The content stays on disk, and adding the torrent again goes on from there. Removing what is not in
-        the session does nothing. Who is cancelled meanwhile waits for its end all the same.
+        the session does nothing. Who is cancelled meanwhile waits for its end all the same, half a minute
+        at most.
         """
         if self._torrents.get(torrent.info_hash) is not torrent:
             return

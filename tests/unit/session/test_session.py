@@ -18,7 +18,7 @@ from swarm.metainfo.torrent import Metainfo
 from swarm.net import udp
 from swarm.net.trackers import TrackerClient
 from swarm.net.udp import UdpSocket, open_sockets
-from swarm.session import torrent_source
+from swarm.session import bugs, torrent_source
 from swarm.session.finding.dht import Dht
 from swarm.session.notices import Notice
 from swarm.session.runner import Runner
@@ -225,3 +225,20 @@ async def test_who_is_cancelled_while_the_session_closes_finds_it_closed(
         torrent = await session.add(offer.raw, save_to=tmp_path / "here")
         await until(lambda: torrent.state != "checking")
         assert torrent.error is None
+
+
+async def test_who_is_cancelled_while_a_disk_hangs_is_let_go_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bugs, "OUTLAST_MAX_S", 0.0, raising=False)
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    hanging = asyncio.create_task(hang())
+    leaving = asyncio.create_task(bugs.outlast(hanging))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await within(asyncio.wait([leaving]))
+    assert leaving.cancelled() and not hanging.done()
+    hanging.cancel()
