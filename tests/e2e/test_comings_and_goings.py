@@ -80,8 +80,8 @@ async def test_removal_whose_caller_gives_up_is_finished_all_the_same(
         await asyncio.sleep(0)
         removing.cancel()
         may_save.set()
-        await asyncio.gather(removing, return_exceptions=True)
-        await until(lambda: not session.torrents)
+        await within(asyncio.wait([removing]))
+        assert removing.cancelled() and not session.torrents
         assert torrent.state == "stopped"
 
 
@@ -134,10 +134,11 @@ async def test_closing_whose_caller_gives_up_is_finished_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offer = offer_file(tmp_path / "seed", 2 * PIECE, PIECE)
-    drained = Disk.drained
+    drained, is_closing, may_end = Disk.drained, asyncio.Event(), asyncio.Event()
 
     async def drained_later(disk: Disk) -> None:
-        await asyncio.sleep(0.05)
+        is_closing.set()
+        await may_end.wait()
         await drained(disk)
 
     session = open_session(settings_of(tmp_path / "state"))
@@ -145,10 +146,11 @@ async def test_closing_whose_caller_gives_up_is_finished_all_the_same(
         torrent = await seed(session, offer)
         monkeypatch.setattr(Disk, "drained", drained_later)
         closing = asyncio.ensure_future(session.close())
-        await asyncio.sleep(0.01)
+        await within(is_closing.wait())
         closing.cancel()
-        await asyncio.gather(closing, return_exceptions=True)
-        await until(lambda: session._disk is None)
+        may_end.set()
+        await within(asyncio.wait([closing]))
+        assert closing.cancelled() and session._disk is None
         assert torrent.state == "stopped"
 
 
