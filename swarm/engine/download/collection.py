@@ -103,8 +103,7 @@ class Collection:
             self._holdings.we_gained(self._peers.values(), done)
         self._look_if_complete(now)
         # A good piece opens nothing to ask for, unless it was in the way of others.
-        if len(done) < len(results) or self._requests.is_short_of_memory:
-            self._requests.is_short_of_memory = False
+        if self._requests.has_room_again() or len(done) < len(results):
             self._requests.fill_all(now)
 
     def not_written(self, piece: int) -> None:

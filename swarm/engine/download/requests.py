@@ -68,7 +68,7 @@ class Requests:
         self._end_game = EndGame(self._debts, peers, settings, alarms)
         self._in_flight_bytes = 0
         self._is_held = False
-        #: A piece could not be started because of `in_flight_bytes_max`.
+        #: A piece could not be started because of `in_flight_bytes_max`; none is until there is room for many.
         self.is_short_of_memory = False
         #: Bytes that came although nobody needed them any more.
         self.wasted_bytes = 0
@@ -167,6 +167,8 @@ class Requests:
         return known and rate * self._settings.whole_piece_s < self._geometry.piece_length
 
     def _start(self, peer: Peer) -> PartialPiece | None:
+        if self.is_short_of_memory:
+            return None
         piece = self._picker.pick_allowed_fast(peer) if peer.peer_choking else self._picker.pick(peer)
         if piece is None:
             return None
@@ -370,6 +372,19 @@ class Requests:
         if partial is not None:
             self._in_flight_bytes -= self._geometry.piece_bytes(piece)
         return partial
+
+    def has_room_again(self) -> bool:
+        """Whether a shortage of memory has just ended: requests then leave in runs, not piece by piece.
+
+        Some pieces may wait for slow peers for long: what is hashed is all that can be waited for.
+        """
+        if not self.is_short_of_memory:
+            return False
+        free = self._settings.in_flight_bytes_max - self._in_flight_bytes
+        if self.hashing and free < self._settings.refill_share * self._settings.in_flight_bytes_max:
+            return False
+        self.is_short_of_memory = False
+        return True
 
     def restart_solo(self, piece: int) -> None:
         """Ask for `piece` again at once, of one peer alone (see PartialPiece)."""

@@ -104,6 +104,29 @@ class TestAsking:
         world.hash_next()
         assert len(peer.asked) == 2
 
+    def test_what_memory_has_room_for_again_is_asked_in_one_run(self) -> None:
+        settings = EngineSettings(in_flight_bytes_max=16 * 2 * BLOCK_BYTES, refill_share=0.25)
+        world = World(pieces=40, blocks=2, settings=settings, has_quick_disk=False)
+        peer = world.seed()
+        peer.sends()
+        assert len(world.to_hash) == 16 and not peer.asked
+        for _ in range(3):
+            world.hash_next()
+            assert not peer.asked
+        world.hash_next()
+        assert len(peer.asked) == 4 * 2
+
+    def test_memory_that_slow_peers_fill_does_not_hold_up_the_others(self) -> None:
+        settings = EngineSettings(in_flight_bytes_max=16 * 2 * BLOCK_BYTES, refill_share=0.25)
+        world = World(pieces=40, blocks=2, settings=settings, has_quick_disk=False)
+        world.connect("*" * 15 + " " * 25, is_unchoking=True)
+        fast = world.seed()
+        fast.sends()
+        # There is room for one, and no more will come of waiting.
+        assert len(world.to_hash) == 1 and not fast.asked
+        world.hash_next()
+        assert len(fast.asked) == 2
+
     def test_torrent_with_one_huge_piece_is_asked_for_all_the_same(self) -> None:
         world = World(pieces=1, blocks=64, settings=EngineSettings(in_flight_bytes_max=BLOCK_BYTES))
         assert world.seed().asked
