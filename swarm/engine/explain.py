@@ -166,7 +166,7 @@ def explain(
         return [Ranked(1.0, NothingWanted())]
     if not peers:
         return [Ranked(1.0, NoPeers(book.candidate_count, book.dialling_count))]
-    found = _by_memory(requests, geometry, settings)
+    found = _by_memory(requests, geometry)
     # Without room in memory there is nothing to ask of anybody.
     found += [one for one in _by_peer(peers, now) if not (found and isinstance(one.cause, NothingToAsk))]
     found += _by_piece(picker, requests, availability)
@@ -215,8 +215,8 @@ def _kind_of(peer: Peer, now: float) -> type[PeerCause]:
     return SlowPeers
 
 
-def _by_memory(requests: Requests, geometry: Geometry, settings: EngineSettings) -> list[Ranked]:
-    limit = settings.in_flight_bytes_max
+def _by_memory(requests: Requests, geometry: Geometry) -> list[Ranked]:
+    limit = requests.in_flight_max
     waiting = sum(map(geometry.piece_bytes, requests.hashing))
     # A single large piece is no queue.
     if waiting >= _UNWRITTEN_SHARE * limit and len(requests.hashing) > 1:

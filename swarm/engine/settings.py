@@ -137,8 +137,11 @@ class EngineSettings:
     give_up_s: float = 0.1
     #: Refill when this share of the depth is free: requests leave in runs, not one by one.
     refill_share: float = 0.25
-    #: Pieces being received or hashed, in bytes: what a download costs in memory.
-    in_flight_bytes_max: int = 48 << 20
+    #: Pieces being received or hashed, in bytes: what a download costs in memory. Where the network is faster
+    #: than hashing more would only wait for that, and memory that is used again soon is in the cache.
+    in_flight_bytes_max: int = 24 << 20
+    #: Of large pieces so many all the same: one is written and one hashed while others arrive.
+    in_flight_pieces_min: int = 4
     #: A peer that would need longer for a whole piece shares it with others.
     whole_piece_s: float = 8.0
     #: The rest of a piece that takes no longer than this is asked for at once: it is sent at once, too.

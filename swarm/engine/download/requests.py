@@ -41,6 +41,7 @@ class Requests:
         "_send",
         "_settings",
         "hashing",
+        "in_flight_max",
         "is_short_of_memory",
         "partials",
         "wasted_bytes",
@@ -67,8 +68,11 @@ class Requests:
         self._moves = Moves(self._debts, peers, settings, self._send_cancel)
         self._end_game = EndGame(self._debts, peers, settings, alarms)
         self._in_flight_bytes = 0
+        self.in_flight_max = max(
+            settings.in_flight_bytes_max, settings.in_flight_pieces_min * geometry.piece_length
+        )
         self._is_held = False
-        #: A piece could not be started because of `in_flight_bytes_max`; none is until there is room for many.
+        #: A piece could not be started because of `in_flight_max`; none is until there is room for many.
         self.is_short_of_memory = False
         #: Bytes that came although nobody needed them any more.
         self.wasted_bytes = 0
@@ -173,7 +177,7 @@ class Requests:
         if piece is None:
             return None
         size = self._geometry.piece_bytes(piece)
-        if self._in_flight_bytes and self._in_flight_bytes + size > self._settings.in_flight_bytes_max:
+        if self._in_flight_bytes + size > self.in_flight_max:
             self.is_short_of_memory = True
             return None
         return self._begin(PartialPiece(piece, self._geometry.full_mask(piece)))
@@ -380,8 +384,8 @@ class Requests:
         """
         if not self.is_short_of_memory:
             return False
-        free = self._settings.in_flight_bytes_max - self._in_flight_bytes
-        if self.hashing and free < self._settings.refill_share * self._settings.in_flight_bytes_max:
+        free = self.in_flight_max - self._in_flight_bytes
+        if self.hashing and free < self._settings.refill_share * self.in_flight_max:
             return False
         self.is_short_of_memory = False
         return True

@@ -150,7 +150,7 @@ class TestMemory:
 
     def test_too_many_pieces_begun(self) -> None:
         size = 4 * BLOCK_BYTES
-        settings = EngineSettings(in_flight_bytes_max=2 * size)
+        settings = EngineSettings(in_flight_bytes_max=2 * size, in_flight_pieces_min=1)
         world = World(pieces=16, blocks=4, settings=settings)
         for _ in range(4):
             world.seed()

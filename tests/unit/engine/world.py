@@ -492,7 +492,8 @@ class World:
         self.engine.check()
         assert self.engine.have == self.verified, "counts what is not verified"
         desk = self.engine._requests
-        budget = max(self.settings.in_flight_bytes_max, self.geometry.piece_length)
+        few = self.settings.in_flight_pieces_min * self.geometry.piece_length
+        budget = max(self.settings.in_flight_bytes_max, few)
         # A bad piece is asked for again at once, whatever else is on its way.
         retried = sum(partial.is_solo for partial in desk.partials.values()) * self.geometry.piece_length
         assert desk.in_flight_bytes <= budget + retried, "more in memory than allowed"

@@ -127,9 +127,12 @@ class TestAsking:
         world.hash_next()
         assert len(fast.asked) == 2
 
-    def test_torrent_with_one_huge_piece_is_asked_for_all_the_same(self) -> None:
-        world = World(pieces=1, blocks=64, settings=EngineSettings(in_flight_bytes_max=BLOCK_BYTES))
-        assert world.seed().asked
+    def test_of_huge_pieces_a_few_are_in_memory_all_the_same(self) -> None:
+        settings = EngineSettings(in_flight_bytes_max=BLOCK_BYTES, in_flight_pieces_min=3)
+        world = World(pieces=8, blocks=64, settings=settings, has_quick_disk=False)
+        peer = world.seed()
+        peer.sends()
+        assert len(world.to_hash) == 3
 
     def test_nothing_new_is_asked_while_the_disk_is_full(self) -> None:
         world = World(pieces=40, blocks=4)
