@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -61,12 +60,11 @@ class TrackerClient:
         host_concurrent_max: int = HOST_CONCURRENT_MAX,
     ) -> None:
         #: Each address family has its own limit: one that leads nowhere must not hold up the other.
-        self._turns = {is_v6: asyncio.Semaphore(concurrent_max) for is_v6 in (None, False, True)}
-        self._host_turns = HostTurns(host_concurrent_max)
+        self._turns = {is_v6: HostTurns(host_concurrent_max, concurrent_max) for is_v6 in (None, False, True)}
         self._outlet = outlet or Outlet()
         self._preferences = preferences or TrackerPreferences(outlet=self._outlet)
         self._names = NameCache()
-        self._udp = UdpTrackerClient(outlet=self._outlet, names=self._names, host_turns=self._host_turns)
+        self._udp = UdpTrackerClient(outlet=self._outlet, names=self._names)
         self._is_closed = False
 
     async def announce(
@@ -173,8 +171,7 @@ class TrackerClient:
         # Loaded when first needed, so that a magnet link without trackers starts sooner (decision 006).
         from swarm.net import http
 
-        family = "any" if is_v6 is None else "IPv6" if is_v6 else "IPv4"
-        async with self._host_turns.turn(f"{urlsplit(url).hostname} {family}"), self._turns[is_v6]:
+        async with self._turns[is_v6].turn(urlsplit(url).hostname or ""):
             if self._is_closed:
                 raise TrackerError("closed")
             try:

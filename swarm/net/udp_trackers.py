@@ -54,7 +54,7 @@ class UdpTrackerClient:
 
     Args:
         outlet: where everything must leave; None for no restriction.
-        names, host_turns: shared with the client of HTTP trackers; None for one's own.
+        names: shared with the client of HTTP trackers; None for one's own.
     """
 
     def __init__(
@@ -63,12 +63,11 @@ class UdpTrackerClient:
         outlet: Outlet | None = None,
         settings: UdpTrackerSettings | None = None,
         names: NameCache | None = None,
-        host_turns: HostTurns | None = None,
     ) -> None:
         self._outlet = outlet or Outlet()
         self._settings = settings or UdpTrackerSettings()
         self._names = names or NameCache()
-        self._host_turns = host_turns or HostTurns()
+        self._host_turns = HostTurns()
         # Whoever could guess a transaction id could answer in the tracker's place.
         self._rng = random.SystemRandom()
         self._sockets: dict[bool, QuestionSocket] = {}

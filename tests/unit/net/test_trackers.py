@@ -244,7 +244,7 @@ class TestTurns:
         assert sorted(running) == ["http://a", "http://a", "http://b:1"]
         may_answer.set()
         await asked
-        assert client._host_turns._hosts == {}
+        assert not client._turns[None]._held and not client._turns[None]._waiting
 
     @pytest.mark.parametrize(("at_a_host", "in_all"), [(2, 100), (100, 2)])
     async def test_a_family_that_leads_nowhere_does_not_hold_up_the_other(
@@ -269,6 +269,26 @@ class TestTurns:
             task.cancel()
         await asyncio.gather(*lost, return_exceptions=True)
 
+    async def test_trackers_that_are_down_do_not_hold_up_the_others(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def only_good(url: str, **_: object) -> HttpAnswer:
+            if url.startswith("http://down"):
+                await asyncio.Event().wait()
+            return HttpAnswer(200, b"de", url)
+
+        monkeypatch.setattr(http, "get", only_good)
+        client = TrackerClient(preferences=NO_PREFERENCES)
+        urls = [f"http://down{number % 7}/announce" for number in range(700)]
+        lost = [asyncio.create_task(client.announce(url, REQUEST)) for url in urls]
+        good = [asyncio.create_task(client.announce("http://good/announce", REQUEST)) for _ in range(1000)]
+        for _turn in range(2000):
+            await asyncio.sleep(0)
+        assert all(task.done() for task in good)
+        for task in lost:
+            task.cancel()
+        await asyncio.gather(*lost, return_exceptions=True)
+
     async def test_requests_at_a_time_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         running_max = running = 0
 
@@ -283,7 +303,9 @@ class TestTurns:
 
         monkeypatch.setattr(http, "get", slow)
         client = TrackerClient(concurrent_max=3)
-        await asyncio.gather(*(client.announce("http://t/announce", REQUEST) for _ in range(20)))
+        await asyncio.gather(
+            *(client.announce(f"http://t{number}/announce", REQUEST) for number in range(20))
+        )
         assert running_max == 3
 
     async def test_nothing_is_asked_after_close(self, monkeypatch: pytest.MonkeyPatch) -> None:
