@@ -268,8 +268,12 @@ class Links:
 
 
 def _why_not(error: OSError) -> str:
-    """Why there is no link, in the system's words: those of asyncio and of uvloop differ."""
+    """Why there is no link, in the system's words unless we have better ones of our own."""
     if isinstance(error, TimeoutError):
         return "no answer"
-    number = error.errno or 0
-    return os.strerror(number).lower() if number > 0 else error.strerror or str(error)
+    words = error.strerror or str(error)
+    of_system = os.strerror(error.errno or 0)
+    # The loops have the system's words, or only say whom they called.
+    if words == of_system or words.startswith("Connect call failed"):
+        return of_system.lower()
+    return words
