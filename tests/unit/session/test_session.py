@@ -186,7 +186,7 @@ async def test_torrent_of_many_files_is_understood_beside_the_loop(
     offer = offer_file(tmp_path, 100_000, 16384)
     monkeypatch.setattr(Metainfo, "parse", parse_somewhere)
     monkeypatch.setattr(Selection, "paths", paths_somewhere)
-    monkeypatch.setattr(torrent_source, "_READ_BESIDE_BYTES", 0, raising=False)
+    monkeypatch.setattr(torrent_source, "_READ_BESIDE_BYTES", 0)
     async with open_session(settings_of(tmp_path / "state")) as session:
         torrent = await session.add(offer.raw, save_to=tmp_path / "here")
         await until(lambda: torrent.state == "downloading")
@@ -230,7 +230,7 @@ async def test_who_is_cancelled_while_the_session_closes_finds_it_closed(
 async def test_who_is_cancelled_while_a_disk_hangs_is_let_go_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bugs, "OUTLAST_MAX_S", 0.0, raising=False)
+    monkeypatch.setattr(bugs, "OUTLAST_MAX_S", 0.0)
 
     async def hang() -> None:
         await asyncio.Event().wait()

@@ -44,7 +44,7 @@ def torrent(number: int) -> Membership:
 async def test_torrents_that_waited_for_the_first_node_ask_it_one_by_one(
     monkeypatch: pytest.MonkeyPatch, between_s: float, asked_count: int
 ) -> None:
-    monkeypatch.setattr(dht_source, "BETWEEN_LOOKUPS_S", between_s, raising=False)
+    monkeypatch.setattr(dht_source, "BETWEEN_LOOKUPS_S", between_s)
     dht = Silent()
     source = DhtSource(cast(Dht, dht))
     torrents = [torrent(number) for number in range(10)]

@@ -143,7 +143,7 @@ async def test_round_that_waits_for_its_datagram_ends_and_keeps_its_place(
     group_port: int, ear: asyncio.Queue[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_discovery, "INFO_HASHES_MAX", 1)
-    monkeypatch.setattr(local_discovery, "_WAIT_MAX_S", 0.0, raising=False)
+    monkeypatch.setattr(local_discovery, "_WAIT_MAX_S", 0.0)
     local = Local(group_port, *range(12))
     async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*map(local.source.go_round, local.swarms))

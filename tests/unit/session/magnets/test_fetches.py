@@ -94,7 +94,7 @@ async def test_metadata_of_many_files_is_understood_beside_the_loop(
         await seed(seeder, offer)
         link = link_of(offer)
         monkeypatch.setattr(Metainfo, "parse", parse_somewhere)
-        monkeypatch.setattr(torrent_source, "_READ_BESIDE_BYTES", 0, raising=False)
+        monkeypatch.setattr(torrent_source, "_READ_BESIDE_BYTES", 0)
         peers = Hints.of([("127.0.0.1", seeder.port)], [], use_trackers=False)
         await within(fetches.begin(link, peers).metainfo())
     assert len(threads) == 1 and threading.current_thread() not in threads
