@@ -139,7 +139,8 @@ class EngineSettings:
     refill_share: float = 0.25
     #: Pieces being received or hashed, in bytes: what a download costs in memory. Where the network is faster
     #: than hashing more would only wait for that, and memory that is used again soon is in the cache.
-    in_flight_bytes_max: int = 24 << 20
+    #: Each of `connections_max` peers finds room for its first requests.
+    in_flight_bytes_max: int = 32 << 20
     #: Of large pieces so many all the same: one is written and one hashed while others arrive.
     in_flight_pieces_min: int = 4
     #: A peer that would need longer for a whole piece shares it with others.
