@@ -146,7 +146,7 @@ class TorrentEngine:
         self._commands: list[Command] = []
         self._alarms = Alarms()
         self._peers: dict[int, Peer] = {}
-        self._availability = Availability(geometry.piece_count, settings.connections_max + 1)
+        self._availability = Availability(geometry.piece_count)
         self._picker = Picker(
             have,
             priorities,
