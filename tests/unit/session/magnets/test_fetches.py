@@ -26,6 +26,8 @@ from swarm.session.magnets.fetches import Fetches
 from tests.e2e.transfers import PATIENCE_S, Offer, offer_file, open_session, seed, settings_of, until, within
 
 NOBODY = Hints.of([], [], use_trackers=False)
+#: A tracker at which nobody is: a fetch that looks there does not end at once.
+DEAD = Hints.of([], ["http://127.0.0.1:1/announce"], use_trackers=True)
 
 
 @pytest.fixture
@@ -157,33 +159,34 @@ async def test_one_that_is_let_go_ends_for_all_who_wait(tmp_path: Path, offer: O
         await fetches.let_go(offer.metainfo.info_hash)
 
 
+async def begin_to_close(session: Session, fetches: Fetches, offer: Offer) -> asyncio.Future[None]:
+    """Begin a fetch, and then its end, which is not done at once."""
+    fetch = fetches.begin(link_of(offer), DEAD)
+    await until(lambda: session._finder.of(offer.metainfo.info_hash))
+    closing = asyncio.ensure_future(fetch.close())
+    await asyncio.sleep(0)
+    return closing
+
+
 async def test_one_whose_closing_is_given_up_is_closed_all_the_same(tmp_path: Path, offer: Offer) -> None:
     info_hash = offer.metainfo.info_hash
-    trackers = Hints.of([], ["http://127.0.0.1:1/announce"], use_trackers=True)
     async with opened(tmp_path) as (session, fetches):
-        fetch = fetches.begin(link_of(offer), trackers)
-        await until(lambda: session._finder.of(info_hash))
-        closing = asyncio.ensure_future(fetch.close())
-        await asyncio.sleep(0)
+        closing = await begin_to_close(session, fetches, offer)
         closing.cancel()
         await asyncio.wait([closing])
         await until(lambda: not len(fetches))
         assert session._finder.of(info_hash) is None
-        fetches.begin(link_of(offer), trackers)
+        fetches.begin(link_of(offer), DEAD)
 
 
 async def test_link_is_not_begun_anew_while_its_fetch_is_being_closed(tmp_path: Path, offer: Offer) -> None:
     info_hash = offer.metainfo.info_hash
-    trackers = Hints.of([], ["http://127.0.0.1:1/announce"], use_trackers=True)
     async with opened(tmp_path) as (session, fetches):
-        fetch = fetches.begin(link_of(offer), trackers)
-        await until(lambda: session._finder.of(info_hash))
-        closing = asyncio.ensure_future(fetch.close())
-        await asyncio.sleep(0)
+        closing = await begin_to_close(session, fetches, offer)
         assert fetches.of(info_hash) is None
         with pytest.raises(SwarmError, match="is being fetched already"):
             # What it finds peers with would be stopped in place of that of the first.
-            fetches.begin(link_of(offer), trackers)
+            fetches.begin(link_of(offer), DEAD)
         waiting = asyncio.ensure_future(fetches.metainfo_of(link_of(offer), NOBODY))
         await within(closing)
         await until(lambda: fetches.of(info_hash))
@@ -198,7 +201,7 @@ async def test_torrent_that_comes_while_its_fetch_is_being_closed_finds_its_own_
     info_hash = offer.metainfo.info_hash
     trackers = Hints.of([], ["http://127.0.0.1:1/announce"], use_trackers=True)
     async with opened(tmp_path) as (session, fetches):
-        fetch = fetches.begin(link_of(offer), trackers)
+        fetch = fetches.begin(link_of(offer), DEAD)
         await until(lambda: session._finder.of(info_hash))
         closing = asyncio.ensure_future(fetch.close())
         torrent = await session.add(offer.metainfo, save_to=tmp_path / "here", trackers=trackers.trackers)
