@@ -146,7 +146,7 @@ class TorrentEngine:
         self._commands: list[Command] = []
         self._alarms = Alarms()
         self._peers: dict[int, Peer] = {}
-        self._availability = Availability(geometry.piece_count)
+        self._availability = Availability(geometry.piece_count, settings.connections_max + 1)
         self._picker = Picker(
             have,
             priorities,
@@ -342,7 +342,7 @@ class TorrentEngine:
 
     def check(self) -> None:
         """Raise AssertionError where the desks contradict each other; for tests and the simulator."""
-        self._picker.check()
+        self._picker.check(self._peers.values())
         self._requests.check()
         self._holdings.check(self._peers.values())
         self._super_seeding.check()

@@ -60,7 +60,7 @@ UNTIL_BANNED_MIB = {
     "keep_alives": 5,
     "unknown_messages": 16,
     "haves": 27,
-    "interested_flips": 49,
+    "interested_flips": 59,
     "chokes": 25,
     "cancels": 9,
     "bitfields": 2,

@@ -178,7 +178,7 @@ def test_where_the_tracker_names_peers_as_they_come_some_are_left_behind(
     monkeypatch.setattr(memory_store, "LEECHERS_A_SEED", 1 << 30)
     monkeypatch.setattr(memory_store, "_SURE_SEEDS", 0)
     untold = leavers(seed)
-    # Then 1 to 10 of the 60 know nobody but leechers that leave, and may ask again after a minute: without
-    # that (decision 020) they were there for ever.
-    assert 60.0 <= max(untold) <= 75.0
+    # Then 1 to 12 of the 60 know nobody but leechers that leave, and may ask again after a minute: without
+    # that (decision 020) they were there for ever. In 6 of 48 worlds some are told of leavers once more.
+    assert 60.0 <= max(untold) <= 135.0
     assert sum(told) < sum(untold)

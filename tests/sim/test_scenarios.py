@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from swarm.engine.download.rarity import RarityOrder
+from swarm.sim.scenario import MIB
 from swarm.sim.scenarios import RECIPES
-from tests.sim.worlds import disturbed, ran, reported, small
+from tests.sim.worlds import KIB, disturbed, ran, reported, small
 
 PEERS = {"heterogeneous": 10, "thousand": 12}
 
@@ -23,6 +25,15 @@ def test_all_finish_and_no_promise_is_broken(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_all_finish_after_lines_and_disks_have_failed(name: str, seed: int) -> None:
     simulation = ran(disturbed(small(name, PEERS.get(name, 8))), seed)
+    assert all(client.is_finished for client in simulation.leeches)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["flash-crowd", "churn"])
+def test_all_finish_where_not_all_pieces_stand_in_order(name: str, seed: int) -> None:
+    chosen = small(name, 4, total_bytes=24 * MIB, piece_length=16 * KIB)
+    assert chosen.geometry.piece_count > 2 * RarityOrder.AT_ONCE
+    simulation = ran(chosen, seed, check_every_s=0.1)
     assert all(client.is_finished for client in simulation.leeches)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.blocks import Geometry
-from swarm.engine.download.availability import Availability, RarityOrder
+from swarm.engine.download.availability import Availability
+from swarm.engine.download.rarity import RarityOrder
 from swarm.engine.peer import Peer
 
 #: Piece priorities; the host maps files to them.
@@ -58,30 +60,28 @@ class Picker:
         self._orders: dict[int, RarityOrder] = {}
         #: Another number whenever there is more on offer than before.
         self._epoch = 0
+        wanted = int.from_bytes(priorities.translate(_IS_WANTED), "little")
         #: One flag a piece: wanted, missing, not started.
-        self._startable = bytearray(len(have))
+        self._startable = bytearray((wanted & ~have.number).to_bytes(len(have), "little"))
         self.priorities = priorities
         #: How many pieces are wanted and not verified yet.
-        self.wanted_missing = 0
-        for piece in have.missing():
-            if priorities[piece] != UNWANTED:
-                self.wanted_missing += 1
-                self._startable[piece] = 1
+        self.wanted_missing = self._startable.count(1)
         self._set_orders()
 
     def _set_orders(self) -> None:
         """Make the orders anew, of all that is on offer."""
         self._epoch += 1
-        by_priority: dict[int, list[int]] = {}
-        for piece, is_startable in enumerate(self._startable):
-            if is_startable:
-                by_priority.setdefault(self.priorities[piece], []).append(piece)
+        startable = int.from_bytes(self._startable, "little")
         # Highest first; dicts keep that order.
         self._orders = {}
-        for priority in sorted(by_priority, reverse=True):
-            order = RarityOrder(self._availability.counts, self._rng)
-            order.rebuild(by_priority[priority], self._availability.counts)
-            self._orders[priority] = order
+        for priority in range(255, UNWANTED, -1):
+            if priority in self.priorities:
+                of_this = bytes(priority) + b"\x01" + bytes(255 - priority)
+                offered = startable & int.from_bytes(self.priorities.translate(of_this), "little")
+                if offered:
+                    self._orders[priority] = RarityOrder(
+                        self._availability.counts, offered.to_bytes(len(self._startable), "little"), self._rng
+                    )
         self._availability.orders = list(self._orders.values())
 
     def wants(self, piece: int) -> bool:
@@ -139,30 +139,31 @@ class Picker:
         if not fresh:
             return None
         highest = max(self.priorities[piece] for piece in fresh)
-        order = self._orders[highest]
-        return min((piece for piece in fresh if self.priorities[piece] == highest), key=order.place_of)
+        counts, random = self._availability.counts, self._rng.random
+        return min(
+            (piece for piece in fresh if self.priorities[piece] == highest),
+            key=lambda piece: (counts[piece], random()),
+        )
 
     def _search(self, peer: Peer) -> int | None:
-        has = peer.have.flags.__getitem__
+        have = peer.have
+        flags = have.flags
         for order in self._orders.values():
-            if not order:
-                continue
             if self._is_sequential:
-                piece = self._lowest(peer, order)
+                piece = self._lowest(peer, order) if order else None
             elif self._have.count < self._random_first:
-                start = int(self._rng.random() * len(order))
-                piece = next(filter(has, order.from_place(start)), None)
-            elif peer.have.is_full:
-                piece = order.at(0)
+                piece = order.any_of(flags)
+            elif have.count == len(flags):
+                piece = order.first()
             else:
-                piece = next(filter(has, order.held()), None)
-            if piece is not None and piece not in peer.refused:
-                return piece
+                piece = order.first_of(flags)
+            if piece is not None and piece in peer.refused:
+                allowed = bytearray(flags)
+                for refused in peer.refused:
+                    allowed[refused] = 0
+                piece = order.search(allowed)
             if piece is not None:
-                allowed = (other for other in order if has(other) and other not in peer.refused)
-                piece = next(allowed, None)
-                if piece is not None:
-                    return piece
+                return piece
         return None
 
     def _lowest(self, peer: Peer, order: RarityOrder) -> int | None:
@@ -221,7 +222,9 @@ class Picker:
         Not for a torrent of which a seed is connected: it has them all.
         """
         counts = {order: order.count_of_none() for order in self._orders.values()}
-        return sum(counts.values()), [order.at(0) for order, count in counts.items() if count]
+        return sum(counts.values()), [
+            piece for order, count in counts.items() if count and (piece := order.first()) is not None
+        ]
 
     @property
     def has_startable(self) -> bool:
@@ -232,7 +235,7 @@ class Picker:
         """Everything wanted is verified."""
         return self.wanted_missing == 0
 
-    def check(self) -> None:
+    def check(self, peers: Iterable[Peer] = ()) -> None:
         """Raise AssertionError where the desk contradicts itself (for tests)."""
         on_offer = set()
         for priority, order in self._orders.items():
@@ -243,3 +246,7 @@ class Picker:
         assert on_offer == {piece for piece, flag in enumerate(self._startable) if flag}, "offers differ"
         assert all(self.wants(piece) for piece in on_offer), "an unwanted piece is on offer"
         assert self.wanted_missing == sum(map(self.wants, range(len(self._have)))), "wanted_missing is wrong"
+        for peer in peers:
+            if peer.found_nothing == (self._epoch, peer.refused):
+                passed_over = on_offer.intersection(peer.have).difference(peer.fresh, peer.refused)
+                assert not passed_over, "a peer has something to start with and was found to have nothing"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Sequence
 
 import pytest
 
 from swarm.base.blocks import Geometry
-from swarm.engine.download.availability import Availability, RarityOrder
+from swarm.engine.download.availability import Availability
 from swarm.engine.download.picker import Picker
+from swarm.engine.download.rarity import RarityOrder
 from swarm.engine.peer import NO_PIECES, Peer, with_piece
 from tests.unit.engine.world import drawn, inside_of, read_drawing
 
@@ -26,7 +26,7 @@ def picker(
 ) -> Picker:
     count = len(availability)
     desk = Availability(count)
-    desk.counts = array("i", map(int, availability))
+    desk.counts[:] = array("H", map(int, availability))
     return Picker(
         read_drawing(have or " " * count),
         bytes(map(int, priorities or "1" * count)),
@@ -46,7 +46,7 @@ def picks(desk: Picker, one: Peer) -> list[int]:
     order = []
     while (piece := desk.pick(one)) is not None:
         desk.started(piece)
-        desk.check()
+        desk.check([one])
         order.append(piece)
     return order
 
@@ -83,27 +83,27 @@ class TestOrder:
     def test_first_pieces_need_no_order_of_rarity_however_many_bitfields_come(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        sorts: list[int] = []
-        sort = RarityOrder._sort
+        filled: list[int] = []
+        fill = RarityOrder._fill_all
 
-        def counted(order: RarityOrder, pieces: list[int], counts: Sequence[int]) -> None:
-            sorts.append(len(pieces))
-            sort(order, pieces, counts)
+        def counted(order: RarityOrder) -> None:
+            filled.append(len(order))
+            fill(order)
 
         desk = picker("0000", random_first=1)
-        monkeypatch.setattr(RarityOrder, "_sort", counted)
+        monkeypatch.setattr(RarityOrder, "_fill_all", counted)
         for have in ("**  ", "* * ", "*  *"):
             other = peer(have)
             desk._availability.add(other.have)
             first = desk.pick(other)
             assert first is not None and other.have.flags[first]
-        assert sorts == []
+        assert filled == []
         # The second goes by rarity, and all that came before is in order.
         desk._have.add(0)
         desk.verified(0)
         desk.started(0)
         assert desk.pick(peer("****")) in (1, 2, 3)
-        assert sorts == [3]
+        assert filled == [3]
         desk.check()
 
     def test_sequential_goes_in_order_through_what_the_peer_has(self) -> None:
