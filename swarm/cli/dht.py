@@ -26,7 +26,7 @@ from swarm.cli.dht_node import (
     target_of,
 )
 from swarm.cli.exits import EXIT_DONE
-from swarm.cli.options import FileName, HostPort, option
+from swarm.cli.options import FileName, HostPort, Whole, option
 from swarm.cli.output import Output
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ async def _get_peers(info_hash: InfoHash, is_scrape: bool, node: NodeOptions) ->
 
 @command.command("announce")
 @click.argument("source", type=FileName(), metavar="SOURCE")
-@option("--peer-port", type=click.IntRange(1, 65_535), metavar="N", help="Where the peer listens.")
+@option("--peer-port", type=Whole(1, 65_535), metavar="N", help="Where the peer listens.")
 @option("--implied-port", "is_port_implied", is_flag=True, help="On the port that our datagrams come from.")
 @option("--seed", "is_seed", is_flag=True, help="The peer has everything.")
 @node_options

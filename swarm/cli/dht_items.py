@@ -23,7 +23,7 @@ from swarm.cli.dht_node import (
     target_of,
 )
 from swarm.cli.exits import EXIT_DONE
-from swarm.cli.options import FileName, option
+from swarm.cli.options import FileName, Text, Whole, option
 from swarm.cli.output import Output
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ _KEY_FILE_BYTES_MAX = 200
 
 @click.command("get")
 @click.argument("target", required=False, metavar="[TARGET]")
-@option("--key", metavar="HEX|FILE", help="A mutable item, by its public key or the file of the secret one.")
+@option("--key", type=Text(), metavar="HEX|FILE",
+        help="A mutable item, by its public key or the file of the secret one.")  # fmt: skip
 @option("--salt", default="", help="Which of the key's items.")
 @option("-o", "--output", "path", type=click.Path(dir_okay=False), metavar="FILE",
         help="Write the bytes of the value there (-: to stdout) instead of showing it.")  # fmt: skip
@@ -151,9 +152,9 @@ def _write(path: str, payload: bytes) -> None:
 @option("--key", "key_path", type=FileName(Path), metavar="FILE",
         help="A mutable item, signed with the key in FILE; it is made if it is missing.")  # fmt: skip
 @option("--salt", default="", help="Which of the key's items.")
-@option("--seq", type=click.IntRange(0, 2**63 - 1), metavar="N",
+@option("--seq", type=Whole(0, 2**63 - 1), metavar="N",
         help="Version (default: one more than the newest that is found).")  # fmt: skip
-@option("--cas", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Only over version N.")
+@option("--cas", type=Whole(0, 2**63 - 1), metavar="N", help="Only over version N.")
 @node_options
 def put(
     text: str | None,

@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SettingsError, SwarmError
@@ -19,7 +17,7 @@ from swarm.base.units import format_count
 from swarm.cli import ending
 from swarm.cli.ending import Ending, Interrupted
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NO_PROGRESS, ExitWith
-from swarm.cli.options import HostPort, Number, bind_option, option, options_as
+from swarm.cli.options import HostPort, Number, Whole, bind_option, option, options_as
 from swarm.cli.output import Output
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ _OPTIONS = (
     option("--bootstrap", "routers", type=HostPort(), multiple=True, metavar="HOST:PORT",
            envvar="SWARM_DHT_BOOTSTRAP",
            help="A node that leads into the DHT, instead of the public ones; repeat for more."),
-    option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N",
+    option("--port", type=Whole(0, 65_535), default=0, metavar="N",
            help="Our own UDP port (default: any free one)."),
     bind_option,
     option("--timeout", "timeout_s", type=Number(min=0, min_open=True), default=TIMEOUT_S,

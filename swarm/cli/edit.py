@@ -8,7 +8,7 @@ import click
 
 from swarm.base.errors import SettingsError
 from swarm.cli.mktorrent import split_urls
-from swarm.cli.options import FileName, option
+from swarm.cli.options import FileName, Whole, option
 from swarm.cli.output import Output
 from swarm.cli.torrent_file import check_writable, output_path, read_torrent, write_torrent
 from swarm.metainfo.edit import Changes, edit
@@ -31,7 +31,7 @@ from swarm.metainfo.torrent import Metainfo
 @option("--no-web-seeds", is_flag=True, help="Without any web seed.")
 @option("-c", "--comment", metavar="TEXT", help='Another comment; "" for none.')
 @option("--created-by", metavar="TEXT", help='Another "created by"; "" for none.')
-@option("--creation-date", type=click.IntRange(min=0), metavar="SECONDS", help="Since 1970.")
+@option("--creation-date", type=Whole(min=0), metavar="SECONDS", help="Since 1970.")
 @option("-d", "--no-date", is_flag=True, help="Without creation date.")
 @option("--private/--public", "private", default=None, help="Needs --new-info-hash.")
 @option("-s", "--source", metavar="TEXT", help="Needs --new-info-hash.")

@@ -14,7 +14,7 @@ from swarm.cli import ending
 from swarm.cli.ending import Ending, Interrupted, first_of
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.keyboard import Keyboard
-from swarm.cli.options import FileName, Number, option
+from swarm.cli.options import FileName, Number, Text, option
 from swarm.cli.output import Output
 from swarm.cli.report import Report
 from swarm.cli.sources import Source, chosen_files, read_all
@@ -66,7 +66,12 @@ class _Wish:
 )
 @option("--list", "is_list", is_flag=True, help="Show the files, download nothing.")
 @option(
-    "--select", "selections", multiple=True, metavar="1,3-5|GLOB", help="Only these files; repeat for more."
+    "--select",
+    "selections",
+    type=Text(),
+    multiple=True,
+    metavar="1,3-5|GLOB",
+    help="Only these files; repeat for more.",
 )
 @option("--sequential", "is_sequential", is_flag=True, help="In order, from the first byte on.")
 @option("--first-last", "is_ends_first", is_flag=True, help="First the beginning and end of each file.")

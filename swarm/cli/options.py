@@ -53,6 +53,18 @@ def options_as(
     return decorate
 
 
+class Text(click.ParamType[str]):
+    """A text that says something. An empty one is a variable of a script that was not set, most likely."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not text:
+            self.fail("it is empty", param, ctx)
+        return text
+
+
 class Size(click.ParamType[int]):
     """A size such as `500K`, `4M` or `1.5G`, in bytes."""
 
@@ -79,8 +91,16 @@ class Rate(Size):
         return rate
 
 
+class Whole(click.IntRange):
+    """A whole number in a range."""
+
+    name = "whole number"
+
+
 class Number(click.FloatRange):
     """A number in a range. click lets `nan` into any range, though no time or ratio ever reaches it."""
+
+    name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number: float = super().convert(value, param, ctx)
@@ -92,6 +112,8 @@ class Number(click.FloatRange):
 class FileName(click.ParamType[Any]):
     """A file or folder, which shells complete; whoever opens it finds out whether it can be read.
 
+    An empty name is refused here: some calls of the system take it for this folder.
+
     Args:
         kind: what it becomes, str or Path.
     """
@@ -102,6 +124,8 @@ class FileName(click.ParamType[Any]):
         self._kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty", param, ctx)
         return self._kind(value)
 
     def shell_complete(
@@ -131,6 +155,7 @@ class HostPort(click.ParamType[tuple[str, int]]):
 #: `--bind` of the commands that talk to others.
 bind_option = option(
     "--bind",
+    type=Text(),
     metavar="ADDR|INTERFACE",
     help="All traffic leaves from this address or through this interface (names are looked up as the "
     "system does it).",
@@ -140,7 +165,7 @@ bind_option = option(
 threads_option = option(
     "-t",
     "--threads",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     default=0,
     metavar="N",
     help="Hashing threads (default: all cores).",

@@ -11,7 +11,7 @@ import click
 
 from swarm.base.errors import StorageError
 from swarm.base.units import format_size
-from swarm.cli.options import Number, option
+from swarm.cli.options import Number, Whole, option
 from swarm.cli.output import Output
 from swarm.sim.report import Report, report
 from swarm.sim.scenario import Faults
@@ -25,12 +25,8 @@ PROGRESS_S = 1.0
 @click.command("simulate")
 @click.argument("name", metavar="SCENARIO", required=False)
 @option("--list", "is_listing", is_flag=True, help="Show the scenarios and stop.")
-@option(
-    "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Chance, made repeatable (default: 0)."
-)
-@option(
-    "--peers", type=click.IntRange(min=1), metavar="N", help="Leechers (default: what suits the scenario)."
-)
+@option("--seed", type=Whole(min=0), default=0, metavar="N", help="Chance, made repeatable (default: 0).")
+@option("--peers", type=Whole(min=1), metavar="N", help="Leechers (default: what suits the scenario).")
 @option(
     "--faults",
     "faults_s",

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from typing import TYPE_CHECKING
 
-from swarm.base.errors import MetainfoError, StorageError, SwarmError
+from swarm.base.errors import MetainfoError, SettingsError, StorageError, SwarmError
 from swarm.metainfo.limits import MAX_METAINFO_BYTES
 from swarm.storage.faults import storage_error
 
 if TYPE_CHECKING:
     from swarm.metainfo.torrent import Metainfo
+
+#: What users give where a file is asked for, and what it is.
+_NO_FILES = (
+    (r"https?://.*", "a URL"),
+    (r"magnet:.*", "a magnet link"),
+    (r"[0-9a-f]{40}|[0-9a-f]{64}|[a-z2-7]{32}", "an info-hash"),
+)
 
 
 def read_torrent(path: str) -> tuple[bytes, Metainfo]:
@@ -20,16 +28,33 @@ def read_torrent(path: str) -> tuple[bytes, Metainfo]:
     Raises:
         StorageError: it cannot be read.
         MetainfoError: it is no torrent.
+        SettingsError: it is a URL or the like, of which only `leech` makes a file.
     """
     # Imported here: `mktorrent`, which only writes one, starts faster without.
     from swarm.metainfo.torrent import Metainfo
     from swarm.storage.whole_file import read_whole
 
-    raw, _ = read_whole(path, MAX_METAINFO_BYTES)
+    try:
+        raw, _ = read_whole(path, MAX_METAINFO_BYTES)
+    except StorageError:
+        _refuse_no_file(path)
+        raise
     try:
         return raw, Metainfo.parse(raw)
     except MetainfoError as error:
         raise MetainfoError(f"{path}: {error}") from None
+
+
+def _refuse_no_file(path: str) -> None:
+    """Raise a SettingsError where `path` is another way to name a torrent, and not also that of a file."""
+    if os.path.lexists(path):
+        return
+    for pattern, kind in _NO_FILES:
+        if re.fullmatch(pattern, path, re.IGNORECASE):
+            raise SettingsError(
+                f"{path}: {kind}, where a file is asked for; 'swarm leech --metadata-only' with it writes "
+                "NAME.torrent here"
+            )
 
 
 def output_path(output: str | None, name: str) -> str:

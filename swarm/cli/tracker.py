@@ -19,7 +19,7 @@ from swarm.base.errors import SettingsError, SwarmError
 from swarm.cli import ending
 from swarm.cli.ending import Ending
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
-from swarm.cli.options import FileName, HostPort, option
+from swarm.cli.options import FileName, HostPort, Text, Whole, option
 from swarm.cli.output import Output
 from swarm.cli.tracker_workers import Workers
 
@@ -44,12 +44,12 @@ _FILE = FileName(Path)
 @option("--key", type=_FILE, metavar="FILE", help="Its key.  [default: in the same file]")
 @option("--proxy", "proxies", multiple=True, metavar="NETWORK",
         help="Believe this proxy's X-Forwarded-For. May be repeated.")  # fmt: skip
-@option("--store", default="memory", show_default=True, metavar="memory|redis://HOST:PORT/N",
+@option("--store", type=Text(), default="memory", show_default=True, metavar="memory|redis://HOST:PORT/N",
         help="Where swarms are kept; trackers with one Redis (7 or newer) share them.")  # fmt: skip
-@option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
+@option("--workers", type=Whole(1, 64), default=1, show_default=True, metavar="N",
         help="Processes that share the ports, one a core. More than one need a Redis: with a store in memory "
         "each would know its part of the peers only.")  # fmt: skip
-@option("--interval", type=click.IntRange(1, 86_400), default=900, show_default=True, metavar="SECONDS",
+@option("--interval", type=Whole(1, 86_400), default=900, show_default=True, metavar="SECONDS",
         help="How often peers should announce.")  # fmt: skip
 @option("--near-first", "is_near_first", is_flag=True,
         help="Name peers of the asker's own network (IPv4: /24, IPv6: /64) before all others.")  # fmt: skip
@@ -60,7 +60,7 @@ _FILE = FileName(Path)
 @option("--passkeys", type=_FILE, metavar="FILE",
         help="Serve only who announces to /PASSKEY/announce with a PASSKEY of FILE, one a line; reread "
         "on change.")  # fmt: skip
-@option("--per-address", type=click.IntRange(0), default=0, metavar="N",
+@option("--per-address", type=Whole(0), default=0, metavar="N",
         help="Announces a minute from one address (IPv6: from one /64); 0 for any number.")  # fmt: skip
 @option("--stats", type=HostPort(), metavar="HOST:PORT",
         help="Where to show a page, /metrics for Prometheus, /health and /ready.")  # fmt: skip

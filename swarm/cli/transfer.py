@@ -13,7 +13,7 @@ import click
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import SwarmError
 from swarm.cli.exits import EXIT_DISK, EXIT_DONE, EXIT_MISMATCH, EXIT_NO_PROGRESS, exit_status
-from swarm.cli.options import FileName, HostPort, Rate, bind_option, option, options_as
+from swarm.cli.options import FileName, HostPort, Rate, Text, Whole, bind_option, option, options_as
 from swarm.cli.output import Output
 from swarm.cli.report import Report
 from swarm.engine.settings import EngineSettings
@@ -33,12 +33,13 @@ def _refuse_require(_ctx: click.Context, _param: click.Parameter, value: str) ->
 
 
 _OPTIONS = (
-    option("--port", type=click.IntRange(0, 65_535), metavar="N",
+    option("--port", type=Whole(0, 65_535), metavar="N",
            help="Listen there; 0: any free port (default: 6881 and upwards)."),
     bind_option,
     option("--peer", "peers", type=HostPort(), multiple=True, metavar="HOST:PORT",
            help="Connect to this peer; repeat for more."),
-    option("--tracker", "trackers", multiple=True, metavar="URL", help="Another tracker; repeat for more."),
+    option("--tracker", "trackers", type=Text(), multiple=True, metavar="URL",
+           help="Another tracker; repeat for more."),
     option("--no-trackers", is_flag=True, help="Ask no tracker."),
     option("--no-dht", is_flag=True, help="Find no peers through the DHT."),
     option("--dht-bootstrap", "dht_routers", type=HostPort(), multiple=True, metavar="HOST:PORT",
@@ -49,7 +50,7 @@ _OPTIONS = (
     option("--up", type=Rate(), metavar="RATE",
            help="Send at most so much a second, e.g. 500K or 4M (from 16K on), but for the local network."),
     option("--down", type=Rate(), metavar="RATE", help="Receive at most so much a second, likewise."),
-    option("--max-peers", type=click.IntRange(1, 10_000), metavar="N",
+    option("--max-peers", type=Whole(1, 10_000), metavar="N",
            help="Connections at most (default: 55 a torrent, 200 in all)."),
     option("--blocklist", type=FileName(Path), metavar="FILE",
            help="Exchange nothing with these addresses (P2P or CIDR lines); read again when it changes."),

@@ -86,9 +86,43 @@ def test_an_empty_name_is_not_the_root_nor_this_folder(
     (tmp_path / "here").mkdir()
     (tmp_path / "here/content").write_bytes(b"content")
     monkeypatch.chdir(tmp_path / "here")
-    assert run(swarm, "swarm", [command, ""]) == EXIT_DISK
-    assert "no such file" in capsys.readouterr().err.lower()
+    assert run(swarm, "swarm", [command, ""]) == EXIT_USAGE
+    assert "it is empty" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (("leech", ""), "SOURCE"),
+        (("show", ""), "FILE|MAGNET"),
+        (("tracker", "--state", ""), "--state"),
+        (("tracker", "--allow", ""), "--allow"),
+        (("tracker", "--store", ""), "--store"),
+        (("leech", "x", "-o", ""), "--output"),
+        (("leech", "x", "--select", ""), "--select"),
+        (("leech", "x", "--bind", ""), "--bind"),
+        (("leech", "x", "--tracker", ""), "--tracker"),
+        (("leech", "x", "--blocklist", ""), "--blocklist"),
+        (("mktorrent", "x", "-o", ""), "--output"),
+        (("dht", "get-peers", ""), "SOURCE"),
+        (("dht", "get", "--key", ""), "--key"),
+        (("dht", "put", "--file", ""), "--file"),
+    ],
+)
+def test_an_empty_value_is_refused_by_the_name_of_its_option(
+    arguments: tuple[str, ...], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(swarm, "swarm", list(arguments)) == EXIT_USAGE
+    said = capsys.readouterr().err
+    assert meant in said and "it is empty" in said
+
+
+@pytest.mark.parametrize("option", ["--port", "--max-peers", "--timeout"])
+def test_what_is_no_number_is_refused_in_plain_words(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(swarm, "swarm", ["leech", "x", option, "many"]) == EXIT_USAGE
+    said = capsys.readouterr().err
+    assert "'many' is not a valid" in said and "number." in said
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from swarm.cli.torrent_file import check_writable, output_path, write_torrent
+from swarm.base.errors import SettingsError, StorageError
+from swarm.cli.torrent_file import check_writable, output_path, read_torrent, write_torrent
 
 RAW = b"d4:infod6:lengthi1eee"
 
@@ -41,3 +42,36 @@ def test_file_that_is_replaced_is_replaced_whole(tmp_path: Path) -> None:
     path.write_bytes(b"old")
     write_torrent(str(path), RAW, may_replace=True)
     assert path.read_bytes() == RAW and os.listdir(tmp_path) == ["x.torrent"]
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("http://host/x.torrent", "a URL"),
+        ("HTTPS://host/x.torrent", "a URL"),
+        ("magnet:?xt=urn:btih:" + "0" * 40 + "&tr=" + "http%3A//tracker/announce" * 20, "a magnet link"),
+        ("0123456789" * 4, "an info-hash"),
+        ("a" * 32, "an info-hash"),
+    ],
+)
+def test_what_is_no_file_is_named_and_how_to_make_one_of_it(source: str, kind: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_torrent(source)
+    assert str(refused.value).startswith(f"{source}: {kind}, ")
+    assert "swarm leech --metadata-only" in str(refused.value)
+
+
+@pytest.mark.parametrize("source", ["nowhere.torrent", "no/where", "a" * 31])
+def test_file_that_is_missing_is_called_missing(source: str) -> None:
+    with pytest.raises(StorageError, match="no such file"):
+        read_torrent(source)
+
+
+def test_file_that_is_called_as_a_magnet_link_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("magnet:x").write_bytes(
+        b"d4:infod6:lengthi1e4:name1:n12:piece lengthi16384e6:pieces20:" + b"h" * 20 + b"ee"
+    )
+    assert read_torrent("magnet:x")[1].name == "n"
