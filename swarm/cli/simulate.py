@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from swarm.base.errors import StorageError
 from swarm.base.units import format_size
 from swarm.cli.options import Number, Whole, option
 from swarm.cli.output import Output
@@ -17,6 +16,7 @@ from swarm.sim.report import Report, report
 from swarm.sim.scenario import Faults
 from swarm.sim.scenarios import RECIPES, scenario
 from swarm.sim.simulation import Simulation
+from swarm.storage.faults import check_folder, storage_error
 
 #: Progress is shown after so long, and then ...
 PROGRESS_S = 1.0
@@ -83,7 +83,6 @@ def command(
         _print(output, result)
     if plot_path is not None:
         from swarm.sim.plot import draw
-        from swarm.storage.faults import storage_error
 
         try:
             draw(simulation, result, plot_path)
@@ -99,8 +98,7 @@ def _check_plot(path: Path) -> None:
         raise click.UsageError("--plot needs matplotlib: pip install 'swarm-bt[plot]'")
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise click.UsageError(f"--plot writes .png, .svg or .pdf, not {path.name!r}")
-    if not path.absolute().parent.is_dir():
-        raise StorageError("there is no such folder", path=str(path.absolute().parent))
+    check_folder(path.absolute().parent)
 
 
 def _list(output: Output) -> None:

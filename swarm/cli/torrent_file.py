@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from swarm.base.errors import MetainfoError, SettingsError, StorageError, SwarmError
 from swarm.metainfo.limits import MAX_METAINFO_BYTES
-from swarm.storage.faults import storage_error
+from swarm.storage.faults import check_folder, storage_error
 
 if TYPE_CHECKING:
     from swarm.metainfo.torrent import Metainfo
@@ -95,11 +95,7 @@ def check_writable(path: str, *, may_replace: bool, advice: str = OVERWRITE) -> 
             raise SwarmError(f"{path}: exists already; {advice}")
         if _is_no_file(path):
             return
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise StorageError("no such folder", path=folder)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise StorageError("the folder is not writable; -o names another place", path=folder)
+    check_folder(os.path.dirname(path) or ".", advice="-o names another place")
 
 
 def write_torrent(path: str, raw: bytes, *, may_replace: bool) -> None:

@@ -1,8 +1,9 @@
-"""What the system says went wrong, in words for users."""
+"""What the system says went wrong, or would, in words for users."""
 
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 from swarm.base.errors import StorageError
@@ -47,3 +48,19 @@ def storage_error(error: OSError, path: Path | str) -> StorageError:
         errno.EFBIG: "the file would be larger than the file system allows",
     }.get(error.errno or 0, error.strerror or "unknown error")
     return StorageError(advice, path=str(path), error_number=error.errno or 0)
+
+
+def check_folder(folder: Path | str, *, advice: str = "") -> None:
+    """Find out now, rather than after hours of work, that nothing could be written into `folder`.
+
+    Args:
+        advice: what else to do where it is closed to us; follows the reason.
+
+    Raises:
+        StorageError: it is missing, or closed to us.
+    """
+    if not os.path.isdir(folder):
+        raise StorageError("no such folder", path=str(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        reason = "the folder is not writable"
+        raise StorageError(f"{reason}; {advice}" if advice else reason, path=str(folder))

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from swarm.base.errors import TrackerError
+from swarm.storage.faults import check_folder
 from swarm.tracker.admission import Admission
 from swarm.tracker.announce import Rules, TrackerSettings
 from swarm.tracker.binding import bind_all
@@ -27,7 +28,7 @@ from swarm.tracker.http_frontend import HttpFrontend, Network
 from swarm.tracker.http_listener import BACKLOG, HttpListener, bind_stream, listen
 from swarm.tracker.memory_store import MemoryStore
 from swarm.tracker.shared_store import TAKE_MAX, SharedStore
-from swarm.tracker.snapshot import check_writable, load, patience_s, save
+from swarm.tracker.snapshot import load, patience_s, save
 from swarm.tracker.udp_frontend import UdpEndpoint, UdpFrontend
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class TrackerServer:
 
     async def __aenter__(self) -> TrackerServer:
         if self._state is not None:
-            check_writable(self._state)
+            check_folder(self._state.parent)
             await asyncio.to_thread(load, self.store, self._state, self.clock(), time.time())
         if self._shared is not None and self._journal is not None:
             await asyncio.to_thread(self._catch_up, self._shared, self._journal)

@@ -71,18 +71,6 @@ def save(store: MemoryStore, path: Path, now: float, wall_now: float) -> None:
         ) from None
 
 
-def check_writable(path: Path) -> None:
-    """Find out now rather than after a month that nothing could be kept at `path`.
-
-    Raises:
-        StorageError: its folder is missing, or closed to us.
-    """
-    if not path.parent.is_dir():
-        raise StorageError("no such folder", path=str(path.parent))
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise StorageError("the folder is not writable", path=str(path.parent))
-
-
 def patience_s(store: MemoryStore) -> float:
     """How long `save` may take where nothing is wrong with the disk, in seconds."""
     return store.swarm_count / _SWARMS_PER_S + store.peer_count / _PEERS_PER_S
