@@ -55,15 +55,27 @@ class Debts:
         """Whether the whole of a piece may hang on `peer`: not on one that never sent anything while others
         have, or a silent liar would hold up the end for as long as a request may take.
         """
-        if partial.sole_peer is not None:
-            return partial.sole_peer == peer.number
         piece = partial.piece
+        if partial.sole_peer is not None:
+            sole = self._peers.get(partial.sole_peer)
+            # It may have gone, or be out of use, without owing anything of the piece at that time.
+            if sole is not None and (sole is peer or self._goes_on(sole, piece)):
+                return sole is peer
         return peer.download.total_bytes > 0 or not any(
             other.download.total_bytes
             and other.have.flags[piece]
             and not (other.peer_choking or other.is_stalled or piece in other.refused)
             for other in self._peers.values()
         )
+
+    @staticmethod
+    def _goes_on(sole: Peer, piece: int) -> bool:
+        """Is more of `piece` to be had of `sole`, which alone is to send it?"""
+        if sole.is_stalled or not sole.have.flags[piece]:
+            return False
+        if piece in sole.asked:
+            return True
+        return piece in sole.allowed_fast_in if sole.peer_choking else piece not in sole.refused
 
     # -- owed -----------------------------------------------------------------------------------
 
@@ -112,9 +124,6 @@ class Debts:
             return
         self.forgive(peer, piece, mask)
         self.settle(peer, piece, mask)
-        partial = self.partials.get(piece)
-        if partial is not None and partial.sole_peer == peer.number:
-            partial.sole_peer = None
 
     def settle_all(self, peer: Peer, *, is_forgiven: bool) -> None:
         """`peer` no longer owes us anything.
@@ -128,8 +137,6 @@ class Debts:
             partial = self.partials.get(piece)
             if partial is not None:
                 partial.asked.pop(peer.number, None)
-                if partial.sole_peer == peer.number:
-                    partial.sole_peer = None
                 self._recount(partial)
         peer.asked.clear()
         peer.asked_blocks = 0
@@ -155,8 +162,6 @@ class Debts:
         for piece in peer.asked:
             partial = self.partials.get(piece)
             if partial is not None:
-                if is_stalled and partial.sole_peer == peer.number:
-                    partial.sole_peer = None
                 self._recount(partial)
 
     def _recount(self, partial: PartialPiece) -> None:

@@ -30,8 +30,8 @@ class PartialPiece:
         arrived: mask of those that are stored.
         asked: peer number -> mask of the blocks it was asked for and has not sent yet.
         senders: peer number -> mask of the blocks it sent.
-        sole_peer: where set, only this peer may be asked: after a bad piece with several senders
-            the next try has one, so that a second failure names the liar.
+        sole_peer: where set, only this peer may be asked, as long as more is to be had of it: after a bad
+            piece with several senders the next try has one, so that a second failure names the liar.
     """
 
     piece: int

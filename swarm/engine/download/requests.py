@@ -353,8 +353,6 @@ class Requests:
                 peer.allowed_fast_in -= {piece}
             else:
                 peer.refused = with_piece(peer.refused, piece)
-            if partial is not None and partial.sole_peer == peer.number and peer.number not in partial.asked:
-                partial.sole_peer = None
 
     def look_after(self, peer: Peer, now: float) -> None:
         """About once a second: let others be asked for the blocks of a silent peer."""

@@ -347,6 +347,63 @@ class TestSilence:
         assert world.have == "**" and silent.drop_reason is None
 
 
+def retried_alone() -> tuple[World, FakePeer, FakePeer]:
+    """A bad piece of two senders is asked of one alone, half at a time; and another who could send it."""
+    chosen = EngineSettings(request_depth_start=4, request_depth_unknown=4, end_game_advantage=1e9)
+    world = World(pieces=1, blocks=8, settings=chosen)
+    one, other = world.seed(has_fast=False), world.seed(has_fast=False)
+    one.sends(4)
+    other.sends(4, filler=9)
+    sole, idle = (one, other) if one.asked else (other, one)
+    assert world.engine.stats(world.now).failed_pieces and len(sole.asked) == 4 and not idle.asked
+    return world, sole, idle
+
+
+class TestAskedOfOneAlone:
+    """Who must send a piece alone may be gone, or out of use, at a time at which it owes nothing of it."""
+
+    def test_sole_peer_that_chokes_with_its_last_block_leaves_the_rest_to_others(self) -> None:
+        world, sole, idle = retried_alone()
+        runs = [
+            Piece(0, block * BLOCK_BYTES, BLOCK_BYTES, [memoryview(bytes(BLOCK_BYTES))])
+            for _, block in sole.asked
+        ]
+        sole.says(*runs, Choke())
+        idle.says(Unchoke())
+        assert len(idle.asked) == 4
+        idle.sends()
+        assert world.have == "*"
+
+    def test_sole_peer_that_leaves_with_its_last_block_leaves_the_rest_to_others(self) -> None:
+        world, sole, idle = retried_alone()
+        world.tell(DownloadHeld(True))
+        sole.sends(4)
+        sole.leaves()
+        world.tell(DownloadHeld(False))
+        assert len(idle.asked) == 4
+        idle.sends()
+        assert world.have == "*"
+
+    def test_sole_peer_that_loses_the_piece_leaves_the_rest_to_others(self) -> None:
+        world, sole, idle = retried_alone()
+        world.tell(DownloadHeld(True))
+        sole.sends(4)
+        sole.says(Extended(1, bytes(4)))
+        world.tell(DownloadHeld(False))
+        assert len(idle.asked) == 4
+        idle.sends()
+        assert world.have == "*"
+
+    def test_what_is_left_waits_for_a_sole_peer_that_is_still_there(self) -> None:
+        world, sole, idle = retried_alone()
+        world.tell(DownloadHeld(True))
+        sole.sends(4)
+        world.tell(DownloadHeld(False))
+        assert len(sole.asked) == 4 and not idle.asked
+        sole.sends()
+        assert world.have == "*"
+
+
 class TestEndGame:
     def world_with_a_slow_and_a_fast_peer(self) -> tuple[World, FakePeer, FakePeer]:
         world = World(pieces=3, blocks=8, settings=EngineSettings(request_depth_start=8))
