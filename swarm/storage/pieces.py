@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -75,6 +76,7 @@ class PieceStore:
         self._hash_s = self._write_s = 0.0
         #: Good pieces that the disk had no room for.
         self._kept: dict[int, tuple[memoryview, PieceHashed]] = {}
+        self._writing_kept = asyncio.Lock()
         self._buffers = disk.buffers
         self._gathering: dict[int, memoryview] = {}
 
@@ -138,8 +140,22 @@ class PieceStore:
             self._on_short(shortage)
 
     async def write_kept(self) -> bool:
-        """Try again to write what was kept, and report it; False where there is still no room."""
+        """Try again to write what was kept, and report it; False where there is still no room.
+
+        Who is cancelled waits no longer, but what was begun goes on, and the next call waits for its end.
+        """
+        # Else what a thread was just writing would neither be reported nor be kept any more.
+        trying = asyncio.get_running_loop().create_task(self._write_kept(), name="writing what found no room")
+        return await asyncio.shield(trying)
+
+    async def _write_kept(self) -> bool:
+        async with self._writing_kept:
+            return await self._write_kept_alone()
+
+    async def _write_kept_alone(self) -> bool:
         kept, self._kept = self._kept, {}
+        if not kept:
+            return True
 
         def job() -> list[PieceHashed]:
             results: list[PieceHashed] = []

@@ -235,6 +235,29 @@ async def test_paused_download_is_stopped_in_order_and_goes_on_later(
     assert_same(small_disk / "file.bin", offer.path)
 
 
+async def test_what_waited_for_room_is_written_by_a_stop_that_finds_some(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    offer = offer_file(tmp_path / "seed", 900 * KIB, 64 * KIB)
+    # It would look for room itself when this test is long over.
+    settings = replace(settings_of(tmp_path / "state"), room_probe_s=3600.0)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(500 * KIB))
+    async with open_session(settings) as seeder:
+        await seed(seeder, offer)
+        peers = [("127.0.0.1", seeder.port)]
+        async with open_session(settings) as leecher:
+            torrent = await leecher.add(offer.raw, save_to=small_disk, peers=peers)
+            await until(lambda: torrent.state == "paused")
+            ballast.unlink()
+        first = torrent.snapshot()
+        async with open_session(settings) as leecher:
+            torrent = await leecher.add(offer.raw, save_to=small_disk, peers=peers)
+            await within(torrent.completed())
+            assert torrent.snapshot().downloaded_bytes == 900 * KIB - first.downloaded_bytes
+    assert_same(small_disk / "file.bin", offer.path)
+
+
 async def test_folder_that_cannot_be_made_on_a_full_disk_is_waited_for_too(
     tmp_path: Path, small_disk: Path
 ) -> None:

@@ -297,6 +297,8 @@ class Keeping:
         await self._keeper.stop()
         runner = self._runner
         if runner is not None:
+            # Somebody may have made room, and nobody has looked since.
+            await runner.store.write_kept()
             await self._disk.run(lambda: self._keep_partials(runner))
             if self.have.count or self._partials.masks or os.path.exists(self._keeper.path):
                 await self._keeper.save(is_clean=True)

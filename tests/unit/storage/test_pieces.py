@@ -6,12 +6,14 @@ import asyncio
 import errno
 import os
 import struct
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from swarm.base.blocks import BLOCK_BYTES, Geometry
+from swarm.base.errors import StorageError
 from swarm.storage import pieces
 from swarm.storage.disk import Disk
 from swarm.storage.files import ContentFiles
@@ -54,7 +56,12 @@ def files(tmp_path: Path) -> ContentFiles:
 class Store:
     """A `PieceStore` and what it reported."""
 
-    def __init__(self, files: ContentFiles, disk: Disk) -> None:
+    def __init__(
+        self,
+        files: ContentFiles,
+        disk: Disk,
+        on_short: Callable[[StorageError], None] | None = None,
+    ) -> None:
         self.results: list[PieceHashed] = []
         self.bugs: list[BaseException] = []
         self.pieces = PieceStore(
@@ -64,6 +71,7 @@ class Store:
             disk,
             lambda results: self.results.extend(results),
             self.bugs.append,
+            on_short,
         )
 
     def fill(self, piece: int, content: bytes = CONTENT) -> None:
@@ -142,6 +150,37 @@ async def test_good_piece_that_cannot_be_written_comes_back_with_the_error(
     assert result.is_good and result.error is not None
     assert result.error.path == str(tmp_path / "content/a")
     files.close()
+
+
+async def test_pieces_that_found_no_room_are_reported_even_if_who_had_them_written_is_cancelled(
+    files: ContentFiles, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shortages: list[StorageError] = []
+    store = Store(files, disk, shortages.append)
+    write = files.write
+    is_full, may_go_on = True, threading.Event()
+
+    def write_slowly(offset: int, views: Sequence[memoryview]) -> None:
+        if is_full:
+            raise StorageError("the disk is full", error_number=errno.ENOSPC)
+        may_go_on.wait(20)
+        write(offset, views)
+
+    monkeypatch.setattr(files, "write", write_slowly)
+    store.fill(0)
+    store.pieces.hash_and_write([(0, False)])
+    await disk.drained()
+    assert len(shortages) == 1 and not store.results
+    is_full = False
+    writing = asyncio.create_task(store.pieces.write_kept())
+    await asyncio.sleep(0)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    # Who comes next waits for it, and finds nothing left to be done.
+    again = asyncio.create_task(store.pieces.write_kept())
+    may_go_on.set()
+    assert await again
+    assert [(result.piece, result.error) for result in store.results] == [(0, None)]
 
 
 async def test_blocks_of_an_incomplete_piece_survive_a_stop(files: ContentFiles, disk: Disk) -> None:
