@@ -56,7 +56,7 @@ class Outlet:
             return cls()
         addresses = bind_addresses(bind)
         is_address = addresses == [numeric_host(bind)]
-        return cls(_first_of_each(addresses), "" if is_address else bind)
+        return cls(first_of_each(addresses), "" if is_address else bind)
 
     def follow(self) -> bool:
         """Take up the addresses that the bound interface has now; returns whether they have changed.
@@ -67,7 +67,7 @@ class Outlet:
         if not self.interface:
             return False
         try:
-            found = _first_of_each(bind_addresses(self.interface))
+            found = first_of_each(bind_addresses(self.interface))
         except SettingsError:
             return False
         if found == self.addresses:
@@ -136,9 +136,15 @@ def _hold_to_zone(opened: socket.socket, zone: str) -> None:
     opened.setsockopt(socket.SOL_SOCKET, _BINDTODEVICE, socket.if_indextoname(int(zone)).encode())
 
 
-def _first_of_each(addresses: Sequence[str]) -> dict[bool, str]:
-    # The later addresses of an interface are temporary ones or aliases.
-    return {":" in address: address for address in reversed(addresses)}
+def first_of_each(addresses: Sequence[str]) -> dict[bool, str]:
+    """Is IPv6? -> the first address of that family; the family of the very first address comes first.
+
+    The later addresses of an interface are temporary ones or aliases.
+    """
+    found: dict[bool, str] = {}
+    for address in addresses:
+        found.setdefault(":" in address, address)
+    return found
 
 
 def bind_addresses(bind: str | None) -> list[str]:

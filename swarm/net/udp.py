@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
-from swarm.net.outlet import Outlet
+from swarm.net.outlet import Outlet, first_of_each
 
 #: The longest datagram that can be; those of KRPC and uTP fit into 1,500 bytes.
 DATAGRAM_BYTES_MAX = 65_535
@@ -160,8 +160,7 @@ def open_sockets(addresses: Sequence[str], port: int, outlet: Outlet | None = No
     Of several addresses of a family (an interface may have many) the first is used. Binds, and raises, as
     `bind_datagrams`.
     """
-    first_of = {":" in address: address for address in reversed(addresses)}
-    chosen = [address for address in addresses if first_of[":" in address] == address]
+    chosen = list(first_of_each(addresses).values())
     return [UdpSocket(bound, {}) for bound in bind_datagrams(chosen, port, outlet)]
 
 
