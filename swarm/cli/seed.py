@@ -127,8 +127,7 @@ def _offer_of_content(source: str, output: str | None, force: bool, transfer: Tr
 def _offer_again(path: str, content: Path, transfer: TransferOptions) -> _Offer:
     """The offer of the .torrent that is there; SwarmError if it is of other content."""
     try:
-        raw, _ = read_torrent(path)
-        torrent = Metainfo.parse(raw, is_case_kept=True)
+        _, torrent = read_torrent(path, is_case_kept=True)
     except MetainfoError:
         raise SwarmError(f"{path}: exists already and is no torrent; --force replaces it") from None
     if not _is_of(torrent, path, content):

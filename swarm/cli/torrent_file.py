@@ -22,8 +22,11 @@ _NO_FILES = (
 )
 
 
-def read_torrent(path: str) -> tuple[bytes, Metainfo]:
+def read_torrent(path: str, *, is_case_kept: bool = False) -> tuple[bytes, Metainfo]:
     """The bytes of a .torrent, and the torrent.
+
+    Args:
+        is_case_kept: see `Metainfo.parse`.
 
     Raises:
         StorageError: it cannot be read.
@@ -40,7 +43,7 @@ def read_torrent(path: str) -> tuple[bytes, Metainfo]:
         _refuse_no_file(path)
         raise
     try:
-        return raw, Metainfo.parse(raw)
+        return raw, Metainfo.parse(raw, is_case_kept=is_case_kept)
     except MetainfoError as error:
         raise MetainfoError(f"{path}: {error}") from None
 

@@ -44,8 +44,7 @@ def command(file: str, path: Path | None, threads: int, is_json: bool, is_quiet:
     PATH is the content or the folder that holds it (default: where FILE is). Exit status 0: all is as it
     should be; 6: the files that are named are not.
     """  # fmt: skip
-    raw, _ = read_torrent(file)
-    torrent = Metainfo.parse(raw, is_case_kept=True)
+    _, torrent = read_torrent(file, is_case_kept=True)
     content = find_content(torrent, path or Path(file).parent, may_be_absent=True)
     output = Output(is_json=is_json, is_quiet=is_quiet)
     found: list[Bitfield] = []
