@@ -97,6 +97,21 @@ class Spreading:
 
     def seen(self, peer: Peer, piece: int) -> None:
         """The leecher `peer` has `piece`."""
+        self._note(peer, piece)
+        self._end_if_all_is_out()
+
+    def seen_all(self, peer: Peer, have: Bitfield) -> None:
+        """The leecher `peer` has all of these."""
+        # Most are fresh or out already; as large numbers, for there may be 200,000.
+        fresh = int.from_bytes(self._fresh, "little") & ~have.number
+        self._fresh[:] = fresh.to_bytes(len(self._fresh), "little")
+        self._fresh_count = fresh.bit_count()
+        for piece in sorted({*self._given, *self._held}):
+            if have.flags[piece]:
+                self._note(peer, piece)
+        self._end_if_all_is_out()
+
+    def _note(self, peer: Peer, piece: int) -> None:
         number = peer.number
         if self._fresh[piece]:
             self._fresh[piece] = 0
@@ -114,47 +129,36 @@ class Spreading:
             self._passed_on[holder] = self._passed_on.get(holder, 0) + 1
             if holder in self._misers:
                 self._misers.pop(holder).is_miser = False
-        if not self._fresh_count and not self._given:
-            self._end()
 
-    def seen_all(self, peer: Peer, have: Bitfield) -> None:
-        """The leecher `peer` has all of these."""
-        # Most are fresh or out already; as large numbers, for there may be 200,000.
-        fresh = int.from_bytes(self._fresh, "little") & ~have.number
-        self._fresh[:] = fresh.to_bytes(len(self._fresh), "little")
-        self._fresh_count = fresh.bit_count()
-        for piece in sorted({*self._given, *self._held}):
-            if have.flags[piece]:
-                self.seen(peer, piece)
-        if not self._fresh_count and not self._given:
-            self._end()
-
-    def met_seed(self) -> None:
-        """Another peer says that it has everything; it may lie, and may leave."""
-        self.has_met_seed = True
-
-    def _end(self) -> None:
+    def _end_if_all_is_out(self) -> None:
+        if self._fresh_count or self._given:
+            return
         self.is_active = False
         for peer in self._misers.values():
             peer.is_miser = False
         self._misers.clear()
 
+    def met_seed(self) -> None:
+        """Another peer says that it has everything; it may lie, and may leave."""
+        self.has_met_seed = True
+
     def take_back(self, peer: Peer) -> None:
         """`peer` will not be sent more of what it was being given: somebody else may have it."""
-        for piece in [piece for piece, number in self._given.items() if number == peer.number]:
-            del self._given[piece]
-            self._fresh[piece] = 1
-            self._fresh_count += 1
+        self._renew(self._given, peer.number)
 
     def lost(self, peer: Peer) -> None:
         """`peer` is gone, and what only it had is fresh again."""
         if not self.is_active:
             return
-        self.take_back(peer)
-        for piece in [piece for piece, number in self._held.items() if number == peer.number]:
-            del self._held[piece]
-            self._fresh[piece] = 1
-            self._fresh_count += 1
+        self._renew(self._given, peer.number)
+        self._renew(self._held, peer.number)
         self._kept.pop(peer.number, None)
         self._passed_on.pop(peer.number, None)
         self._misers.pop(peer.number, None)
+
+    def _renew(self, owners: dict[int, int], number: int) -> None:
+        """The pieces of that peer in `owners` are fresh again."""
+        for piece in [piece for piece, owner in owners.items() if owner == number]:
+            del owners[piece]
+            self._fresh[piece] = 1
+            self._fresh_count += 1
