@@ -177,16 +177,20 @@ class Conversation:
             have = Bitfield.from_bytes(message.raw, self._piece_count)
         except ValueError as error:
             raise PeerError(f"its bitfield is wrong: {error}") from None
+        self._has(peer, have, now)
+
+    def _on_have_all(self, peer: Peer, message: HaveAll, now: float) -> None:
+        self._has(peer, Bitfield(self._piece_count, is_full=True), now)
+
+    def _has(self, peer: Peer, have: Bitfield, now: float) -> None:
         if not self._holdings.has_introduced(peer):
             self._introduced(peer, have, now)
             return
         self._conduct.useless(peer, "bitfields", now, cost=BITFIELD_COST)
-        # BEP 3 allows one, at first, but aria2 sends another where it is shorter than many `have`s.
+        # BEP 3 and 6 allow one, at first, but aria2 sends another where it is shorter than many `have`s; when
+        # it has everything, a "have all".
         self._holdings.gained_many(peer, have)
         self._worth.part_if_useless(peer, now)
-
-    def _on_have_all(self, peer: Peer, message: HaveAll, now: float) -> None:
-        self._introduced(peer, Bitfield(self._piece_count, is_full=True), now)
 
     def _on_have_none(self, peer: Peer, message: HaveNone, now: float) -> None:
         self._introduced(peer, Bitfield(self._piece_count), now)

@@ -17,7 +17,6 @@ from tests.e2e.scripted_peer import (
     BITFIELD,
     BLOCK,
     FAST,
-    HAVE_ALL,
     HAVE_NONE,
     INTERESTED,
     UNCHOKE,
@@ -97,9 +96,9 @@ async def request_of_piece_beyond_the_last(line: Line) -> None:
     await line.until_closed()
 
 
-async def bitfield_and_have_all(line: Line) -> None:
+async def bitfield_and_have_none(line: Line) -> None:
     await line.shake(reserved=FAST)
-    line.send(full_bitfield(line.metainfo), frame(HAVE_ALL))
+    line.send(full_bitfield(line.metainfo), frame(HAVE_NONE))
     await line.until_closed()
 
 
@@ -117,7 +116,7 @@ async def bitfield_of_the_wrong_size(line: Line) -> None:
 
 async def fast_messages_without_the_extension(line: Line) -> None:
     await line.shake()
-    line.send(frame(HAVE_ALL))
+    line.send(frame(HAVE_NONE))
     await line.until_closed()
 
 
@@ -142,7 +141,7 @@ BAD: dict[Behaviour, str] = {
     blocks_never_asked_for: "that nobody asked for",
     request_out_of_range: "outside the torrent: piece 16",
     request_of_piece_beyond_the_last: "outside the torrent: piece 2147483648",
-    bitfield_and_have_all: "said twice which pieces it has",
+    bitfield_and_have_none: "said twice which pieces it has",
     bitfield_with_spare_bits: "spare bits of the bitfield are set",
     bitfield_of_the_wrong_size: "type 5 with a length of",
     fast_messages_without_the_extension: "without the fast extension",

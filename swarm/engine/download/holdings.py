@@ -52,7 +52,8 @@ class Holdings:
         """`peer` has said which pieces it has.
 
         Raises:
-            PeerError: it has said so before (BEP 6: exactly one of bitfield, have all, have none).
+            PeerError: it has said so before (BEP 6: exactly one of bitfield, have all, have none). For those
+                that come later all the same see `gained_many`.
         """
         if peer.number in self._introduced:
             raise PeerError("it said twice which pieces it has")
@@ -64,7 +65,7 @@ class Holdings:
         self._replace(peer, have, news)
 
     def gained_many(self, peer: Peer, have: Bitfield) -> None:
-        """`peer` has these as well, or had them: a bitfield that comes later (aria2 sends them so)."""
+        """`peer` has these as well, or had them: a bitfield or "have all" that comes later (from aria2)."""
         fresh = have.without(peer.have)
         if fresh.count <= len(fresh) * Availability.BULK_SHARE:
             for piece in fresh:

@@ -1,4 +1,4 @@
-"""A bitfield that comes later is many `have`s in one: aria2 sends it so."""
+"""A bitfield, or a "have all", that comes later is many `have`s in one: aria2 sends them so."""
 
 from __future__ import annotations
 
@@ -98,6 +98,21 @@ def test_later_bitfield_of_the_wrong_size_drops_the_peer(engine: TorrentEngine) 
     assert is_dropped(says(engine, HaveNone(), BitfieldMessage(b"\xff\x00")))
 
 
-@pytest.mark.parametrize("again", [HaveAll(), HaveNone()])
-def test_have_all_or_none_after_a_bitfield_drops_the_peer(engine: TorrentEngine, again: Message) -> None:
-    assert is_dropped(says(engine, BitfieldMessage(b"\x01"), again))
+@pytest.mark.parametrize("first", [HaveNone(), BitfieldMessage(b"\x0f"), HaveAll()])
+def test_have_all_that_comes_later_makes_the_peer_a_seed(engine: TorrentEngine, first: Message) -> None:
+    """aria2 says so when its last twenty pieces came at once; perhaps for the second time."""
+    assert not is_dropped(says(engine, first, HaveAll()))
+    assert engine._peers[PEER].have.is_full and engine._peers[PEER].am_interested
+    assert engine._availability.seed_count == 1
+
+
+def test_peer_that_becomes_a_seed_by_have_all_leaves_a_seed() -> None:
+    engine = made(is_seed=True)
+    assert not is_dropped(says(engine, HaveNone()))
+    drops = [command for command in says(engine, HaveAll()) if isinstance(command, DropPeer)]
+    assert [drop.reason for drop in drops] == ["both of us have everything"]
+
+
+@pytest.mark.parametrize("first", [HaveNone(), BitfieldMessage(b"\x01"), HaveAll()])
+def test_have_none_that_comes_later_drops_the_peer(engine: TorrentEngine, first: Message) -> None:
+    assert is_dropped(says(engine, first, HaveNone()))

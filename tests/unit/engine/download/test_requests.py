@@ -14,7 +14,7 @@ from swarm.wire.peer.messages import (
     Choke,
     Extended,
     Have,
-    HaveAll,
+    HaveNone,
     Piece,
     Reject,
     Request,
@@ -457,8 +457,8 @@ class TestChangingPossessions:
         peer.says(BitfieldMessage(b"\x01"))
         assert peer.drop_reason is not None and "spare bits" in peer.drop_reason
 
-    def test_have_all_behind_a_bitfield_drops_the_peer(self) -> None:
+    def test_have_none_behind_a_bitfield_drops_the_peer(self) -> None:
         world = World()
         peer = world.connect("*   ")
-        peer.says(HaveAll())
+        peer.says(HaveNone())
         assert peer.drop_reason == "it said twice which pieces it has"
