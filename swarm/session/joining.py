@@ -60,21 +60,23 @@ class Joining:
         try:
             await torrent.prepare(skip_verify=skip_verify)
             fetch = self._fetches.of(torrent.info_hash)
+            is_private = torrent.metainfo.is_private
+            # BEP 27: of a private torrent the DHT hears nothing, and its peers are those that a tracker
+            # names, or the user himself: who made a link is neither.
+            link = None if fetch is None or is_private else fetch.magnet
             # Where the metadata had been kept, nobody has asked those that the link names.
-            named, nodes = ((), ()) if fetch is None else (fetch.magnet.peers, fetch.magnet.dht_nodes)
+            named = () if link is None else link.peers
+            nodes = () if is_private else torrent.metainfo.dht_nodes
             runner = await self._join(torrent, hints)
             await asyncio.gather(
                 look_up_peers(
-                    [*hints.peers, *named],
-                    (),
+                    hints.peers,
+                    named,
                     self._settings.names_timeout_s,
                     runner.candidates_found,
                     torrent.notice,
                 ),
-                # BEP 27: of a private torrent the DHT hears nothing.
-                self._finder.nodes_named(
-                    () if torrent.metainfo.is_private else (*torrent.metainfo.dht_nodes, *nodes)
-                ),
+                self._finder.nodes_named((*nodes, *(() if link is None else link.dht_nodes))),
             )
         except Exception as error:
             torrent.failed(failure(error, f"starting {torrent.name}"))

@@ -15,6 +15,8 @@ import pytest
 from swarm import InfoHash, Metainfo, MetainfoError, SettingsError, SwarmError
 from swarm.base.endpoint import Endpoint
 from swarm.metainfo import magnet
+from swarm.metainfo.builder import TorrentOptions
+from swarm.storage.create import create_torrent
 from tests.e2e.scripted_peer import HAVE, Behaviour, Line, dialled, frame, scripted_peer
 from tests.e2e.transfers import (
     Offer,
@@ -101,6 +103,52 @@ async def test_peer_that_a_link_names_is_asked_where_the_metadata_was_kept(tmp_p
             async with open_session(settings_of(tmp_path / "s2")) as leecher:
                 torrent = await leecher.add(link, save_to=tmp_path / place)
                 await within(torrent.completed())
+
+
+@pytest.mark.parametrize("is_private", [True, False])
+async def test_peer_that_a_link_names_is_none_of_a_private_torrent(tmp_path: Path, is_private: bool) -> None:
+    """BEP 27; the peer that the user names himself is asked all the same."""
+    plain = offer_file(tmp_path / "seed", 100_000, 16 * KIB)
+    options = TorrentOptions(piece_length=16 * KIB, is_private=is_private)
+    offer = Offer(plain.path, create_torrent(plain.path, options))
+    callers = 0
+
+    def called(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal callers
+        callers += 1
+        writer.close()
+
+    named = await asyncio.start_server(called, "127.0.0.1", 0)
+    async with named, open_session(settings_of(tmp_path / "s1")) as seeder:
+        await seed(seeder, offer)
+        async with open_session(settings_of(tmp_path / "s2")) as leecher:
+            fetch = leecher.fetch_metadata(link_of(offer, seeder.port))
+            await within(fetch.metainfo())
+            await fetch.close()
+        async with open_session(settings_of(tmp_path / "s2")) as leecher:
+            link = link_of(offer, named.sockets[0].getsockname()[1])
+            user_names = [("127.0.0.1", seeder.port)]
+            torrent = await leecher.add(link, save_to=tmp_path / "leech", peers=user_names)
+            await within(torrent.completed())
+            assert (callers == 0) is is_private
+
+
+async def test_link_over_which_the_metadata_of_a_private_torrent_came_ends(tmp_path: Path) -> None:
+    plain = offer_file(tmp_path / "seed", 100_000, 16 * KIB)
+    options = TorrentOptions(piece_length=16 * KIB, is_private=True)
+    offer = Offer(plain.path, create_torrent(plain.path, options))
+    async with (
+        open_session(settings_of(tmp_path / "s1")) as seeder,
+        open_session(settings_of(tmp_path / "s2")) as leecher,
+    ):
+        seeded = await seed(seeder, offer)
+        torrent = await leecher.add(link_of(offer, seeder.port), save_to=tmp_path / "leech")
+        await until(lambda: torrent.runner is not None and seeded.snapshot().peers == 0)
+        assert torrent.snapshot().done_bytes == 0
+        # Whom the user names is a peer, whoever else has named it.
+        assert torrent.runner is not None
+        torrent.runner.candidates_found([Endpoint("127.0.0.1", seeder.port)], "user")
+        await within(torrent.completed())
 
 
 async def test_peers_that_come_to_us_give_it_too(tmp_path: Path) -> None:
