@@ -16,6 +16,7 @@ import click
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SettingsError, SwarmError
+from swarm.base.units import format_size
 from swarm.cli import ending
 from swarm.cli.ending import Ending
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
@@ -27,6 +28,8 @@ from swarm.cli.tracker_workers import Workers
 SUMMARY_S = 30.0
 #: Between two checks whether a list has changed, or a worker has ended.
 LOOK_S = 1.0
+#: A state of this size takes a second to read.
+PATIENCE_BYTES = 2 << 20
 #: Descriptors kept back from clients, for what listens, for files, the Redis and --stats; half of them where
 #: there are few.
 DESCRIPTORS_KEPT = 256
@@ -68,7 +71,9 @@ _FILE = FileName(Path)
         help="Where to take orders (JSON over HTTP); must be a loopback address.")  # fmt: skip
 @option("--admin-token", metavar="TOKEN",
         help="What those who give orders must show; better as SWARM_ADMIN_TOKEN.")  # fmt: skip
-@option("--state", type=_FILE, metavar="FILE", help="Keep what is known in FILE from one run to the next.")
+@option("--state", type=_FILE, metavar="FILE",
+        help="Keep what is known in FILE from one run to the next; it is written every five minutes, and at "
+        "the end.")  # fmt: skip
 @option("--json", "is_json", is_flag=True, help="Print JSON lines.")
 @option("--quiet", "is_quiet", is_flag=True, help="Print nothing but warnings and errors.")
 @click.option("-v", "--verbose", "verbosity", count=True, help="Also print a summary every 30 seconds.")
@@ -113,6 +118,7 @@ def _work(
         chosen = {**chosen, "stats": None, "admin": None}
         output = Output(is_json=False, is_quiet=True, verbosity=0)
     server, lists = _server(**chosen, secret=secret)
+    _say_patience(chosen["state"], output)
     # A full garbage collection over millions of swarms would stop the tracker for a second. Young ones
     # suffice: what an announce leaves behind is young, and we leave no reference cycles.
     gc.set_threshold(10_000, 20, 1_000_000)
@@ -213,6 +219,15 @@ def _network(text: str) -> Any:
         raise click.UsageError(f"--proxy: {text!r} is neither an address nor a network") from None
 
 
+def _say_patience(state: Path | None, output: Output) -> None:
+    """Say that a large state is read, for seconds in which nobody is answered."""
+    if state is not None:
+        with contextlib.suppress(OSError):
+            size_bytes = state.stat().st_size
+            if size_bytes >= PATIENCE_BYTES:
+                output.info(f"reading {state} ({format_size(size_bytes)})")
+
+
 async def _serve(
     server: Any,
     lists: Any,
@@ -243,6 +258,7 @@ async def _serve(
         if others is not None:
             tasks.append(asyncio.create_task(_watch(others, output, end)))
             tasks.append(asyncio.create_task(_tell_of_others(server, output)))
+            tasks.append(asyncio.create_task(_tell_of_state(server, output)))
         if output.verbosity:
             tasks.append(asyncio.create_task(_summaries(server, output)))
         try:
@@ -293,6 +309,21 @@ async def _tell_of_others(server: Any, output: Output) -> None:
                     output.warning(f"--store: {why}; peers of other trackers are not known until it is back")
                 else:
                     output.info("--store: it is back, and so are the peers of other trackers")
+        await asyncio.sleep(LOOK_S)
+
+
+async def _tell_of_state(server: Any, output: Output) -> None:
+    """Say when what is known can no longer be kept, and when it can again."""
+    was_unsaved = None
+    while True:
+        why = server.unsaved
+        if why != was_unsaved:
+            was_unsaved = why
+            with contextlib.suppress(BrokenPipeError):
+                if why is not None:
+                    output.warning(f"--state: {why}; it is tried again every five minutes")
+                else:
+                    output.info("--state: it could be saved again")
         await asyncio.sleep(LOOK_S)
 
 

@@ -5,7 +5,6 @@ Made for a million small swarms and for one of a million peers; those of one swa
 
 from __future__ import annotations
 
-from array import array
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -89,22 +88,22 @@ class _Swarm:
 
 
 class KeptRow(NamedTuple):
-    """A row as it is saved and restored; ages in seconds since each peer was seen."""
+    """A row as it is saved and restored; when each peer was seen, in whole seconds of the store's clock."""
 
     width: int
     seed_count: int
     done_count: int
     addresses: bytes
     peer_ids: bytes
-    ages: Sequence[int]
+    seen_at: Sequence[int]
 
     def peers(self) -> Iterator[tuple[bytes, bytes, Kind, int]]:
-        """Yield compact address, peer id, kind and age of each."""
+        """Yield compact address, peer id and kind of each, and when it was seen."""
         width = self.width
-        for at, age in enumerate(self.ages):
+        for at, seen in enumerate(self.seen_at):
             kind = DOWNLOADER if at >= self.done_count else SEED if at < self.seed_count else PARTIAL_SEED
             peer_id = self.peer_ids[at * PEER_ID_BYTES : (at + 1) * PEER_ID_BYTES]
-            yield self.addresses[at * width : (at + 1) * width], peer_id, kind, age
+            yield self.addresses[at * width : (at + 1) * width], peer_id, kind, seen
 
 
 class Kept(NamedTuple):
@@ -387,15 +386,17 @@ class MemoryStore:
         self.peer_count -= len(overdue)
         return len(overdue)
 
-    def keep(self, now: float) -> Iterator[Kept]:
-        """Everything, a swarm at a time, to be restored by another process."""
+    def keep(self) -> Iterator[Kept]:
+        """Everything, a swarm at a time, to be restored by another process.
+
+        The store may change between two of them: each swarm is as it was when it was its turn.
+        """
         for shard in self._shards:
-            # Copies of a shard: somebody may announce between two swarms.
             for info_hash, swarm in list(shard.items()):
+                # Copied as they are: a swarm of a million peers takes some milliseconds.
                 rows = [
                     KeptRow(row.width, row.seed_count, row.done_count,
-                            bytes(row.addresses), bytes(row.peer_ids),
-                            array("I", [max(0, int(now) - seen) for seen in row.seen_at]))
+                            bytes(row.addresses), bytes(row.peer_ids), row.seen_at[:])
                     for row in swarm.rows
                 ]  # fmt: skip
                 yield Kept(info_hash, swarm.downloads, rows)
@@ -409,9 +410,9 @@ class MemoryStore:
             TrackerError: the store is full.
         """
         for row in kept.rows:
-            for peer, peer_id, kind, age in row.peers():
-                if age <= self._peer_life_s:
-                    self.join(kept.info_hash, peer, peer_id, kind, int(now) - age, 0)
+            for peer, peer_id, kind, seen in row.peers():
+                if int(now) - seen <= self._peer_life_s:
+                    self.join(kept.info_hash, peer, peer_id, kind, min(seen, int(now)), 0)
         if kept.downloads:
             if self.counts(kept.info_hash) is None:
                 self._new_swarm(kept.info_hash)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from swarm.base.errors import TrackerError
+from swarm.base.errors import StorageError, TrackerError
 from swarm.storage.faults import check_folder
 from swarm.tracker.admission import Admission
 from swarm.tracker.announce import Rules, TrackerSettings
@@ -28,7 +28,7 @@ from swarm.tracker.http_frontend import HttpFrontend, Network
 from swarm.tracker.http_listener import BACKLOG, HttpListener, bind_stream, listen
 from swarm.tracker.memory_store import MemoryStore
 from swarm.tracker.shared_store import TAKE_MAX, SharedStore
-from swarm.tracker.snapshot import load, patience_s, save
+from swarm.tracker.snapshot import load, patience_s, save, save_beside
 from swarm.tracker.udp_frontend import UdpEndpoint, UdpFrontend
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ DEFAULT_PORT = 6969
 BEAT_S = 0.1
 #: Announces a second are counted over so long.
 RATE_S = 5.0
+#: Between two times that what is known is kept: so much is lost by a crash, and as long as it takes to write.
+SAVE_S = 300.0
 #: For a TLS handshake; slow links need a second or two.
 HANDSHAKE_S = 10.0
 
@@ -68,7 +70,8 @@ class TrackerServer:
         redis_url: swarms are shared through this Redis; without, they are in this process alone.
         is_shared: other processes listen on the same ports, each getting a part of what comes.
         secret: of connection ids, the same for those who share a port.
-        state: a file that keeps what is known between two runs; written on leaving.
+        state: a file that keeps what is known between two runs; written now and then, and on leaving.
+        save_s: between two times that it is written, where anybody has announced.
         clock: monotonic seconds.
 
     Raises:
@@ -92,6 +95,7 @@ class TrackerServer:
         is_shared: bool = False,
         secret: bytes | None = None,
         state: Path | None = None,
+        save_s: float = SAVE_S,
         settings: TrackerSettings | None = None,
         limits: HttpLimits | None = None,
         rng: random.Random | None = None,
@@ -126,12 +130,15 @@ class TrackerServer:
         self.services: list[tuple[HttpService, str]] = []
         self.https_url: str | None = None
         self._state = state
+        self._save_s = save_s
+        #: Why `state` could not be written the last time; None where it could.
+        self.unsaved: str | None = None
         self._listeners: list[HttpListener] = []
         self._other_servers: list[asyncio.Server] = []
         self._udp_endpoints: list[UdpEndpoint] = []
         #: In the last seconds.
         self.announces_per_s = 0.0
-        self._beat: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def is_ready(self) -> bool:
@@ -201,7 +208,9 @@ class TrackerServer:
             await self._or_why_not(self._listen_udp(*self._udp_at), self._udp_at, "--udp")
         for at, option, maker in self._service_makers:
             await self._or_why_not(self._listen_for(maker(self), at), at, option)
-        self._beat = asyncio.create_task(self._beats(), name="tracker beat")
+        self._tasks = [asyncio.create_task(self._beats(), name="tracker beat")]
+        if self._state is not None:
+            self._tasks.append(asyncio.create_task(self._savings(self._state), name="tracker state"))
         return self
 
     async def __aexit__(
@@ -297,11 +306,27 @@ class TrackerServer:
             if self._shared is not None:
                 self.rules.warning = self._shared.warning
 
+    async def _savings(self, state: Path) -> None:
+        """Keep what is known for whoever comes after a crash."""
+        saved_count = 0
+        while True:
+            await asyncio.sleep(self._save_s)
+            count = self.frontend.announce_count + self.udp.counts.announces
+            if count == saved_count and self._shared is None:
+                # Nothing new; whoever went is overdue in the file, too.
+                continue
+            try:
+                await save_beside(self.store, state, self.clock(), time.time())
+            except StorageError as error:
+                self.unsaved = str(error)
+            else:
+                self.unsaved, saved_count = None, count
+
     async def _close(self) -> None:
-        if self._beat is not None:
-            self._beat.cancel()
-            await asyncio.gather(self._beat, return_exceptions=True)
-            self._beat = None
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         endpoints, self._udp_endpoints = self._udp_endpoints, []
         for endpoint in endpoints:
             endpoint.close()

@@ -109,7 +109,7 @@ class SharedStore(MemoryStore):
         self.take(int(now), TAKE_MAX)
         if self._journal.is_forgotten and not self._journal.is_away:
             self._journal.is_forgotten = False
-            self._again = self._everybody(now)
+            self._again = self._everybody()
         if self._again is not None and self._journal.untold_count < UNTOLD_FEW:
             for _ in range(TELL_AGAIN):
                 change = next(self._again, None)
@@ -166,9 +166,9 @@ class SharedStore(MemoryStore):
         wall = seen_at + self._offset_s
         self._journal.tell(CHANGE.pack(kind, info_hash, peer, len(peer), peer_id, wall))
 
-    def _everybody(self, now: float) -> Iterator[bytes]:
-        for kept in self.keep(now):
+    def _everybody(self) -> Iterator[bytes]:
+        for kept in self.keep():
             for row in kept.rows:
-                for peer, peer_id, kind, age in row.peers():
-                    wall = int(now) - age + self._offset_s
+                for peer, peer_id, kind, seen_at in row.peers():
+                    wall = seen_at + self._offset_s
                     yield CHANGE.pack(kind, kept.info_hash, peer, row.width, peer_id, wall)

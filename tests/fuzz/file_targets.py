@@ -68,7 +68,7 @@ def _store() -> MemoryStore:
 def _remembered(store: MemoryStore) -> dict[bytes, tuple[int, list[list[tuple[bytes, bytes, Kind, int]]]]]:
     """What is saved of `store`, without the order: each peer gets a random place in its row anew."""
     swarms = {}
-    for kept in store.keep(5000.0):
+    for kept in store.keep():
         swarms[kept.info_hash] = (kept.downloads, [sorted(row.peers()) for row in kept.rows])
     return swarms
 
@@ -123,18 +123,19 @@ def _blocklist(raw: bytes) -> None:
         assert end in found or end.startswith("::ffff:")
 
 
-_SNAPSHOT_MAGICS = (b"swarm tracker 2\n", b"swarm tracker 1\n")
+_SNAPSHOT_MAGICS = (b"swarm tracker 3\n", b"swarm tracker 2\n", b"swarm tracker 1\n")
 
 
-def _a_snapshot(*, is_old: bool) -> bytes:
+def _a_snapshot(form: int) -> bytes:
     """One torrent with two peers of IPv4 and one of IPv6, without magic and checksum."""
     heads = [(6, 2, 1, 2), (18, 1, 0, 1)]
     first, second = (
-        struct.pack("<BII", *head[:3]) if is_old else struct.pack("<BIII", *head) for head in heads
+        struct.pack("<BII", *head[:3]) if form == 1 else struct.pack("<BIII", *head) for head in heads
     )
+    head = struct.pack("<q", 10**9 - 5) + (struct.pack("<q", 9) if form == 3 else b"")
     row = first + b"\1\2\3\4\5\6" * 2 + b"p" * 40 + struct.pack("<II", 5, 9)
     row_v6 = second + b"v" * 18 + b"q" * 20 + struct.pack("<I", 5)
-    return struct.pack("<q", 10**9 - 5) + struct.pack("<20sQB", b"h" * 20, 3, 2) + row + row_v6
+    return head + struct.pack("<20sQB", b"h" * 20, 3, 2) + row + row_v6
 
 
 FILE_TARGETS = (
@@ -149,7 +150,7 @@ FILE_TARGETS = (
     Target(
         "tracker-snapshot",
         _tracker_snapshot,
-        (_a_snapshot(is_old=True), _a_snapshot(is_old=False)),
+        tuple(map(_a_snapshot, (1, 2, 3))),
         max_bytes=512,
     ),
     Target("tracker-lists", _tracker_lists, (b"# ours\n" + b"6a" * 20 + b" # tour\n", b"key1\nkey2\n"), 512),

@@ -8,13 +8,16 @@ import socket
 import ssl
 import struct
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from swarm.base.errors import TrackerError
 from swarm.tracker.http_connection import HttpService, Request
+from swarm.tracker.memory_store import MemoryStore
 from swarm.tracker.server import TrackerServer
+from swarm.tracker.snapshot import load
 from swarm.tracker.stats import StatsService
 from swarm.wire.tracker.udp_server import CONNECT_MAGIC
 
@@ -55,6 +58,45 @@ async def test_http_and_udp_share_swarms_and_the_port() -> None:
         assert b"8:completei1e" in body and bytes([127, 0, 0, 1, 1001 >> 8, 1001 & 255]) in body
         found = await announce(server, 1003, left=5)
         assert len(found) == 20 + 2 * 6
+
+
+async def test_a_crash_costs_what_came_since_the_state_was_last_written(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    async with TrackerServer(
+        "127.0.0.1", 0, udp=("127.0.0.1", 0), state=state, save_s=0.01, rng=random.Random(1)
+    ) as server:
+        await announce(server, 1001, left=0)
+        while not state.exists():  # noqa: ASYNC110  # a file sets no event
+            await asyncio.sleep(0.01)
+        # Now it is killed; all that another one finds is the file.
+        found = MemoryStore(3600, random.Random(1))
+        assert load(found, state, 0, time.time())
+        assert (found.swarm_count, found.peer_count) == (1, 1)
+
+
+async def test_a_tracker_that_nobody_asks_lets_the_disk_sleep(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    async with TrackerServer("127.0.0.1", 0, state=state, save_s=0) as _:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not state.exists()
+
+
+async def test_a_state_that_cannot_be_written_is_said_and_tried_again(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    async with TrackerServer(
+        "127.0.0.1", 0, udp=("127.0.0.1", 0), state=folder / "state", save_s=0.01, rng=random.Random(1)
+    ) as server:
+        folder.rmdir()
+        await announce(server, 1001, left=0)
+        while server.unsaved is None:  # noqa: ASYNC110  # as the command looks at it
+            await asyncio.sleep(0.01)
+        assert server.unsaved == f"{folder / 'state'}: could not be saved: no such file or folder"
+        folder.mkdir()
+        while server.unsaved is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert (folder / "state").exists()
 
 
 async def test_all_addresses_mean_both_families_over_udp() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import struct
+import threading
 import zlib
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarm.base.errors import StorageError
+from swarm.tracker import snapshot
 from swarm.tracker.memory_store import MemoryStore
-from swarm.tracker.snapshot import load, patience_s, save
+from swarm.tracker.snapshot import load, patience_s, save, save_beside
 from swarm.tracker.store import DOWNLOADER, PARTIAL_SEED, SEED
 from swarm.wire.tracker.announce import ScrapeEntry
 from tests.unit.tracker.store_cases import LIFE_S, TORRENT, peer
@@ -51,6 +54,86 @@ def test_a_file_of_the_old_form_which_knew_no_partial_seeds_is_taken_up(tmp_path
     store = made()
     assert load(store, tmp_path / "state", 5000, 1e9)
     assert store.counts(TORRENT) == ScrapeEntry(1, 1, 3, 1)
+
+
+def test_a_file_of_the_form_before_which_had_ages_is_taken_up(tmp_path: Path) -> None:
+    row = struct.pack("<BIII", 6, 2, 1, 2) + peer(1) + peer(2) + b"i" * 40 + struct.pack("<II", 5, 9)
+    raw = b"swarm tracker 2\n" + struct.pack("<q", 10**9) + struct.pack("<20sQB", TORRENT, 3, 1) + row
+    (tmp_path / "state").write_bytes(raw + struct.pack("<I", zlib.crc32(raw)))
+    store = made()
+    assert load(store, tmp_path / "state", 5000, 1e9 + 7)
+    assert store.counts(TORRENT) == ScrapeEntry(1, 1, 3, 0)
+    assert [store.seen_at(TORRENT, peer(number)) for number in (1, 2)] == [5000 - 12, 5000 - 16]
+
+
+async def test_a_store_that_changes_meanwhile_is_saved_swarm_by_swarm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "STEP_SWARMS", 1)
+    monkeypatch.setattr(snapshot, "STEP_PAUSE_S", 0)
+    store = made()
+    for number in range(100):
+        for port in range(3):
+            store.join(bytes([number]) * 20, peer(port), b"i" * 20, DOWNLOADER, 10, 0)
+    saving = asyncio.create_task(save_beside(store, tmp_path / "state", 10, 1e9))
+    number = 0
+    while not saving.done():
+        # Ahead of the saving, behind it, and sometimes just there.
+        for port in range(3):
+            store.leave(bytes([number % 100]) * 20, peer(port))
+            store.join(bytes([number * 7 % 256]) * 20, peer(port), b"i" * 20, SEED, 11, 0)
+        number += 1
+        await asyncio.sleep(0)
+    await saving
+    found = made()
+    assert load(found, tmp_path / "state", 5000, 1e9 + 60)
+    for first in range(256):
+        counts = found.counts(bytes([first]) * 20)
+        assert counts is None or counts.seeds + counts.leechers == 3
+        # Who came after it had begun is not from the future, nor overdue.
+        assert (found.seen_at(bytes([first]) * 20, peer(0)) or 4941) in (4940, 4941)
+    assert found.swarm_count >= 50
+
+
+async def test_a_saving_that_is_broken_off_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "STEP_PAUSE_S", 1000)
+    path = tmp_path / "state"
+    save(made(), path, 10, 1e9)
+    before = path.read_bytes()
+    saving = asyncio.create_task(save_beside(filled(), path, 10, 1e9))
+    while not (tmp_path / ".state.new").exists():  # noqa: ASYNC110  # a file sets no event
+        await asyncio.sleep(0)
+    saving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    assert path.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+async def test_a_saving_that_is_broken_off_waits_for_its_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state"
+    syncing, may_go_on = threading.Event(), threading.Event()
+
+    def slow_disk(_descriptor: int) -> None:
+        syncing.set()
+        may_go_on.wait(30)
+
+    monkeypatch.setattr(os, "fsync", slow_disk)
+    saving = asyncio.create_task(save_beside(made(), path, 10, 1e9))
+    while not syncing.is_set():  # noqa: ASYNC110  # threads set no events of ours
+        await asyncio.sleep(0)
+    saving.cancel()
+    await asyncio.sleep(0)
+    # Otherwise it would put what the next saving has begun in the place of the whole file.
+    assert not saving.done()
+    may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    assert load(made(), path, 10, 1e9)
 
 
 def test_what_a_process_that_was_ended_left_half_written_is_no_harm(tmp_path: Path) -> None:
