@@ -16,8 +16,10 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tools.bench.clients import LOOPBACK, ClientError, Torrent, make_torrent, write_random
+from tools.bench.clients.libtorrent_client import Libtorrent
 from tools.bench.clients.process import Line, Process
 from tools.bench.clients.swarm_client import COMMAND, json_event
 from tools.bench.transfers import default_scratch, size
@@ -59,43 +61,91 @@ def _jain(values: list[int]) -> float:
     return sum(values) ** 2 / (len(values) * squares) if squares else 1.0
 
 
+class Program(Protocol):
+    """A client whose processes can be limited; `limited` is "up", "down", or empty for no limit.
+
+    Attributes:
+        totals_event: what its processes call the line that says how much came so far.
+    """
+
+    totals_event: str
+
+    def seed(self, torrent: Torrent, scratch: Path, limited: str, rate: int) -> tuple[Process, int]:
+        """A seeder that has verified, and its port."""
+
+    def leech(
+        self, torrent: Torrent, scratch: Path, number: int, seeder: int, limited: str, rate: int
+    ) -> Process:
+        """A leecher that dials this port and nobody else."""
+
+
+class SwarmProgram:
+    """`swarm seed` and `swarm leech`."""
+
+    totals_event = "progress"
+
+    def _start(self, scratch: Path, *arguments: str | Path) -> Process:
+        # Leechers must not meet: what they gave each other would not be under the limit.
+        alone = ["--no-trackers", "--no-dht", "--no-pex", "--no-lsd"]
+        command = [*COMMAND, *arguments, "--port", "0", "--json", *alone]
+        return Process(command, env={"SWARM_STATE_DIR": str(scratch / "state"), "SWARM_NO_LSD": "1"})
+
+    def seed(self, torrent: Torrent, scratch: Path, limited: str, rate: int) -> tuple[Process, int]:
+        limit = ["--up", str(rate)] if limited == "up" else []
+        seeder = self._start(scratch, "seed", torrent.path, torrent.content, *limit)
+        port = json_event(_wait(seeder, "listening").text)["port"]
+        _wait(seeder, "progress", is_verified=True)
+        return seeder, port
+
+    def leech(
+        self, torrent: Torrent, scratch: Path, number: int, seeder: int, limited: str, rate: int
+    ) -> Process:
+        limit = ["--down", str(rate)] if limited == "down" else []
+        place: list[str | Path] = ["--output", scratch / f"leech {number}", "--peer", f"{LOOPBACK}:{seeder}"]
+        leecher = self._start(scratch, "leech", torrent.path, *place, *limit)
+        _wait(leecher, "listening")
+        return leecher
+
+
+class LibtorrentProgram:
+    """libtorrent in processes of its own; limited on the way up only."""
+
+    totals_event = "totals"
+
+    def seed(self, torrent: Torrent, scratch: Path, limited: str, rate: int) -> tuple[Process, int]:
+        peer = Libtorrent(up_bytes_per_s=rate if limited == "up" else None).seed(torrent, scratch)
+        peer.wait_ready(_START_TIMEOUT_S)
+        return peer.process, peer.port
+
+    def leech(
+        self, torrent: Torrent, scratch: Path, number: int, seeder: int, limited: str, rate: int
+    ) -> Process:
+        folder = scratch / f"leech {number}"
+        folder.mkdir()
+        return Libtorrent().leech(torrent, folder, scratch, [(LOOPBACK, seeder)]).process
+
+
 class Transfer:
     """A seeder, and leechers that are told where it is; ended whatever happens."""
 
-    def __init__(self, torrent: Torrent, scratch: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self, program: Program, torrent: Torrent, scratch: Path, stack: contextlib.ExitStack
+    ) -> None:
+        self._program = program
         self._torrent = torrent
         self._scratch = scratch
         self._stack = stack
 
-    def _start(self, *arguments: str | Path) -> Process:
-        # Leechers must not meet: what they gave each other would not be under the limit.
-        alone = ["--no-trackers", "--no-dht", "--no-pex", "--no-lsd"]
-        command = [*COMMAND, *arguments, "--port", "0", "--json", *alone]
-        process = Process(command, env={"SWARM_STATE_DIR": str(self._scratch / "state"), "SWARM_NO_LSD": "1"})
-        return self._stack.enter_context(process)
-
     def run(self, direction: str, limit: int, leecher_count: int, window_s: float) -> Row:
-        limited = ["--up" if direction == "up" else "--down", str(limit)] if limit else []
-        seeder = self._start(
-            "seed", self._torrent.path, self._torrent.content, *(limited if direction == "up" else [])
-        )
-        port = json_event(_wait(seeder, "listening").text)["port"]
-        _wait(seeder, "progress", is_verified=True)
+        program, torrent, scratch = self._program, self._torrent, self._scratch
+        limited = direction if limit else ""
+        seeder, port = program.seed(torrent, scratch, limited, limit)
+        self._stack.enter_context(seeder)
         seeder_cpu_s = seeder.usage().cpu_s
         leechers = [
-            self._start(
-                "leech",
-                self._torrent.path,
-                "--output",
-                self._scratch / f"leech {number}",
-                "--peer",
-                f"{LOOPBACK}:{port}",
-                *(limited if direction == "down" else []),
-            )
+            self._stack.enter_context(program.leech(torrent, scratch, number, port, limited, limit))
             for number in range(leecher_count)
         ]
-        for leecher in leechers:
-            _wait(leecher, "listening")
         processes = [seeder, *leechers]
         if not limit:
             cpu_s = seeder_cpu_s + sum(leecher.usage().cpu_s for leecher in leechers)
@@ -105,7 +155,7 @@ class Transfer:
             cost_s = sum(process.usage().cpu_s for process in processes) - cpu_s
         else:
             for leecher in leechers:
-                _wait(leecher, "progress", has_data=True)
+                _wait(leecher, program.totals_event, has_data=True)
             time.sleep(_WARM_UP_S)
             before, begin_at = _received(port), time.monotonic()
             cpu_s = sum(map(_cpu_s, processes))
@@ -133,7 +183,8 @@ def _wait(process: Process, kind: str, *, is_verified: bool = False, has_data: b
             return False
         if is_verified and event.get("done_bytes") != event.get("total_bytes"):
             return False
-        return not has_data or bool(event.get("downloaded_bytes"))
+        # libtorrent's process says `downloaded`.
+        return not has_data or bool(event.get("downloaded_bytes") or event.get("downloaded"))
 
     return process.wait_for(fits, _START_TIMEOUT_S, kind)
 
@@ -175,6 +226,12 @@ def main() -> None:
     parser.add_argument("--window", type=float, default=10.0, metavar="SECONDS", help="measured (default 10)")
     parser.add_argument("--runs", type=int, default=3, help="rounds of all (default 3)")
     parser.add_argument("--leechers", type=int, default=3, help="that share a limit up (default 3)")
+    parser.add_argument(
+        "--client",
+        choices=["swarm", "libtorrent"],
+        default="swarm",
+        help="whose (default %(default)s); libtorrent's are limited on the way up only",
+    )
     parser.add_argument("--scratch", type=Path, default=None, help="where the files go, deleted after")
     arguments = parser.parse_args()
     rates = [size(rate) for rate in arguments.rates.split(",")]
@@ -182,7 +239,10 @@ def main() -> None:
         tempfile.mkdtemp(prefix="swarm-limits-", dir=arguments.scratch or default_scratch(3 << 30))
     )
     cases = [("none", 0, 1)]
-    cases += [(direction, rate, 1) for rate in rates for direction in ("up", "down")]
+    program, directions = (
+        (SwarmProgram(), ["up", "down"]) if arguments.client == "swarm" else (LibtorrentProgram(), ["up"])
+    )
+    cases += [(direction, rate, 1) for rate in rates for direction in directions]
     cases += [("up", rate, arguments.leechers) for rate in rates if rate >= 1 << 20]
     rows: list[list[Row]] = [[] for _ in cases]
     try:
@@ -190,7 +250,7 @@ def main() -> None:
         for number, (of_case, case) in itertools.product(
             range(arguments.runs), zip(rows, cases, strict=True)
         ):
-            row = _measure(*case, arguments.window, scratch / f"{number}")
+            row = _measure(program, *case, arguments.window, scratch / f"{number}")
             print(json.dumps(asdict(row)), file=sys.stderr, flush=True)
             of_case.append(row)
     except ClientError as error:
@@ -211,7 +271,7 @@ def main() -> None:
         print(json.dumps(report), flush=True)
 
 
-def _measure(direction: str, rate: int, leechers: int, window_s: float, place: Path) -> Row:
+def _measure(program: Program, direction: str, rate: int, leechers: int, window_s: float, place: Path) -> Row:
     content_bytes = int(rate * (window_s + _WARM_UP_S + 4)) if rate else 1 << 30
     place.mkdir()
     content = place / "content.bin"
@@ -219,6 +279,6 @@ def _measure(direction: str, rate: int, leechers: int, window_s: float, place: P
     torrent = make_torrent(content, place / "content.torrent", piece_length=1 << 18)
     try:
         with contextlib.ExitStack() as stack:
-            return Transfer(torrent, place, stack).run(direction, rate, leechers, window_s)
+            return Transfer(program, torrent, place, stack).run(direction, rate, leechers, window_s)
     finally:
         shutil.rmtree(place)
