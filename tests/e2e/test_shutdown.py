@@ -49,6 +49,9 @@ class Tracker:
                 head = b""
                 while b"\r\n\r\n" not in head and (data := link.recv(4096)):
                     head += data
+                if not head:
+                    # Who is asked to end while it dials ends the link without a word.
+                    continue
                 self.queries.append(parse_qs(urlsplit(head.split(b" ")[1].decode()).query))
                 if not self._is_mute or len(self.queries) == 1:
                     body = b"d8:intervali1800e5:peers0:e"
