@@ -68,7 +68,12 @@ class ContentFiles:
         self._open_files = OpenFiles() if open_files is None else open_files
         self._descriptors = Descriptors(self._open, self._open_files)
         self._watch = Watch(on_changed)
-        self._unsynced = Unsynced(partial(self._opened, is_writable=False), self.path_of, self._folders_of)
+        self._unsynced = Unsynced(
+            partial(self._opened, is_writable=False),
+            self.path_of,
+            self._folders_of,
+            is_reading_only=is_reading_only,
+        )
         #: False once a file system has said that it cannot answer at once.
         self._can_read_at_once = True
         self._allocated: set[int] = set()
@@ -396,6 +401,9 @@ class ContentFiles:
 
     def _folders_of(self, index: int) -> list[Path]:
         """The folders whose entries lead to the file, up to the one that the user named."""
+        if self._is_reading_only:
+            # None of the names is ours; should a power cut take one away, the file is seen to be missing.
+            return []
         path = self.path_of(index)
         depth = 1 if index == self.PART else len(self.layout.files[index].path) + 1
         return list(path.parents)[:depth]

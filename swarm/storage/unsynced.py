@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +11,9 @@ from pathlib import Path
 
 from swarm.storage.faults import storage_error
 from swarm.storage.sealed import sync_folder
+
+#: Said by file systems that nothing can be written to: all of it is on the disk.
+_NEVER_WRITTEN = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)
 
 
 class Unsynced:
@@ -21,6 +25,7 @@ class Unsynced:
         opened: gives a descriptor of the file with that index, for reading, as long as it is entered.
         path_of: where that file is.
         folders_of: the folders whose entries lead to it; a file's own sync does not cover its name.
+        is_reading_only: the files were written by others.
     """
 
     def __init__(
@@ -28,10 +33,13 @@ class Unsynced:
         opened: Callable[[int], AbstractContextManager[int]],
         path_of: Callable[[int], Path],
         folders_of: Callable[[int], Sequence[Path]],
+        *,
+        is_reading_only: bool = False,
     ) -> None:
         self._opened = opened
         self._path_of = path_of
         self._folders_of = folders_of
+        self._ignored = _NEVER_WRITTEN if is_reading_only else ()
         #: Guards the set of files that were written since the last `sync`.
         self._lock = threading.Lock()
         self._written: set[int] = set()
@@ -63,6 +71,8 @@ class Unsynced:
             except FileNotFoundError:
                 continue  # the signatures in the resume data will tell
             except OSError as error:
+                if error.errno in self._ignored:
+                    continue
                 self.add(written)
                 raise storage_error(error, self._path_of(index)) from None
         for folder in folders:

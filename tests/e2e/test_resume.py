@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import os
 import shutil
@@ -485,6 +486,53 @@ async def test_complete_download_is_synced_soon_without_being_asked(tmp_path: Pa
         torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", seeder.port)])
         await within(torrent.completed())
         await until(lambda: record_path.exists() and saved_pieces(record_path, is_synced=True) == 4)
+
+
+@pytest.mark.parametrize("skip_verify", [False, True])
+async def test_content_that_is_seeded_counts_as_on_the_disk_when_it_was_synced_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skip_verify: bool
+) -> None:
+    offer = offer_folder(tmp_path / "seed", {"a": 4 * PIECE, "b/c": 2 * PIECE}, PIECE)
+    record_path = resume_path(tmp_path / "state", offer.metainfo.info_hash, offer.path)
+    forced: set[int] = set()
+    fdatasync = os.fdatasync
+
+    def note(descriptor: int) -> None:
+        forced.add(os.fstat(descriptor).st_ino)
+        fdatasync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", note)
+    # It may have been copied, or downloaded, a moment ago: a power cut would leave a file without its bytes.
+    for sync_s, synced in ((3600.0, 0), (0.0, 6), (3600.0, 6)):
+        settings = settings_of(tmp_path / "state", resume_save_s=0.0, sync_s=sync_s)
+        async with open_session(settings) as session:
+            torrent = await session.add(
+                offer.raw, content=offer.path, is_seeding_only=True, skip_verify=skip_verify
+            )
+            await within(torrent.completed())
+            await until(lambda: record_path.exists() and saved_pieces(record_path) == 6)
+            if synced:
+                await until(lambda: saved_pieces(record_path, is_synced=True) == 6)
+        assert saved_pieces(record_path, is_synced=True) == synced
+        assert bool(forced) == bool(synced)
+    assert forced == {(offer.path / name).stat().st_ino for name in ("a", "b/c")}
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.EROFS])
+async def test_content_on_a_file_system_that_cannot_sync_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    offer = offer_file(tmp_path / "seed", 4 * PIECE, PIECE)
+    record_path = resume_path(tmp_path / "state", offer.metainfo.info_hash, offer.path)
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "fdatasync", refuse)
+    async with open_session(settings_of(tmp_path / "state", resume_save_s=0.0, sync_s=0.0)) as session:
+        torrent = await seed(session, offer)
+        await until(lambda: record_path.exists() and saved_pieces(record_path, is_synced=True) == 4)
+        assert not notices_of(torrent)
 
 
 async def test_kill_in_the_middle_of_a_large_download_leaves_it_right(tmp_path: Path) -> None:

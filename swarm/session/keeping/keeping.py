@@ -158,13 +158,11 @@ class Keeping:
         if not self.is_seeding_only:
             await self._patiently(lambda: self._disk.run(self.files.create_empty))
         self._partials.believe(trust.partials, content.have)
-        if self.is_seeding_only:
-            self._keeper.start(content.have)
-        else:
-            self._keeper.start(trust.synced)
-            if content.have.count != trust.synced.count:
-                self.files.note_all_unsynced()
-                self._keeper.touch()
+        # The user's own content too may have been put there a moment ago.
+        self._keeper.start(trust.synced)
+        if content.have.count != trust.synced.count:
+            self.files.note_all_unsynced()
+            self._keeper.touch()
 
     def _enter(self) -> None:
         """Make the place ours before anything is read of it; in a thread."""
