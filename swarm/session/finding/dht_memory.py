@@ -90,7 +90,7 @@ async def load(path: Path) -> DhtMemory:
     """What is remembered at `path`; nothing where there is no such file.
 
     Raises:
-        StorageError: it is damaged, and was set aside as `NAME.broken`; or it cannot be read.
+        StorageError: it is damaged, and was set aside as `NAME.broken-DATE`; or it cannot be read.
     """
     raw = await sealed.read(path, _FILE_BYTES_MAX)
     if raw is None:
@@ -128,6 +128,8 @@ class MemoryFile:
         self._on_notice = on_notice
         self._lock: ProcessLock | None = None
         self._saving = asyncio.Lock()
+        #: The user has been told that it cannot be kept, and it has not been since.
+        self._has_warned = False
 
     @property
     def is_ours(self) -> bool:
@@ -153,8 +155,13 @@ class MemoryFile:
         except SwarmError:
             self._is_keeping = False
         except OSError as error:
-            self._is_keeping = False
-            self._on_notice("warning", f"dht: the routing table cannot be kept: {error.strerror}")
+            self._warn(error.strerror or str(error))
+
+    def _warn(self, reason: str) -> None:
+        """Say once that it cannot be kept; it is tried again with the next save."""
+        if not self._has_warned:
+            self._has_warned = True
+            self._on_notice("warning", f"dht: the routing table cannot be kept: {reason}")
 
     async def save(self, memory: DhtMemory) -> None:
         """Replace what the file holds, if it is ours to write."""
@@ -165,11 +172,16 @@ class MemoryFile:
         async with self._saving:
             if not self._is_keeping or self._path is None:
                 return
+            if self._lock is None:
+                # The disk may have been full at the start.
+                self._take(self._path)
+            if self._lock is None:
+                return
             try:
                 await save(self._path, memory)
+                self._has_warned = False
             except StorageError as error:
-                self._is_keeping = False
-                self._on_notice("warning", f"dht: the routing table cannot be kept: {error}")
+                self._warn(str(error))
 
     def release(self) -> None:
         """Let others have the file."""

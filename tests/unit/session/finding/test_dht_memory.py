@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from swarm.base import bencode
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import StorageError
 from swarm.session.finding import dht_memory
-from swarm.session.finding.dht_memory import CONTACTS_MAX, DhtMemory, HomeMemory
+from swarm.session.finding.dht_memory import CONTACTS_MAX, DhtMemory, HomeMemory, MemoryFile
+from swarm.session.keeping.lock import ProcessLock
 from swarm.storage import sealed
 from swarm.wire.krpc import Contact
 
@@ -67,3 +70,49 @@ async def test_a_broken_file_is_set_aside_and_the_next_start_is_a_fresh_one(tmp_
     with pytest.raises(StorageError, match=r"damaged; it was set aside as dht\.state\.broken"):
         await dht_memory.load(path)
     assert await dht_memory.load(path) == DhtMemory()
+
+
+async def test_a_table_for_which_there_was_no_room_is_kept_when_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dht_memory.memory_path(tmp_path)
+    said: list[str] = []
+    file = MemoryFile(path, is_keeping=True, on_notice=lambda level, text: said.append(f"{level}: {text}"))
+    assert await file.load() == DhtMemory()
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", refuse)
+        await file.save(DhtMemory(V4))
+        await file.save(DhtMemory(V4))
+    assert not path.exists()
+    assert said == [f"warning: dht: the routing table cannot be kept: {path}: the disk is full"]
+    await file.save(DhtMemory(V4, V6))
+    assert await dht_memory.load(path) == DhtMemory(V4, V6)
+    file.release()
+
+
+async def test_a_file_that_could_not_be_locked_at_the_start_is_taken_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dht_memory.memory_path(tmp_path)
+    said: list[str] = []
+    first, second = (
+        MemoryFile(path, is_keeping=True, on_notice=lambda level, text: said.append(text)) for _ in range(2)
+    )
+    with monkeypatch.context() as full:
+        full.setattr(ProcessLock, "acquire", refuse)
+        await first.load()
+        await first.save(DhtMemory(V4))
+    assert not path.exists() and not first.is_ours
+    assert said == ["dht: the routing table cannot be kept: No space left on device"]
+    await first.save(DhtMemory(V4))
+    assert await dht_memory.load(path) == DhtMemory(V4) and first.is_ours
+    # Nobody writes what another one has.
+    await second.load()
+    await second.save(DhtMemory(V4, V6))
+    assert await dht_memory.load(path) == DhtMemory(V4) and len(said) == 1
+    first.release()
+    second.release()
+
+
+def refuse(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
