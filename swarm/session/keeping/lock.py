@@ -25,13 +25,14 @@ class ProcessLock:
         self._descriptor = -1
 
     def acquire(self, word: bytes = b"") -> None:
-        """Take the lock, without waiting for it.
+        """Take the lock, without waiting for it; where it is held already, only its word changes.
 
         Args:
             word: for others, who read it with `word_of_owner`.
 
         Raises:
-            SwarmError: another session has it. OSError: there can be no lock file.
+            SwarmError: another session has it. OSError: there can be no lock file, or no word in it; it may
+                be held all the same.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         while self._descriptor < 0:
@@ -51,12 +52,15 @@ class ProcessLock:
                 raise SwarmError(self._refusal) from None
             if is_ours:
                 self._descriptor = descriptor
-                # Who died with it may have left a word.
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, word, 0)
             else:
                 # Its last owner deleted the file between our opening and our locking it.
                 os.close(descriptor)
+        # Who died with it may have left a word.
+        os.ftruncate(self._descriptor, 0)
+        at = 0
+        while at < len(word):
+            # On a disk that is nearly full only a part may fit, which is no error yet.
+            at += os.pwrite(self._descriptor, word[at:], at)
 
     def release(self) -> None:
         """Let go of it; nothing happens where it is not held."""

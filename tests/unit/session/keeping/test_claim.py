@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +69,32 @@ def test_downloads_to_other_places_are_not_gone_through(tmp_path: Path) -> None:
         staked(tmp_path, 3, tmp_path / "three", "a") as claim,
     ):
         assert list(claim.path.parent.iterdir()) == [claim.path]
+
+
+def test_claim_for_whose_words_there_was_no_room_says_them_when_it_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = Claim(tmp_path, InfoHash(b"1" * 20), tmp_path / "there", lambda: [("a",), ("b",)])
+    room_bytes = [0]
+    pwrite = os.pwrite
+
+    def write_what_fits(descriptor: int, data: bytes, offset: int) -> int:
+        if offset >= room_bytes[-1]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return pwrite(descriptor, data[: room_bytes[-1] - offset], offset)
+
+    monkeypatch.setattr(os, "pwrite", write_what_fits)
+    # The second time a part of it fits, of which nothing else tells the writer.
+    for room in (0, 2):
+        room_bytes.append(room)
+        with pytest.raises(OSError, match="No space left"):
+            claim.stake()
+    room_bytes.append(1000)
+    claim.stake()
+    with pytest.raises(SwarmError, match="another torrent"):  # noqa: SIM117
+        with staked(tmp_path, 2, tmp_path / "there", "b"):
+            pass
+    claim.release()
 
 
 def test_nothing_is_left_of_claims_that_were_given_up(tmp_path: Path) -> None:
