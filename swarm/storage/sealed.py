@@ -49,7 +49,7 @@ async def read(path: Path, bytes_max: int) -> bytes | None:
 
 
 async def set_aside(path: Path, reason: str) -> StorageError:
-    """Rename a broken file to `NAME.broken-DATE`, so that nothing is lost of it; the error says so.
+    """Rename a broken file to `NAME.broken-DATE`, so that nothing is lost of it; the error says if it was.
 
     What was set aside before stays: DATE is in UTC to the second, and numbered where that is taken.
     """
@@ -61,11 +61,14 @@ async def set_aside(path: Path, reason: str) -> StorageError:
         while aside.exists():
             number += 1
             aside = path.with_name(f"{stem}-{number}")
-        with contextlib.suppress(OSError):
-            os.replace(path, aside)
+        os.replace(path, aside)
         return aside
 
-    aside = await asyncio.to_thread(rename)
+    try:
+        aside = await asyncio.to_thread(rename)
+    except OSError as error:
+        why_not = storage_error(error, path).reason
+        return StorageError(f"{reason}, and cannot be set aside: {why_not}", path=str(path))
     return StorageError(f"{reason}; it was set aside as {aside.name}", path=str(path))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -41,6 +42,21 @@ async def test_what_was_set_aside_before_is_kept(tmp_path: Path) -> None:
         path.write_bytes(b"%d" % number)
         await sealed.set_aside(path, "it is broken")
     assert sorted(entry.read_bytes() for entry in tmp_path.iterdir()) == [b"0", b"1", b"2"]
+
+
+async def test_what_cannot_be_set_aside_is_said_to_be_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"broken")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    error = await sealed.set_aside(path, "it is broken")
+    assert str(error) == f"{path}: it is broken, and cannot be set aside: the file system is read-only"
+    assert path.read_bytes() == b"broken"
 
 
 async def test_the_bytes_reach_the_disk_before_the_name_and_the_name_before_the_return(
