@@ -111,9 +111,10 @@ def write_torrent(path: str, raw: bytes, *, may_replace: bool) -> None:
         StorageError: the disk is full, read-only, ...
     """
     folder, name = os.path.split(path)
-    # Cut, so that a long name with the suffix is not too long for the file system.
+    # Cut, so that a long name with the suffix is not too long for the file system. Not named by our process:
+    # in a container each has the same number, also that whose file was left behind when it was killed.
     shown = os.fsdecode(os.fsencode(name)[:100])
-    aside = os.path.join(folder, f".{shown}.{os.getpid()}.tmp")
+    aside = os.path.join(folder, f".{shown}.{os.urandom(4).hex()}.tmp")
     try:
         if may_replace and _is_no_file(path):
             with open(os.open(path, os.O_WRONLY | os.O_CLOEXEC), "wb") as file:

@@ -44,6 +44,13 @@ def test_file_that_is_replaced_is_replaced_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == RAW and os.listdir(tmp_path) == ["x.torrent"]
 
 
+def test_what_a_killed_process_of_our_number_has_left_is_not_in_the_way(tmp_path: Path) -> None:
+    # In containers every process may be number 1.
+    (tmp_path / f".x.torrent.{os.getpid()}.tmp").write_bytes(b"half")
+    write_torrent(str(tmp_path / "x.torrent"), RAW, may_replace=False)
+    assert (tmp_path / "x.torrent").read_bytes() == RAW and len(os.listdir(tmp_path)) == 2
+
+
 @pytest.mark.parametrize(
     ("source", "kind"),
     [
