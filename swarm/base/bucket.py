@@ -18,6 +18,8 @@ class Bucket:
     What flows above the rate in a window is what was saved at its beginning and is owed at its end. So the
     more was saved, the smaller is `debt_max`.
 
+    Where a yes or a no is enough, a `Meter` is.
+
     Args:
         rate: bytes a second, > 0; None for no limit.
         now: monotonic seconds, as in every call.

@@ -10,11 +10,12 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from swarm.base.meter import Meter
 from swarm.dht import scrape
 from swarm.dht.identity import Identity, is_local
 from swarm.dht.item_store import ItemStore, PutRefused
 from swarm.dht.items import ImmutableItem, Item, MutableItem
-from swarm.dht.limits import Meter, RecentSources
+from swarm.dht.limits import RecentSources
 from swarm.dht.settings import DhtSettings
 from swarm.dht.store import PeerStore
 from swarm.dht.table import RoutingTable

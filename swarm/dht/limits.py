@@ -1,37 +1,12 @@
-"""How much of something strangers may cause, each source and all together."""
+"""What is known of sources of questions, of which there are as many as somebody cares to forge."""
 
 from __future__ import annotations
 
-#: Rounding errors of sums of instants stay below this.
-_ROUNDING_S = 1e-6
-
-
-class Meter:
-    """A token bucket kept as one number: the instant by which all that was taken is paid for.
-
-    Args:
-        rate: units a second, > 0; None for no limit.
-        burst: units that may be taken at once.
-    """
-
-    __slots__ = ("_burst_s", "_paid_at", "_unit_s")
-
-    def __init__(self, rate: float | None, burst: float) -> None:
-        self._unit_s = 0.0 if rate is None else 1.0 / rate
-        self._burst_s = burst * self._unit_s + _ROUNDING_S
-        self._paid_at = float("-inf")
-
-    def allow(self, now: float, units: float = 1.0) -> bool:
-        """Take `units` and return True, or take none and return False where there are fewer."""
-        paid_at = max(self._paid_at, now) + units * self._unit_s
-        if paid_at - now > self._burst_s:
-            return self._unit_s == 0.0
-        self._paid_at = paid_at
-        return True
+from swarm.base.meter import ROUNDING_S
 
 
 class SourceMeters:
-    """A meter for each source, in bounded memory.
+    """A `Meter` for each source, in bounded memory: of each only its one number is kept.
 
     There are two tables. When the younger one is full it becomes the older, and the older is forgotten. A
     source that asks all the time is always in the younger one: a flood of forged sources makes us forget only
@@ -42,7 +17,7 @@ class SourceMeters:
 
     def __init__(self, rate: float, burst: float, sources_max: int) -> None:
         self._unit_s = 1.0 / rate
-        self._burst_s = burst * self._unit_s + _ROUNDING_S
+        self._burst_s = burst * self._unit_s + ROUNDING_S
         self._sources_max = sources_max
         self._younger: dict[bytes, float] = {}
         self._older: dict[bytes, float] = {}

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import NodeId
+from swarm.base.meter import Meter
 from swarm.dht.answers import Answers
 from swarm.dht.commands import Command, DhtStats, IdentityChanged, SendDatagram
 from swarm.dht.identity import Identity, owner_of, packed_address
 from swarm.dht.items import Item
-from swarm.dht.limits import Meter, RecentSources, SourceMeters
+from swarm.dht.limits import RecentSources, SourceMeters
 from swarm.dht.queries import Queries
 from swarm.dht.searches import (
     AnnounceSearch,

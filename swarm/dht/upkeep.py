@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from swarm.base.endpoint import Endpoint
+from swarm.base.meter import Meter
 from swarm.dht.identity import is_usable, packed_address
-from swarm.dht.limits import Meter
 from swarm.dht.queries import Asked
 from swarm.dht.searches import Neighbours, Search
 from swarm.wire.krpc import Failure, Ping, Response

@@ -112,7 +112,7 @@ class Peer:
         # `conduct`.
         self.extensions: dict[str, int] = {}
         #: What it may send without any use, and how much we had when it was last interested or not.
-        self.patience = Allowance(settings.useless_burst, settings.useless_refill_s, now)
+        self.patience = Allowance(settings.useless_burst, settings.useless_refill_s)
         self.flipped_at_count = -1
         # `upkeep`: it has everything, and has been our only peer for a while. Nobody else could send sooner
         # what is asked of it.

@@ -77,9 +77,9 @@ class Hearsay:
         """
         line = self._lines.get(number)
         if line is None:
-            allowance = Allowance(self._settings.pex_burst, self._settings.pex_refill_s, now)
+            allowance = Allowance(self._settings.pex_burst, self._settings.pex_refill_s)
             line = self._lines[number] = _Line(allowance)
-        if not line.allowance.take(now):
+        if not line.allowance.allow(now):
             self._abused(line)
             return _NOTHING, 0
         try:

@@ -147,9 +147,9 @@ class Rendezvous:
             return None
         allowance = self._allowances.get(peer.number)
         if allowance is None:
-            allowance = Allowance(self._settings.holepunch_burst, self._settings.holepunch_refill_s, now)
+            allowance = Allowance(self._settings.holepunch_burst, self._settings.holepunch_refill_s)
             self._allowances[peer.number] = allowance
-        if not allowance.take(now):
+        if not allowance.allow(now):
             self.counts.ignored += 1
             return None
         if message.kind is HolepunchKind.RENDEZVOUS:

@@ -47,7 +47,7 @@ class MetadataPeer:
         self.late: set[int] = set()
         self.depth = settings.metadata_depth_start
         #: What it may send without any use.
-        self.patience = Allowance(settings.useless_burst, settings.useless_refill_s, now)
+        self.patience = Allowance(settings.useless_burst, settings.useless_refill_s)
         self.rests_until = float("-inf")
         self.unasked_count = 0
 

@@ -6,9 +6,9 @@ from swarm.engine.allowance import Allowance
 
 
 def test_burst_then_one_each_refill() -> None:
-    allowance = Allowance(3, 10.0, 100.0)
-    assert [allowance.take(100.0) for _ in range(5)] == [True, True, True, False, False]
-    assert not allowance.take(109.0)
-    assert allowance.take(110.0) and not allowance.take(110.0)
+    allowance = Allowance(3, 10.0)
+    assert [allowance.allow(100.0) for _ in range(5)] == [True, True, True, False, False]
+    assert not allowance.allow(109.0)
+    assert allowance.allow(110.0) and not allowance.allow(110.0)
     # What is saved up is never more than the burst.
-    assert [allowance.take(10_000.0) for _ in range(4)] == [True, True, True, False]
+    assert [allowance.allow(10_000.0) for _ in range(4)] == [True, True, True, False]
