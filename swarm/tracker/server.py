@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarm.base.errors import StorageError, TrackerError
 from swarm.storage.faults import check_folder
+from swarm.storage.lock import ProcessLock
 from swarm.tracker.admission import Admission
 from swarm.tracker.announce import Rules, TrackerSettings
 from swarm.tracker.binding import bind_all
@@ -75,6 +76,7 @@ class TrackerServer:
         clock: monotonic seconds.
 
     Raises:
+        SwarmError: on entering, when another tracker keeps its state in `state`.
         TrackerError: on entering, when it cannot listen there.
         StorageError: on entering, when `state` is damaged or its folder closed to us; on leaving, when it
             cannot be written.
@@ -130,6 +132,7 @@ class TrackerServer:
         self.services: list[tuple[HttpService, str]] = []
         self.https_url: str | None = None
         self._state = state
+        self._state_lock: ProcessLock | None = None
         self._save_s = save_s
         #: Why `state` could not be written the last time; None where it could.
         self.unsaved: str | None = None
@@ -196,8 +199,17 @@ class TrackerServer:
         return [endpoint.url for endpoint in self._udp_endpoints]
 
     async def __aenter__(self) -> TrackerServer:
+        try:
+            await self._enter()
+        except BaseException:
+            self._release_state()
+            raise
+        return self
+
+    async def _enter(self) -> None:
         if self._state is not None:
             check_folder(self._state.parent)
+            self._take_state(self._state)
             await asyncio.to_thread(load, self.store, self._state, self.clock(), time.time())
         if self._shared is not None and self._journal is not None:
             await asyncio.to_thread(self._catch_up, self._shared, self._journal)
@@ -211,16 +223,30 @@ class TrackerServer:
         self._tasks = [asyncio.create_task(self._beats(), name="tracker beat")]
         if self._state is not None:
             self._tasks.append(asyncio.create_task(self._savings(self._state), name="tracker state"))
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._close()
-        if self._journal is not None:
-            await asyncio.to_thread(self._journal.close)
-        if self._state is not None:
-            await asyncio.to_thread(save, self.store, self._state, self.clock(), time.time())
+        try:
+            await self._close()
+            if self._journal is not None:
+                await asyncio.to_thread(self._journal.close)
+            if self._state is not None:
+                await asyncio.to_thread(save, self.store, self._state, self.clock(), time.time())
+        finally:
+            self._release_state()
+
+    def _take_state(self, state: Path) -> None:
+        """Keep other trackers off the file: two would write over each other's, half and half."""
+        refusal = f"{state}: another tracker keeps its state there"
+        self._state_lock = ProcessLock(state.with_name(f".{state.name}.lock"), refusal)
+        # Where there can be no locks, it has to do without.
+        with contextlib.suppress(OSError):
+            self._state_lock.acquire()
+
+    def _release_state(self) -> None:
+        if self._state_lock is not None:
+            self._state_lock.release()
 
     def _catch_up(self, store: SharedStore, journal: RedisJournal) -> None:
         """Hear what the other trackers have told so far; nobody else uses the store yet."""

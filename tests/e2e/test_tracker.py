@@ -132,6 +132,23 @@ def test_what_is_known_outlives_the_process(tmp_path: Path) -> None:
     assert [str(peer) for peer in response.peers] == ["127.0.0.1:6881"]
 
 
+def test_one_state_is_kept_by_one_tracker(tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    with running("--state", state) as (process, first):
+        # Each would write over what the other one knows.
+        done = run("tracker", "--http", "127.0.0.1:0", "--state", state)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"error: {state}: another tracker keeps its state there\n"
+        get(f"{first['http']}?{QUERY}6881")
+        process.kill()
+        process.wait(timeout=30)
+    # Who was killed holds it no longer.
+    with running("--state", state) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
 def test_a_state_that_could_not_be_kept_is_an_error_at_once(tmp_path: Path) -> None:
     done = run("tracker", "--http", "127.0.0.1:0", "--state", str(tmp_path / "nowhere" / "state"))
     assert (done.returncode, done.stdout) == (4, "")

@@ -11,8 +11,8 @@ from swarm.base import bencode
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import BencodeError, StorageError, SwarmError
 from swarm.session.finding.sources import OnNotice
-from swarm.session.keeping.lock import ProcessLock
 from swarm.storage import sealed
+from swarm.storage.lock import ProcessLock
 from swarm.wire.krpc import CONTACT_V4_BYTES, CONTACT_V6_BYTES, Contact, decode_contacts, encode_contact
 
 _MAGIC = b"swarm dht 1\n"

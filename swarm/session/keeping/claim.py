@@ -10,8 +10,8 @@ from pathlib import Path
 
 from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash
-from swarm.session.keeping.lock import ProcessLock, word_of_owner
 from swarm.session.keeping.state import place_name
+from swarm.storage.lock import ProcessLock, word_of_owner
 
 
 class Claim:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import socket
 import ssl
 import struct
@@ -88,7 +89,7 @@ async def test_a_state_that_cannot_be_written_is_said_and_tried_again(tmp_path: 
     async with TrackerServer(
         "127.0.0.1", 0, udp=("127.0.0.1", 0), state=folder / "state", save_s=0.01, rng=random.Random(1)
     ) as server:
-        folder.rmdir()
+        shutil.rmtree(folder)
         await announce(server, 1001, left=0)
         while server.unsaved is None:  # noqa: ASYNC110  # as the command looks at it
             await asyncio.sleep(0.01)

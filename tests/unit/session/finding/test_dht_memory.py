@@ -15,8 +15,8 @@ from swarm.base.endpoint import Endpoint
 from swarm.base.errors import StorageError
 from swarm.session.finding import dht_memory
 from swarm.session.finding.dht_memory import CONTACTS_MAX, DhtMemory, HomeMemory, MemoryFile
-from swarm.session.keeping.lock import ProcessLock
 from swarm.storage import sealed
+from swarm.storage.lock import ProcessLock
 from swarm.wire.krpc import Contact
 
 V4 = HomeMemory(b"a" * 20, (Contact(b"b" * 20, Endpoint("10.0.0.1", 6881)),))

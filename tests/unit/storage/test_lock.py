@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from swarm.base.errors import SwarmError
-from swarm.session.keeping.lock import ProcessLock, word_of_owner
+from swarm.storage.lock import ProcessLock, word_of_owner
 
 
 def test_second_owner_is_refused_until_the_first_lets_go(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_releasing_what_is_not_held_takes_nothing_from_the_owner(tmp_path: Path)
 def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     program = f"""
 import pathlib, signal
-from swarm.session.keeping.lock import ProcessLock
+from swarm.storage.lock import ProcessLock
 ProcessLock(pathlib.Path({str(tmp_path / "x.lock")!r}), "x").acquire()
 print("held", flush=True)
 signal.pause()

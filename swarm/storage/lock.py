@@ -1,4 +1,4 @@
-"""Keeps two processes from writing the same thing at once: a download, the state of the DHT."""
+"""Keeps two processes from writing the same thing at once: a download, the state of the DHT, of a tracker."""
 
 from __future__ import annotations
 
