@@ -1,7 +1,8 @@
 """The mind of a torrent of which only the info-hash is known: fetches the info dictionary (BEP 9).
 
 The same door as `TorrentEngine`, which takes over its peers and its book of addresses when it is done. Like
-that it only routes: with `Company` peers come and go, `MetadataDownloads` asks and `MetadataUploads` answers.
+that it only routes: with `Company` peers come and go, `MetadataDownloads` asks, `MetadataUploads` answers,
+and `MetadataWorth` says who is of no use.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.finding.places import Places
 from swarm.engine.greeting import Greeting
 from swarm.engine.metadata.downloads import MetadataDownloads
-from swarm.engine.metadata.peer import MetadataPeer, UselessPeers
+from swarm.engine.metadata.peer import MetadataPeer
 from swarm.engine.metadata.uploads import MetadataUploads
+from swarm.engine.metadata.worth import MetadataWorth
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.extended import HANDSHAKE_ID, LOCAL_IDS, decode_extended_handshake
 from swarm.wire.peer.messages import Extended, KeepAlive, Message, Port
@@ -99,12 +101,11 @@ class MetadataEngine:
             is_private=False,
         )
         self._hearsay = Hearsay(self.book, settings)
-        self._useless = UselessPeers(self._peers, settings)
-        self._places = Places(self._peers, self.book, settings, self._useless)
+        self._worth = MetadataWorth(self._peers, self.book, settings)
         self._company = Company(
             self._peers,
             self.book,
-            self._places,
+            Places(self._peers, self.book, settings, self._worth),
             settings,
             self._emit,
             welcome=self._welcome,
@@ -288,10 +289,11 @@ class MetadataEngine:
         for peer in list(self._peers.values()):
             self._look_after(peer, now)
         if not self.info:
-            self._make_room(now)
+            for peer in self._worth.leaving(now):
+                self._company.drop(peer, "it cannot give the metadata", now, is_welcome=True)
             self._downloads.fill_all(now)
             # Who may have the metadata may have come since: those here may have come for it themselves.
-            self._company.seek_in_dearth(now, is_dearth=self._is_dearth())
+            self._company.seek_in_dearth(now, is_dearth=self._worth.is_dearth)
         is_busy = any(peer.asked for peer in self._peers.values())
         self._tick_at = now + (self._settings.tick_s if is_busy else self._settings.choke_round_s)
 
@@ -303,15 +305,3 @@ class MetadataEngine:
         if now - peer.said_at >= self._settings.keep_alive_s:
             self._send(peer, (KeepAlive(),))
         self._downloads.check_timeouts(peer, now)
-
-    def _make_room(self, now: float) -> None:
-        """Where all places are taken by peers that cannot help, some must go for others to come."""
-        if not self.book.candidate_count or len(self._peers) < self._settings.connections_max:
-            return
-        useless = self._useless.all(now)
-        for peer in useless[: max(1, len(useless) // 2)]:
-            self._company.drop(peer, "it cannot give the metadata", now, is_welcome=True)
-
-    def _is_dearth(self) -> bool:
-        """There are peers, and no hope in any: none yet in one that has let us wait and is asked again."""
-        return bool(self._peers) and not any(peer.asked and not peer.late for peer in self._peers.values())

@@ -1,10 +1,7 @@
-"""What is known of one peer while the metadata is fetched, and who may have to leave for others."""
+"""What is known of one peer while the metadata is fetched."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from swarm.base.endpoint import Endpoint
 from swarm.engine.allowance import Allowance
 from swarm.engine.events import PeerConnected
 from swarm.engine.settings import EngineSettings
@@ -50,28 +47,3 @@ class MetadataPeer:
         self.patience = Allowance(settings.useless_burst, settings.useless_refill_s)
         self.rests_until = float("-inf")
         self.unasked_count = 0
-
-
-class UselessPeers:
-    """Who cannot give the metadata, as it seems: their places may go to others (see `Places`)."""
-
-    __slots__ = ("_peers", "_settings")
-
-    def __init__(self, peers: Mapping[int, MetadataPeer], settings: EngineSettings) -> None:
-        self._peers = peers
-        self._settings = settings
-
-    def all(self, now: float) -> list[MetadataPeer]:
-        return [peer for peer in self._peers.values() if self._is_useless(peer, now)]
-
-    def to_newcomer(self, newcomer: Endpoint, now: float) -> MetadataPeer | None:
-        """None is worth more than another before it has said what it has."""
-        return None
-
-    def idle(self, now: float) -> MetadataPeer | None:
-        """Who comes again whenever there is room must not keep out whom we have dialled meanwhile."""
-        came = (peer for peer in self._peers.values() if not peer.is_outgoing)
-        return next((peer for peer in came if self._is_useless(peer, now)), None)
-
-    def _is_useless(self, peer: MetadataPeer, now: float) -> bool:
-        return now - peer.helped_at >= self._settings.metadata_useless_s and not peer.asked
