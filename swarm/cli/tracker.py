@@ -281,8 +281,9 @@ async def _read_again(lists: Any, output: Output) -> None:
             if lists.read_changed():
                 output.info("the lists have changed and were read again")
         except SwarmError as error:
-            # The lists stay as they were. That nobody reads our stderr any more is no reason to end.
-            with contextlib.suppress(BrokenPipeError):
+            # The lists stay as they were. That nobody reads what we print, or that the disk has no room for
+            # it, is no reason to end.
+            with contextlib.suppress(OSError):
                 output.warning(str(error))
 
 
@@ -293,7 +294,7 @@ async def _watch(others: Workers, output: Output, end: Ending) -> None:
         for line in others.news():
             # After Ctrl-C they all end, in any order.
             if not end.has_come:
-                with contextlib.suppress(BrokenPipeError):
+                with contextlib.suppress(OSError):
                     output.warning(line)
 
 
@@ -304,7 +305,7 @@ async def _tell_of_others(server: Any, output: Output) -> None:
         why = server.cut_off
         if (why is not None) is not was_cut_off:
             was_cut_off = why is not None
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(OSError):
                 if was_cut_off:
                     output.warning(f"--store: {why}; peers of other trackers are not known until it is back")
                 else:
@@ -319,7 +320,7 @@ async def _tell_of_state(server: Any, output: Output) -> None:
         why = server.unsaved
         if why != was_unsaved:
             was_unsaved = why
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(OSError):
                 if why is not None:
                     output.warning(f"--state: {why}; it is tried again every five minutes")
                 else:

@@ -223,6 +223,8 @@ class TrackerServer:
         self._tasks = [asyncio.create_task(self._beats(), name="tracker beat")]
         if self._state is not None:
             self._tasks.append(asyncio.create_task(self._savings(self._state), name="tracker state"))
+        for task in self._tasks:
+            task.add_done_callback(_report)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -366,6 +368,14 @@ class TrackerServer:
             service.close()
         for server in servers:
             await server.wait_closed()
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """Have the loop tell of a bug of ours that has ended a task for which nobody waits."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        message = f"{task.get_name()} has ended"
+        task.get_loop().call_exception_handler({"message": message, "exception": error, "task": task})
 
 
 def _url(scheme: str, host: str, port: int, path: str = "") -> str:

@@ -177,3 +177,18 @@ async def test_a_udp_port_in_use_is_one_clear_line() -> None:
         with pytest.raises(TrackerError, match="the port is in use; give another one with --udp"):
             async with TrackerServer("127.0.0.1", 0, udp=("127.0.0.1", port)):
                 pass
+
+
+async def test_a_bug_in_what_nobody_waits_for_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    report: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: report.set_result(context))
+
+    def break_down(now: float) -> int:
+        raise ZeroDivisionError("unthought of")
+
+    async with TrackerServer("127.0.0.1", 0) as server:
+        # Without it nobody would ever be forgotten again.
+        monkeypatch.setattr(server.rules, "expire", break_down)
+        async with asyncio.timeout(30):
+            told = await report
+    assert told["message"] == "tracker beat has ended" and isinstance(told["exception"], ZeroDivisionError)
