@@ -128,8 +128,7 @@ class Conversation:
 
     def _on_choke(self, peer: Peer, message: Choke, now: float) -> None:
         self._conduct.useless(peer, "chokes", now)
-        if self._requests.choked(peer):
-            self._requests.fill_all(now)
+        self._requests.choked(peer)
 
     def _on_unchoke(self, peer: Peer, message: Unchoke, now: float) -> None:
         self._conduct.useless(peer, "unchokes", now)

@@ -89,9 +89,8 @@ class Extensions:
         """BEP 54: `peer` has lost a piece."""
         self._conduct.useless(peer, "pieces that it has lost", now)
         piece = decode_dont_have(payload)
-        if piece < len(peer.have) and self._holdings.lost(peer, piece) and not peer.has_fast:
-            # No reject will come for what it was asked of that piece.
-            self._requests.take_back_piece(peer, piece)
+        if piece < len(peer.have) and self._holdings.lost(peer, piece):
+            self._requests.lost_by(peer, piece)
 
     def _on_upload_only(self, peer: Peer, payload: bytes, now: float) -> None:
         """BEP 21: `peer` wants nothing more, or something again; libtorrent has a message for that."""

@@ -327,6 +327,8 @@ class TorrentEngine:
                 self._company.seek_in_dearth(now, is_dearth=self._worth.is_dearth)
             case _:
                 assert_never(event)
+        if self._requests.has_more_to_ask:
+            self._requests.fill_all(now)
         commands = self._commands
         self._commands = []
         return commands

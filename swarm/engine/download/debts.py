@@ -20,14 +20,16 @@ class Debts:
     Attributes:
         partials: all pieces on their way.
         open: those with blocks to ask for, oldest first.
+        is_reopened: there may be blocks to ask for, or peers to ask, that were not when all were asked last.
     """
 
-    __slots__ = ("_peers", "open", "partials")
+    __slots__ = ("_peers", "is_reopened", "open", "partials")
 
     def __init__(self, peers: Mapping[int, Peer]) -> None:
         self._peers = peers
         self.partials: dict[int, PartialPiece] = {}
         self.open: dict[int, PartialPiece] = {}
+        self.is_reopened = False
 
     def begin(self, partial: PartialPiece) -> None:
         """From now on its blocks may be asked for."""
@@ -172,7 +174,9 @@ class Debts:
                 pending |= mask
         partial.pending = pending
         if partial.missing:
-            self.open.setdefault(partial.piece, partial)
+            if partial.piece not in self.open:
+                self.open[partial.piece] = partial
+                self.is_reopened = True
         else:
             # Its peer has woken up and answers for these blocks again.
             self.open.pop(partial.piece, None)

@@ -29,13 +29,13 @@ class Picker:
 
     __slots__ = (
         "_availability",
-        "_epoch",
         "_have",
         "_is_sequential",
         "_orders",
         "_random_first",
         "_rng",
         "_startable",
+        "epoch",
         "priorities",
         "wanted_missing",
     )
@@ -59,7 +59,7 @@ class Picker:
         self._is_sequential = is_sequential
         self._orders: dict[int, RarityOrder] = {}
         #: Another number whenever there is more on offer than before.
-        self._epoch = 0
+        self.epoch = 0
         wanted = int.from_bytes(priorities.translate(_IS_WANTED), "little")
         #: One flag a piece: wanted, missing, not started.
         self._startable = bytearray((wanted & ~have.number).to_bytes(len(have), "little"))
@@ -70,7 +70,7 @@ class Picker:
 
     def _set_orders(self) -> None:
         """Make the orders anew, of all that is on offer."""
-        self._epoch += 1
+        self.epoch += 1
         startable = int.from_bytes(self._startable, "little")
         # Highest first; dicts keep that order.
         self._orders = {}
@@ -105,14 +105,14 @@ class Picker:
         # gains is looked at as it comes (`gained`).
         nothing = peer.found_nothing
         # The very set: it may have grown since, but one that was forgotten is another one.
-        if nothing is not None and nothing[0] == self._epoch and nothing[1] is peer.refused:
+        if nothing is not None and nothing[0] == self.epoch and nothing[1] is peer.refused:
             if not peer.fresh:
                 return None
             if self._have.count >= self._random_first and not self._is_sequential:
                 return self._search_fresh(peer)
         piece = self._search(peer)
         peer.fresh.clear()
-        peer.found_nothing = (self._epoch, peer.refused) if piece is None else None
+        peer.found_nothing = (self.epoch, peer.refused) if piece is None else None
         return piece
 
     def gained(self, peer: Peer, piece: int) -> bool:
@@ -189,7 +189,7 @@ class Picker:
     def returned(self, piece: int) -> None:
         """`piece` was given up (bad, or nobody to ask): it is on offer again if still wanted."""
         if self.wants(piece) and not self._startable[piece]:
-            self._epoch += 1
+            self.epoch += 1
             self._startable[piece] = 1
             priority = self.priorities[piece]
             if priority in self._orders:
@@ -226,6 +226,11 @@ class Picker:
             piece for order, count in counts.items() if count and (piece := order.first()) is not None
         ]
 
+    def startable_of(self, peer: Peer) -> list[int]:
+        """All that could be started with `peer`; a look at every piece, for tests."""
+        startable, refused = self._startable, peer.refused
+        return [piece for piece in peer.have if startable[piece] and piece not in refused]
+
     @property
     def has_startable(self) -> bool:
         return any(self._orders.values())
@@ -247,6 +252,6 @@ class Picker:
         assert all(self.wants(piece) for piece in on_offer), "an unwanted piece is on offer"
         assert self.wanted_missing == sum(map(self.wants, range(len(self._have)))), "wanted_missing is wrong"
         for peer in peers:
-            if peer.found_nothing == (self._epoch, peer.refused):
+            if peer.found_nothing == (self.epoch, peer.refused):
                 passed_over = on_offer.intersection(peer.have).difference(peer.fresh, peer.refused)
                 assert not passed_over, "a peer has something to start with and was found to have nothing"

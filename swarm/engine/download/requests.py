@@ -32,6 +32,7 @@ class Requests:
     __slots__ = (
         "_debts",
         "_end_game",
+        "_filled_epoch",
         "_geometry",
         "_in_flight_bytes",
         "_is_held",
@@ -72,6 +73,8 @@ class Requests:
             settings.in_flight_bytes_max, settings.in_flight_pieces_min * geometry.piece_length
         )
         self._is_held = False
+        #: What was on offer (`Picker.epoch`) when all were filled last.
+        self._filled_epoch = picker.epoch
         #: A piece could not be started because of `in_flight_max`; none is until there is room for many.
         self.is_short_of_memory = False
         #: Bytes that came although nobody needed them any more.
@@ -84,8 +87,18 @@ class Requests:
         self._is_held = is_held
         self.fill_all(now)
 
+    @property
+    def has_more_to_ask(self) -> bool:
+        """May others than the peer of this event be asked for something that was not to be asked for before?
+
+        One event may take back many blocks, one by one: who is idle is asked for them once, after it.
+        """
+        return self._debts.is_reopened or self._picker.epoch != self._filled_epoch
+
     def fill_all(self, now: float) -> None:
         """Something has changed for everybody: `fill` each."""
+        self._debts.is_reopened = False
+        self._filled_epoch = self._picker.epoch
         for peer in self._peers.values():
             self.fill(peer, now)
 
@@ -269,6 +282,8 @@ class Requests:
             untold = both & ~partial.cancelled_at(number)
             self._debts.forgive(other, partial.piece, both)
             self._debts.settle(other, partial.piece, both)
+            # It has room again.
+            self._debts.is_reopened = True
             if untold:
                 self._send_cancel(other, partial.piece, untold)
 
@@ -298,16 +313,16 @@ class Requests:
         self._debts.settle_all(peer, is_forgiven=False)
         return is_felt
 
-    def choked(self, peer: Peer) -> bool:
-        """`peer` chokes us; returns whether there are blocks now to ask of others."""
+    def choked(self, peer: Peer) -> None:
+        """`peer` chokes us."""
         peer.peer_choking = True
-        if peer.has_fast:
-            # BEP 6: each request gets its block or a reject. What is not rejected is under way: on a slow
-            # line that may be a second's worth, which must not be asked of others as well.
-            return False
-        # Without it silence follows; blocks under way are welcome.
-        self._debts.settle_all(peer, is_forgiven=True)
-        return True
+        # BEP 6: each request gets its block or a reject. What is not rejected is under way: on a slow line
+        # that may be a second's worth, which must not be asked of others as well.
+        if not peer.has_fast:
+            # Without it silence follows; blocks under way are welcome.
+            self._debts.settle_all(peer, is_forgiven=True)
+        # It may have been the one who alone was to send a piece.
+        self._debts.is_reopened = True
 
     def unchoked(self, peer: Peer) -> None:
         """`peer` serves us again, also with what it refused."""
@@ -326,9 +341,13 @@ class Requests:
         peer.allowed_fast_in = with_piece(peer.allowed_fast_in, piece)
         return True
 
-    def take_back_piece(self, peer: Peer, piece: int) -> None:
+    def lost_by(self, peer: Peer, piece: int) -> None:
         """`peer` no longer has `piece`: what it was asked for of that may be asked of others."""
-        self._debts.settle_piece(peer, piece)
+        if not peer.has_fast:
+            # No reject will come.
+            self._debts.settle_piece(peer, piece)
+        # It may have been the one who alone was to send it.
+        self._debts.is_reopened = True
 
     def rejected(self, peer: Peer, piece: int, begin: int, length: int, now: float) -> None:
         """BEP 6: `peer` will not answer these requests.
@@ -419,3 +438,26 @@ class Requests:
             assert sent == partial.arrived, "senders and arrived differ"
         held = sum(self._geometry.piece_bytes(piece) for piece in (*self.partials, *self.hashing))
         assert held == self._in_flight_bytes, "in_flight_bytes is wrong"
+        if not self._is_held:
+            for peer in self._peers.values():
+                self._check_busy(peer)
+
+    def _check_busy(self, peer: Peer) -> None:
+        """The promise that keeps downloads going: who could be asked for more has nothing more to give.
+
+        Not of one that has stalled, nor for pieces that it refused, which it is asked for after a while; no
+        piece is started that memory has no room for; and a solo piece may wait for another peer.
+        """
+        pipeline = peer.pipeline
+        depth = min(pipeline.depth, pipeline.depth_max)
+        room = depth - peer.asked_blocks
+        is_full = room < depth * self._settings.refill_share if peer.asked_blocks else room <= 0
+        if is_full or peer.is_stalled or not peer.interesting:
+            return
+        for partial in self._debts.open.values():
+            assert not self._debts.may_ask(peer, partial), "blocks are asked of nobody, and a peer is idle"
+        if not self.is_short_of_memory:
+            startable = set(self._picker.startable_of(peer))
+            if peer.peer_choking:
+                startable &= peer.allowed_fast_in
+            assert not startable, "a piece is not begun, and a peer that has it is idle"

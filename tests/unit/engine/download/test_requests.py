@@ -202,7 +202,6 @@ class TestLeavingAndChoking:
         peer, other = world.seed(), world.seed()
         peer.says(Choke(), *(reject(peer, piece, 0, 2) for piece in range(4)))
         assert peer.drop_reason is None and not peer.asked
-        other.says(Have(0))
         assert len(other.asked) == 8
 
     def test_one_who_chokes_and_says_nothing_is_not_waited_for(self) -> None:
