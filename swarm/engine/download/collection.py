@@ -110,6 +110,7 @@ class Collection:
         """`piece` was right, but could not be written: fetch it again."""
         if self._requests.hashed(piece) is not None:
             self._picker.returned(piece)
+            self._requests.has_room_again()
 
     def lost(self, piece: int) -> None:
         """The disk no longer gives us `piece`: tell the peers, and fetch it again if it is wanted."""

@@ -51,6 +51,21 @@ def test_piece_that_was_not_written_is_asked_for_at_once() -> None:
     assert len(seed.asked) == 2
 
 
+def test_pieces_that_were_not_written_make_room_for_others() -> None:
+    chosen = EngineSettings(in_flight_bytes_max=4 * 2 * BLOCK_BYTES)
+    world = World(pieces=8, blocks=2, settings=chosen, has_quick_disk=False)
+    seed = world.seed()
+    seed.sends()
+    assert len(world.to_hash) == 4 and not seed.asked
+    for piece, _ in list(world.to_hash):
+        world.to_hash.pop(0)
+        del world.memory[piece]
+        world.tell(PieceNotWritten(piece))
+    world.has_quick_disk = True
+    seed.sends()
+    assert world.have == "********"
+
+
 def test_piece_that_we_have_lost_is_asked_for_at_once() -> None:
     world = World(pieces=2, have="* ")
     peer = world.connect("* ", is_unchoking=True)
