@@ -374,7 +374,7 @@ class Requests:
                 peer.refused = with_piece(peer.refused, piece)
 
     def look_after(self, peer: Peer, now: float) -> None:
-        """About once a second: let others be asked for the blocks of a silent peer."""
+        """About once a second: let others be asked for the blocks of a silent peer, and then it again."""
         if not peer.asked_blocks:
             # It has nothing else for us.
             self.excuse(peer)
@@ -382,10 +382,26 @@ class Requests:
         silent_s = now - max(peer.asked_since, peer.last_block_at)
         if silent_s >= self._settings.snub_s:
             peer.is_snubbed = True
-        if silent_s < self._settings.request_timeout_s or peer.is_stalled:
+        if silent_s < self._settings.request_timeout_s:
             return
-        self._debts.set_stalled(peer, True)
-        peer.pipeline.stalled()
+        if not peer.is_stalled:
+            self._debts.set_stalled(peer, True)
+            peer.pipeline.stalled()
+        elif silent_s >= self._settings.snub_s:
+            self._ask_anew(peer)
+
+    def _ask_anew(self, peer: Peer) -> None:
+        """`peer` owes us blocks and has been silent for so long that it may know nothing of them any more.
+
+        Whoever lost a request (a full queue without BEP 6, a disk that failed it) waits for the next one, as
+        we wait for the blocks; there may be nobody else to ask.
+        """
+        for piece, mask in list(peer.asked.items()):
+            partial = self.partials.get(piece)
+            untold = mask & ~partial.cancelled_at(peer.number) if partial is not None else mask
+            if untold:
+                self._send_cancel(peer, piece, untold)
+        self._debts.settle_all(peer, is_forgiven=True)
 
     def hashed(self, piece: int) -> PartialPiece | None:
         """The piece has left memory, good or bad."""

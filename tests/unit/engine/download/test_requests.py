@@ -315,6 +315,19 @@ class TestSilence:
         peer.sends()
         assert world.have == "*"
 
+    @pytest.mark.parametrize("has_fast", [True, False])
+    def test_silent_peer_is_asked_anew_for_one_block_now_and_then(self, has_fast: bool) -> None:
+        """It may have lost our requests, and there may be nobody else."""
+        world = World(pieces=2, blocks=4)
+        peer = world.seed(has_fast=has_fast)
+        peer.sends(1)
+        for _ in range(2):
+            world.pass_time(world.settings.snub_s + 2)
+            assert len(peer.asked) == 1
+        # To that one it answers, and to all that it is asked after it.
+        peer.sends()
+        assert world.have == "**" and peer.drop_reason == "both of us have everything"
+
     def test_piece_that_one_peer_must_send_alone_is_not_asked_of_one_that_never_sent_anything(self) -> None:
         world = World(pieces=1)
         # The first in every round, so that it would be asked first.
