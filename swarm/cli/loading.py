@@ -1,4 +1,4 @@
-"""Loading modules without the garbage collector, and without tracebacks after Ctrl-C (decision 006)."""
+"""Until a command has a loop: it loads without the garbage collector (decision 006), and signals end it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,19 @@ from types import FrameType
 
 from swarm.cli.exits import EXIT_INTERRUPTED
 
+#: Ctrl-C, the system that goes down, the terminal that is closed: a command takes all for the same.
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def take_all_ends_for_ctrl_c() -> None:
+    """From now on SIGTERM and SIGHUP raise KeyboardInterrupt too: what is half written is removed.
+
+    A command that has a loop hears of them there (`ending`). What is ignored stays so, as `nohup` wants it.
+    """
+    for number in _ENDS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
@@ -22,13 +35,15 @@ def loading() -> Iterator[None]:
     Meanwhile Ctrl-C ends the process at once: nothing has begun that would need an orderly end.
     """
     gc.disable()
-    on_interrupt = signal.getsignal(signal.SIGINT)
-    if on_interrupt is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _leave)
+    on_end = {number: signal.getsignal(number) for number in _ENDS}
+    for number, handler in on_end.items():
+        if handler is signal.default_int_handler:
+            signal.signal(number, _leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, on_interrupt)
+        for number, handler in on_end.items():
+            signal.signal(number, handler)
         gc.freeze()
         gc.enable()
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeAlias
 
-from swarm.cli.loading import loading
+from swarm.cli.loading import loading, take_all_ends_for_ctrl_c
 
 #: Ends the process with a status.
 Leave: TypeAlias = Callable[[int], NoReturn]
@@ -64,6 +64,7 @@ def _occupy_standard_descriptors() -> None:
 def main(leave: Leave = os._exit) -> NoReturn:
     """Entry point of `swarm`; with `sys.exit` as `leave` the interpreter ends as usual."""
     _occupy_standard_descriptors()
+    take_all_ends_for_ctrl_c()
     with loading():
         from swarm.cli.commands import run, swarm
 
@@ -73,6 +74,7 @@ def main(leave: Leave = os._exit) -> NoReturn:
 def mktorrent_main(leave: Leave = os._exit) -> NoReturn:
     """Entry point of `mktorrent`; as `main`."""
     _occupy_standard_descriptors()
+    take_all_ends_for_ctrl_c()
     with loading():
         from swarm.cli.commands import run
         from swarm.cli.mktorrent import command

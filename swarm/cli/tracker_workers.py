@@ -13,6 +13,7 @@ from functools import partial
 import click
 
 from swarm.base.errors import SwarmError
+from swarm.cli.exits import EXIT_INTERRUPTED
 
 #: A worker that has not ended so long after the first one is killed: all that it knows is in the Redis.
 ENDING_S = 2.0
@@ -87,6 +88,8 @@ def _work_and_exit(number: int, work: Callable[[], int]) -> None:
     except click.ClickException:
         # Wrong options are the same for all workers: the first one says so.
         pass
+    except KeyboardInterrupt:
+        status = EXIT_INTERRUPTED
     except BaseException:
         import traceback
 

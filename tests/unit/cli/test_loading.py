@@ -102,12 +102,13 @@ def test_a_numeric_tracker_needs_no_codec_for_names() -> None:
 
 
 @pytest.mark.parametrize("entry", ["main", "mktorrent_main"])
-def test_ctrl_c_while_a_command_loads_ends_it_without_a_word(entry: str) -> None:
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_ctrl_c_while_a_command_loads_ends_it_without_a_word(entry: str, number: str) -> None:
     code = (
         "import importlib.abc, os, signal, sys\n"
         "class Interrupting(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path, target=None):\n"
-        "        if name == 'click': os.kill(os.getpid(), signal.SIGINT)\n"
+        f"        if name == 'click': os.kill(os.getpid(), signal.{number})\n"
         "sys.meta_path.insert(0, Interrupting())\n"
         f"from swarm.cli.main import {entry}; {entry}()"
     )

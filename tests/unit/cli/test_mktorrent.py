@@ -236,7 +236,8 @@ def test_full_disk_leaves_nothing_behind(
     assert [path.name for path in here.iterdir()] == ["data"]
 
 
-def test_interrupt_leaves_nothing_behind(here: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupt_leaves_nothing_behind(here: Path, number: signal.Signals) -> None:
     with (here / "large").open("wb") as file:
         file.truncate(1 << 40)
     process = subprocess.Popen(
@@ -257,7 +258,7 @@ def test_interrupt_leaves_nothing_behind(here: Path) -> None:
     ):
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     # Only the end of the line that "^C" stands in.

@@ -54,6 +54,11 @@ def test_an_error_in_a_worker_is_one_line() -> None:
     assert errors == "error: worker 1: the port is in use\n"
 
 
+def test_a_worker_that_is_interrupted_before_it_serves_is_no_bug() -> None:
+    status, said, errors = ended("raise KeyboardInterrupt")
+    assert (status, said, errors) == (7, "worker 1 has ended with status 130; 1 of 2 goes on", "")
+
+
 def test_a_worker_that_is_killed_is_told_of() -> None:
     status, said, errors = ended("os.kill(os.getpid(), 11)")
     assert (status, said, errors) == (7, "worker 1 was killed (SIGSEGV); 1 of 2 goes on", "")
