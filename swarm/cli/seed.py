@@ -12,7 +12,6 @@ import click
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import MetainfoError, SwarmError
 from swarm.cli import ending
-from swarm.cli.content import find_content
 from swarm.cli.ending import Ending, Interrupted, first_of
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, ExitWith
 from swarm.cli.options import FileName, option
@@ -31,6 +30,7 @@ from swarm.session.torrent_source import is_url
 from swarm.storage.create import check_names_kept, create
 from swarm.storage.faults import storage_error
 from swarm.storage.source_files import find_files, own_name
+from swarm.storage.whereabouts import find_content, named_as_there
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +121,16 @@ def _offer_of_content(source: str, output: str | None, force: bool, transfer: Tr
     for warning in made.warnings:
         out.warning(warning)
     write_torrent(path, made.raw, may_replace=force)
-    return _Offer(Metainfo.parse(made.raw, is_case_kept=True), content, is_verified=True, torrent_path=path)
+    return _Offer(Metainfo.parse(made.raw, is_own=True), content, is_verified=True, torrent_path=path)
 
 
 def _offer_again(path: str, content: Path, transfer: TransferOptions) -> _Offer:
     """The offer of the .torrent that is there; SwarmError if it is of other content."""
     try:
-        _, torrent = read_torrent(path, is_case_kept=True)
+        raw, torrent = read_torrent(path, is_own=True)
     except MetainfoError:
         raise SwarmError(f"{path}: exists already and is no torrent; --force replaces it") from None
+    torrent = named_as_there(raw, torrent, content)
     if not _is_of(torrent, path, content):
         raise SwarmError(f"{path}: exists already, for other content; --force replaces it")
     transfer.output().info(f"{path}: exists already and is used again; --force makes a new one")
@@ -138,8 +139,10 @@ def _offer_again(path: str, content: Path, transfer: TransferOptions) -> _Offer:
 
 def _is_of(torrent: Metainfo, path: str, content: Path) -> bool:
     """Has `content` the names and sizes of the torrent? Its hashes are checked when it is seeded."""
-    name = safe_part(decode_name(os.fsencode(content.name)))
-    if torrent.name != name or torrent.is_multi_file != content.is_dir():
+    name = decode_name(os.fsencode(content.name))
+    if torrent.name not in (safe_part(name), safe_part(name, is_own=True)):
+        return False
+    if torrent.is_multi_file != content.is_dir():
         return False
     files = find_files(os.fsencode(content), omit=path)
     check_names_kept(files, str(content))
@@ -181,8 +184,9 @@ async def _offer_of_torrent(session: Session, source: str, path: Path | None) ->
         raise SwarmError(
             "a magnet link says nothing of where the content is: give the .torrent, or the content"
         )
-    _, torrent = await read_source(session, source, is_case_kept=True)
+    raw, torrent = await read_source(session, source, is_own=True)
     place = path or (Path() if is_url(source) else Path(source).parent)
+    torrent = named_as_there(raw, torrent, place)
     return _Offer(torrent, find_content(torrent, place), is_verified=False, torrent_path="")
 
 

@@ -38,11 +38,11 @@ def magnet_of(source: str) -> Magnet | None:
     return None
 
 
-async def read_source(session: Session, source: str, *, is_case_kept: bool = False) -> tuple[bytes, Metainfo]:
+async def read_source(session: Session, source: str, *, is_own: bool = False) -> tuple[bytes, Metainfo]:
     """The bytes of a .torrent file or URL, and the torrent; errors name the source.
 
     Args:
-        is_case_kept: see `Metainfo.parse`.
+        is_own: see `Metainfo.parse`.
 
     Raises:
         MetainfoError: it is no torrent. StorageError: it cannot be read. SwarmError: it cannot be fetched.
@@ -58,7 +58,7 @@ async def read_source(session: Session, source: str, *, is_case_kept: bool = Fal
     except SwarmError as error:
         raise SwarmError(f"{source}: {error}") from None
     try:
-        return raw, Metainfo.parse(raw, is_case_kept=is_case_kept)
+        return raw, Metainfo.parse(raw, is_own=is_own)
     except MetainfoError as error:
         if raw.lstrip()[:1] == b"<":
             raise MetainfoError(f"{source}: not a torrent but a web page") from None

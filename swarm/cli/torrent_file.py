@@ -22,11 +22,11 @@ _NO_FILES = (
 )
 
 
-def read_torrent(path: str, *, is_case_kept: bool = False) -> tuple[bytes, Metainfo]:
+def read_torrent(path: str, *, is_own: bool = False) -> tuple[bytes, Metainfo]:
     """The bytes of a .torrent, and the torrent.
 
     Args:
-        is_case_kept: see `Metainfo.parse`.
+        is_own: see `Metainfo.parse`.
 
     Raises:
         StorageError: it cannot be read.
@@ -43,7 +43,7 @@ def read_torrent(path: str, *, is_case_kept: bool = False) -> tuple[bytes, Metai
         _refuse_no_file(path)
         raise
     try:
-        return raw, Metainfo.parse(raw, is_case_kept=is_case_kept)
+        return raw, Metainfo.parse(raw, is_own=is_own)
     except MetainfoError as error:
         raise MetainfoError(f"{path}: {error}") from None
 

@@ -12,7 +12,6 @@ from swarm.base.dataclass import dataclass
 from swarm.base.errors import StorageError
 from swarm.base.units import format_size
 from swarm.cli import ending
-from swarm.cli.content import find_content
 from swarm.cli.ending import Ending, Interrupted
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_MISMATCH, ExitWith
 from swarm.cli.options import FileName, option, threads_option
@@ -22,6 +21,7 @@ from swarm.cli.torrent_file import read_torrent
 from swarm.metainfo.files import Layout
 from swarm.metainfo.torrent import Metainfo
 from swarm.storage.faults import storage_error
+from swarm.storage.whereabouts import find_content, named_as_there
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,10 @@ def command(file: str, path: Path | None, threads: int, is_json: bool, is_quiet:
     PATH is the content or the folder that holds it (default: where FILE is). Exit status 0: all is as it
     should be; 6: the files that are named are not.
     """  # fmt: skip
-    _, torrent = read_torrent(file, is_case_kept=True)
-    content = find_content(torrent, path or Path(file).parent, may_be_absent=True)
+    raw, torrent = read_torrent(file, is_own=True)
+    place = path or Path(file).parent
+    torrent = named_as_there(raw, torrent, place)
+    content = find_content(torrent, place, may_be_absent=True)
     output = Output(is_json=is_json, is_quiet=is_quiet)
     found: list[Bitfield] = []
 

@@ -2,6 +2,7 @@
 
 The rules are libtorrent's, so that a download has the same names in both: separators and marks
 that show nothing are dropped, what cannot be in a name becomes `_`, names that collide are numbered.
+Who seeds or verifies his own content has it under the names that it was given (`is_own`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _ENCODINGS = frozenset((
 _DROPPED = "[/\\\\\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
 #: Control characters, line and paragraph separators, halves of surrogate pairs.
 _REPLACED = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+#: What no name on a disk has in it, and the halves of pairs, which stand for bytes that are not UTF-8.
+_NEVER_IN_A_NAME = "[\x00\ud800-\udfff]"
 #: A run of bytes that are not UTF-8, as `bytes.decode` leaves it with "replace".
 _INVALID_RUN = "\ufffd+"
 #: Shorter names cannot have more than MAX_PART_BYTES, at four bytes a character.
@@ -60,8 +63,14 @@ def decode_name(raw: bytes, encoding: str = "") -> str:
     return re.sub(_INVALID_RUN, "_", raw.decode("utf-8", "replace"))
 
 
-def safe_part(text: str, *, is_windows: bool = sys.platform == "win32") -> str:
-    """One part of a path without anything unsafe; `_` where nothing is left of it (`..`, `//`)."""
+def safe_part(text: str, *, is_own: bool = False, is_windows: bool = sys.platform == "win32") -> str:
+    """One part of a path without anything unsafe; `_` where nothing is left of it (`..`, `//`).
+
+    Args:
+        is_own: of content that its maker has on this disk: what may fool the eye (direction, zero width,
+            control characters, backslashes) is there already, and stays. Only what could lead out of the
+            folder goes.
+    """
     if (
         text.isprintable()
         and len(text) <= _SHORT_CHARS
@@ -72,7 +81,10 @@ def safe_part(text: str, *, is_windows: bool = sys.platform == "win32") -> str:
     ):
         # Nearly every name: nothing that is dropped or replaced is "printable".
         return text
-    part = re.sub(_REPLACED, "_", re.sub(_DROPPED, "", text))
+    if is_own and not is_windows:
+        part = re.sub(_NEVER_IN_A_NAME, "_", text.replace("/", ""))
+    else:
+        part = re.sub(_REPLACED, "_", re.sub(_DROPPED, "", text))
     if part in _NOTHING:
         return "_"
     if is_windows:
@@ -84,9 +96,9 @@ def safe_part(text: str, *, is_windows: bool = sys.platform == "win32") -> str:
     return part if len(part.encode()) <= MAX_PART_BYTES else shortened(part, _CUT_PART_BYTES)
 
 
-def safe_path(parts: Iterable[str]) -> tuple[str, ...]:
+def safe_path(parts: Iterable[str], *, is_own: bool = False) -> tuple[str, ...]:
     """The parts of a path, each safe; none is left out, so that `a/../b` and `a/b` stay two files."""
-    return tuple(map(safe_part, parts))
+    return tuple(safe_part(part, is_own=is_own) for part in parts)
 
 
 def shortened(part: str, limit_bytes: int) -> str:
@@ -136,14 +148,14 @@ def unique_paths(paths: Sequence[tuple[str, ...]], *, is_case_kept: bool = False
     return result
 
 
-def unportable_names(names: Sequence[bytes], *, is_case_kept: bool = False) -> list[bytes]:
+def unportable_names(names: Sequence[bytes], *, is_own: bool = False) -> list[bytes]:
     """Those of `names` ("/" between parts) that a download would not have: unsafe, or equal but for case.
 
     Args:
-        is_case_kept: those that are equal but for case are left out.
+        is_own: those that their maker would not find again either (see `safe_part`).
     """
-    paths = [safe_path(decode_name(part) for part in name.split(b"/")) for name in names]
-    unique = unique_paths(paths, is_case_kept=is_case_kept)
+    paths = [safe_path((decode_name(part) for part in name.split(b"/")), is_own=is_own) for name in names]
+    unique = unique_paths(paths, is_case_kept=is_own)
     return [
         name
         for name, path in zip(names, unique, strict=True)

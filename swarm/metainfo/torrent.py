@@ -29,7 +29,7 @@ from swarm.metainfo.limits import (
     MAX_WEB_SEEDS,
 )
 from swarm.metainfo.limits import MAX_METAINFO_BYTES as MAX_METAINFO_BYTES
-from swarm.metainfo.paths import MAX_PATH_PARTS, decode_name, safe_part, unique_paths
+from swarm.metainfo.paths import MAX_PATH_PARTS, decode_name, safe_part, safe_path, unique_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +66,22 @@ class Metainfo:
     info_bytes: bytes
 
     @classmethod
-    def parse(cls, raw: bytes, *, is_case_kept: bool = False) -> Metainfo:
+    def parse(cls, raw: bytes, *, is_own: bool = False) -> Metainfo:
         """Read a .torrent.
 
         Args:
             raw: the whole file.
-            is_case_kept: see `unique_paths`; for content that lies on this disk already.
+            is_own: with the names that the content has where it was made (see `safe_part`), also where they
+                are equal but for case, and not with those of a download.
 
         Raises:
             MetainfoError: not a torrent, or one that is not valid, not safe or beyond a limit.
         """
         with _collector_paused():
-            return cls._parse(raw, is_case_kept)
+            return cls._parse(raw, is_own)
 
     @classmethod
-    def _parse(cls, raw: bytes, is_case_kept: bool) -> Metainfo:
+    def _parse(cls, raw: bytes, is_own: bool) -> Metainfo:
         try:
             top, spans = decode_with_spans(raw, max_bytes=MAX_METAINFO_BYTES)
         except BencodeError as error:
@@ -93,12 +94,12 @@ class Metainfo:
         start, end = spans[b"info"]
         info_bytes = raw[start:end]
         encoding = _text(top, b"encoding")
-        files, is_multi_file = _files(info, encoding, is_case_kept)
+        files, is_multi_file = _files(info, encoding, is_own)
         geometry, piece_hashes = _pieces(info, files[-1].offset + files[-1].length)
         info_hash = InfoHash(hashlib.sha1(info_bytes).digest())
         return cls(
             info_hash=info_hash,
-            name=_name(info, encoding, info_hash),
+            name=_name(info, encoding, info_hash, is_own),
             geometry=geometry,
             piece_hashes=piece_hashes,
             files=files,
@@ -112,6 +113,16 @@ class Metainfo:
             creation_date=_optional_integer(top, b"creation date"),
             source=_text(info, b"source") or _text(top, b"source"),
             info_bytes=info_bytes,
+        )
+
+    @property
+    def has_portable_names(self) -> bool:
+        """Has a download the same names? Always so, but where it was parsed with `is_own`."""
+        paths = [file.path for file in self.files if not file.is_pad]
+        return (
+            safe_part(self.name) == self.name
+            and all(safe_path(path) == path for path in paths)
+            and unique_paths(paths) == paths
         )
 
     @property
@@ -166,18 +177,18 @@ def _pieces(info: dict[bytes, Value], total_bytes: int) -> tuple[Geometry, bytes
     return geometry, hashes
 
 
-def _name(info: dict[bytes, Value], encoding: str, info_hash: bytes) -> str:
+def _name(info: dict[bytes, Value], encoding: str, info_hash: bytes, is_own: bool) -> str:
     raw = info.get(b"name.utf-8")
     if not isinstance(raw, bytes):
         raw = info.get(b"name")
     if not isinstance(raw, bytes):
         raise MetainfoError("the torrent has no name")
-    name = safe_part(decode_name(raw, encoding))
+    name = safe_part(decode_name(raw, encoding), is_own=is_own)
     # Several torrents whose names have nothing in them may lie in one folder.
     return info_hash.hex() if name == "_" and raw != b"_" else name
 
 
-def _files(info: dict[bytes, Value], encoding: str, is_case_kept: bool) -> tuple[tuple[FileEntry, ...], bool]:
+def _files(info: dict[bytes, Value], encoding: str, is_own: bool) -> tuple[tuple[FileEntry, ...], bool]:
     listed = info.get(b"files")
     if listed is None:
         length = _length(info, "the torrent")
@@ -188,13 +199,13 @@ def _files(info: dict[bytes, Value], encoding: str, is_case_kept: bool) -> tuple
         raise MetainfoError("the torrent's list of files is none, or empty")
     if len(listed) > MAX_FILES:
         raise MetainfoError(f"{len(listed)} files are more than {MAX_FILES}")
-    files = tuple(_file_entries(listed, encoding))
+    files = tuple(_file_entries(listed, encoding, is_own))
     if not files:
         raise MetainfoError("the torrent has symbolic links only")
     # Pad files are never written, so they may all have one name.
     real = [index for index, file in enumerate(files) if not file.is_pad]
     paths = [files[index].path for index in real]
-    unique = unique_paths(paths, is_case_kept=is_case_kept)
+    unique = unique_paths(paths, is_case_kept=is_own)
     if unique == paths:
         return files, True
     renamed = list(files)
@@ -204,7 +215,7 @@ def _files(info: dict[bytes, Value], encoding: str, is_case_kept: bool) -> tuple
     return tuple(renamed), True
 
 
-def _file_entries(listed: list[Value], encoding: str) -> Iterator[FileEntry]:
+def _file_entries(listed: list[Value], encoding: str, is_own: bool) -> Iterator[FileEntry]:
     offset = 0
     # Folders come again and again: each is decoded and made safe once.
     safe: dict[bytes, str] = {}
@@ -225,7 +236,7 @@ def _file_entries(listed: list[Value], encoding: str) -> Iterator[FileEntry]:
             if part is None:
                 if not isinstance(raw, bytes):
                     raise MetainfoError(f"the path of file {number} is not a list of names")
-                part = safe[raw] = safe_part(decode_name(raw, encoding))
+                part = safe[raw] = safe_part(decode_name(raw, encoding), is_own=is_own)
             parts.append(part)
         attributes = entry.get(b"attr", b"")
         is_pad = False

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -26,7 +27,7 @@ from swarm.session.hints import Hints
 from swarm.session.magnets.fetches import Fetches
 from swarm.session.notices import Notice, Notices
 from swarm.session.settings import SessionSettings
-from swarm.session.torrent_source import magnet_of, read_source, understood
+from swarm.session.torrent_source import magnet_of, read_own, read_source, understood
 from swarm.storage.disk import Disk
 from swarm.wire.peer.handshake import Handshake
 
@@ -266,7 +267,9 @@ class Session:
             metainfo = source
         else:
             assert not isinstance(source, Magnet)
-            metainfo = await understood(await read_source(source, self._bind), Metainfo.parse)
+            raw = await read_source(source, self._bind)
+            read = Metainfo.parse if not is_seeding_only else partial(read_own, Path(content or save_to))
+            metainfo = await understood(raw, read)
         # The session may have been closed meanwhile.
         disk = self._refuse_closed()
         self._refuse_known(metainfo.info_hash)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
-from swarm.base.errors import MetainfoError
+from swarm.base.errors import MetainfoError, StorageError
 from swarm.base.ids import InfoHash
 from swarm.metainfo import magnet as magnets
 from swarm.metainfo.magnet import Magnet
-from swarm.metainfo.torrent import MAX_METAINFO_BYTES
+from swarm.metainfo.torrent import MAX_METAINFO_BYTES, Metainfo
 from swarm.net.outlet import Outlet
+from swarm.storage.whereabouts import named_as_there
 from swarm.storage.whole_file import read_whole_beside
 
 T = TypeVar("T")
@@ -72,6 +75,19 @@ async def read_source(source: str | os.PathLike[str] | bytes, bind: str | None =
     if len(raw) > MAX_METAINFO_BYTES:
         raise MetainfoError(f"{text}: larger than any .torrent ({MAX_METAINFO_BYTES >> 20} MiB)")
     return raw
+
+
+def read_own(place: Path, raw: bytes) -> Metainfo:
+    """What a .torrent is whose content is the user's own: with the names that the files have at `place`.
+
+    Raises:
+        MetainfoError: it is no torrent.
+    """
+    own = Metainfo.parse(raw, is_own=True)
+    # Where nothing is, the torrent itself will say so.
+    with contextlib.suppress(StorageError):
+        return named_as_there(raw, own, place)
+    return own
 
 
 async def understood(raw: bytes, read: Callable[[bytes], T]) -> T:

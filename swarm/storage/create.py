@@ -114,22 +114,22 @@ def check_names_kept(files: Sequence[SourceFile], folder: str) -> None:
     """
     names = [file.name for file in files]
     # The name of a single file, or of the folder, is the user's to say.
-    changed = [] if names == [b""] else _changed_names(names)
-    if changed:
+    lost = [] if names == [b""] else _lost_names(names)
+    if lost:
         raise SwarmError(
-            f"{folder}: {_so_many(changed)} that a torrent cannot keep, and that seeding would not find: "
-            f"{os.fsdecode(changed[0])!r}; rename what is called so"
+            f"{folder}: {_so_many(lost)} that a torrent cannot keep, and that seeding would not find: "
+            f"{os.fsdecode(lost[0])!r}; rename what is called so"
         )
 
 
-def _changed_names(names: Sequence[bytes]) -> list[bytes]:
-    """Those that are others in every download: not UTF-8, control characters, marks that show nothing."""
+def _lost_names(names: Sequence[bytes]) -> list[bytes]:
+    """Those that seeding would not find again: not UTF-8, or too long."""
     if are_plain(names):
         return []
     # Only here: nearly all names are plain, and the import costs.
     from swarm.metainfo.paths import unportable_names
 
-    return unportable_names(names, is_case_kept=True)
+    return unportable_names(names, is_own=True)
 
 
 def _name_warnings(names: Sequence[bytes]) -> list[str]:
@@ -138,13 +138,21 @@ def _name_warnings(names: Sequence[bytes]) -> list[str]:
         return []
     from swarm.metainfo.paths import unportable_names
 
-    changed = set(_changed_names(names))
-    alike = [name for name in unportable_names(names) if name not in changed]
+    lost = set(_lost_names(names))
+    others = [name for name in unportable_names(names) if name not in lost]
+    # Safe as they are: it is only that there are others that are equal but for case.
+    alike = [name for name in others if not unportable_names([name])]
+    changed = [name for name in others if name not in alike]
     warnings = []
-    if changed:
-        first = os.fsdecode(min(changed))
+    if lost:
         warnings.append(
-            f"{_so_many(changed)} that downloads change, and that seeding from here does not find: {first!r}"
+            f"{_so_many(lost)} that downloads change, and that seeding from here does not find: "
+            f"{os.fsdecode(min(lost))!r}"
+        )
+    if changed:
+        warnings.append(
+            f"{_so_many(changed)} with characters that downloads leave out or replace: "
+            f"{os.fsdecode(changed[0])!r}"
         )
     if alike:
         first = os.fsdecode(alike[0])

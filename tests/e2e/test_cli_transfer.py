@@ -120,6 +120,29 @@ def assert_same_folder(one: Path, other: Path) -> None:
     assert filecmp.cmpfiles(one, other, names, shallow=False) == (names, [], [])
 
 
+def test_names_with_marks_that_show_nothing_are_seeded_and_verified_as_they_are(commands: Commands) -> None:
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    folder = commands.folder / f"trip {family}"
+    folder.mkdir()
+    (folder / f"{family}.jpg").write_bytes(b"picture" * 9999)
+    made = commands.run("mktorrent", folder)
+    assert made.returncode == 0
+    assert made.stderr.startswith("warning: there are 2 names with characters that downloads leave out")
+    assert commands.run("verify", f"{folder}.torrent").returncode == 0
+    _, port = commands.seed(f"{folder}.torrent")
+    assert commands.run("leech", f"{folder}.torrent", "-o", "here", *to(port)).returncode == 0
+    # Who downloads it gets no names that could look like others.
+    shown = family.replace("\u200d", "")
+    downloaded = commands.folder / "here" / f"trip {shown}" / f"{shown}.jpg"
+    assert downloaded.read_bytes() == b"picture" * 9999
+    assert commands.run("verify", f"{folder}.torrent", "here").returncode == 0
+    Path(f"{folder}.torrent").unlink()
+    process, _ = commands.seed(folder)
+    process.end(signal.SIGINT)
+    # And again, with the .torrent that is there now.
+    commands.seed(folder)
+
+
 def test_options_come_from_the_environment_too(commands: Commands, content: Path) -> None:
     _, port = commands.seed(make_torrent(content))
     done = commands.run(
@@ -328,10 +351,10 @@ def test_seed_does_not_replace_the_torrent_of_other_content(commands: Commands, 
 
 
 def test_seed_refuses_names_that_it_would_not_find(commands: Commands, folder: Path) -> None:
-    (folder / "back\\slash").write_bytes(b"x")
+    (folder / "latin\udce9").write_bytes(b"x")
     expected = (
         f"error: {folder}: there is a name that a torrent cannot keep, and that seeding would not find: "
-        r"'back\\slash'; rename what is called so"
+        r"'latin\udce9'; rename what is called so"
         "\n"
     )
     done = commands.run("seed", folder, "--port", "0")

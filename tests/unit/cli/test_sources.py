@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from swarm.base.errors import MetainfoError, SettingsError, StorageError, SwarmError
-from swarm.cli.content import find_content
 from swarm.cli.output import Output
 from swarm.cli.sources import read_all, read_source, selected_files
 from swarm.metainfo.builder import TorrentOptions
 from swarm.metainfo.torrent import Metainfo
 from swarm.session.session import Session
 from swarm.storage.create import create_torrent
+from swarm.storage.whereabouts import find_content
 
 
 @pytest.fixture

@@ -97,6 +97,25 @@ def test_windows_gets_no_reserved_names(text: str, part: str) -> None:
     assert safe_part(text, is_windows=True) == part
 
 
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467.jpg", "\U0001f468\u200d\U0001f469\u200d\U0001f467.jpg"),
+        ("back\\slash", "back\\slash"),
+        ("a\nb\u202e", "a\nb\u202e"),
+        (".\u200d.", ".\u200d."),
+        ("..", "_"),
+        ("./.", "_"),
+        ("/", "_"),
+        ("../x", "..x"),
+        ("", "_"),
+        ("a\0b\udce9", "a_b_"),
+    ],
+)
+def test_names_of_their_maker_stay_but_for_what_leads_out_of_the_folder(text: str, part: str) -> None:
+    assert safe_part(text, is_own=True, is_windows=False) == part
+
+
 def test_reserved_windows_names_are_names_elsewhere() -> None:
     assert safe_part("aux.c", is_windows=False) == "aux.c"
 
@@ -159,4 +178,4 @@ def test_very_many_collisions_are_numbered_one_after_the_other() -> None:
 def test_unportable_names_are_found() -> None:
     names = [b"plain", b"d/back\\slash", b"latin\xe9", b"Same", b"d/same", b"same", "ü/ö".encode()]
     assert unportable_names(names) == [b"d/back\\slash", b"latin\xe9", b"same"]
-    assert unportable_names(names, is_case_kept=True) == [b"d/back\\slash", b"latin\xe9"]
+    assert unportable_names(names, is_own=True) == [b"latin\xe9"]

@@ -359,7 +359,7 @@ def test_names_that_collide_are_numbered() -> None:
 
 def test_names_equal_but_for_case_stay_where_asked() -> None:
     raw = encode({b"info": folder(file(1, b"README"), file(1, b"readme"))})
-    assert [entry.path for entry in Metainfo.parse(raw, is_case_kept=True).files] == [
+    assert [entry.path for entry in Metainfo.parse(raw, is_own=True).files] == [
         ("README",),
         ("readme",),
     ]

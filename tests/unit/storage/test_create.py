@@ -137,17 +137,20 @@ def test_names_that_a_download_would_change_are_told(tmp_path: Path) -> None:
     fill(tmp_path, {"tab\t": 1})
     changed, alike = create(tmp_path, OPTIONS).warnings
     assert changed == (
-        r"there are 2 names that downloads change, and that seeding from here does not find: 'back\\slash'"
+        r"there are 2 names with characters that downloads leave out or replace: 'back\\slash'"
     )
     assert alike == "there is a name like others but for case, which downloads number: 'plain'"
 
 
 def test_what_seeding_would_not_find_is_an_error_before_it_is_hashed(tmp_path: Path) -> None:
     fill(tmp_path, {"plain": 1, "PLAIN": 1, "back\\slash": 1})
+    (tmp_path / "latin\udce9").write_bytes(b"x")
     with pytest.raises(SwarmError, match="there is a name that a torrent cannot keep"):
         create(tmp_path, OPTIONS, is_to_be_seeded=True, progress=lambda *_: pytest.fail("hashed"))
     # The name of a single file is given where it is seeded.
-    assert create(tmp_path / "back\\slash", OPTIONS, is_to_be_seeded=True).file_count == 1
+    assert create(tmp_path / "latin\udce9", OPTIONS, is_to_be_seeded=True).file_count == 1
+    (tmp_path / "latin\udce9").unlink()
+    assert create(tmp_path, OPTIONS, is_to_be_seeded=True).file_count == 3
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Finds the content of a torrent at the place that the user names."""
+"""Finds the content of a torrent at the place that the user names, and under which names it lies there."""
 
 from __future__ import annotations
 
@@ -39,6 +39,34 @@ def find_content(torrent: Metainfo, place: Path, *, may_be_absent: bool = False)
     if not may_be_absent and _found(torrent, content) == (0, 0):
         raise _absent(torrent, place)
     return content
+
+
+def named_as_there(raw: bytes, own: Metainfo, place: Path) -> Metainfo:
+    """The torrent under the names by which its content lies at `place`: its maker's, or those of a download.
+
+    Args:
+        raw: the .torrent. own: what it is with the maker's names (`Metainfo.parse` with `is_own`).
+        place: as for `find_content`.
+
+    Raises:
+        StorageError: there is no such place.
+    """
+    if own.has_portable_names:
+        return own
+    downloaded = Metainfo.parse(raw)
+    # Files with the same name in both tell nothing.
+    telling = [
+        index
+        for index, (one, other) in enumerate(zip(own.files, downloaded.files, strict=True))
+        if one.path != other.path and not one.is_pad
+    ] or range(len(own.files))
+
+    def present(torrent: Metainfo) -> int:
+        content = find_content(torrent, place, may_be_absent=True)
+        paths = [content.joinpath(*torrent.files[index].path) for index in telling[:_LOOKED_AT]]
+        return sum(map(os.path.lexists, paths))
+
+    return max((downloaded, own), key=present)
 
 
 def _found(torrent: Metainfo, folder: Path) -> tuple[int, int]:
