@@ -52,6 +52,13 @@ class HashPiece:
 
 
 @dataclass(slots=True)
+class ForgetBlocks:
+    """What was stored of `piece`, which is not complete, is void: its memory is needed."""
+
+    piece: int
+
+
+@dataclass(slots=True)
 class Dial:
     """Connect to it. Answer with `PeerConnected` after the handshake, or with `DialFailed`."""
 
@@ -102,4 +109,6 @@ class NodeFound:
 
 #: What hosts do with links and addresses, whatever engine they run.
 LinkCommand: TypeAlias = SendMessages | Dial | DropPeer | BanHost | SeekPeers | NodeFound
-Command: TypeAlias = LinkCommand | SendBlocks | StoreBlocks | HashPiece | AnnounceCompleted | AnnounceReopened
+Command: TypeAlias = (
+    LinkCommand | SendBlocks | StoreBlocks | HashPiece | ForgetBlocks | AnnounceCompleted | AnnounceReopened
+)

@@ -18,6 +18,7 @@ from swarm.engine.commands import (
     AnnounceCompleted,
     AnnounceReopened,
     Command,
+    ForgetBlocks,
     SendBlocks,
     SendMessages,
 )
@@ -155,7 +156,9 @@ class TorrentEngine:
             is_sequential=is_sequential,
             random_first_pieces=settings.random_first_pieces,
         )
-        self._requests = Requests(geometry, self._picker, self._peers, settings, self._send, self._alarms)
+        self._requests = Requests(
+            geometry, self._picker, self._peers, settings, self._send, self._forget_blocks, self._alarms
+        )
         self._requests.adopt(partials or {})
         self._verifier = Verifier()
         self._metadata = MetadataUploads(info, settings)
@@ -374,6 +377,9 @@ class TorrentEngine:
         self._commands.append(
             SendBlocks(peer.number, request.piece, request.begin, request.length, request.block_bytes)
         )
+
+    def _forget_blocks(self, piece: int) -> None:
+        self._commands.append(ForgetBlocks(piece))
 
     # -- peers come and go ----------------------------------------------------------------------
 

@@ -112,6 +112,7 @@ class Upkeep:
                 if peer.is_upload_only:
                     # We may have got all that it had for us.
                     self._worth.part_if_useless(peer, now)
+        self._requests.make_room()
         self._requests.fill_all(now)
         return is_busy
 

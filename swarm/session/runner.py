@@ -16,6 +16,7 @@ from swarm.engine.commands import (
     AnnounceCompleted,
     AnnounceReopened,
     Command,
+    ForgetBlocks,
     HashPiece,
     SendBlocks,
     StoreBlocks,
@@ -223,6 +224,8 @@ class Runner(LinkHost):
                         self.serving.send(command)
                     case HashPiece(piece, with_block_digests):
                         complete.append((piece, with_block_digests))
+                    case ForgetBlocks(piece):
+                        self.store.forget(piece)
                     case AnnounceCompleted():
                         self._torrent.became_complete()
                     case AnnounceReopened():

@@ -18,6 +18,7 @@ from swarm.engine.commands import (
     Command,
     Dial,
     DropPeer,
+    ForgetBlocks,
     HashPiece,
     NodeFound,
     SeekPeers,
@@ -298,6 +299,8 @@ class Client:
                 case HashPiece(piece, with_block_digests):
                     length = self._geometry.piece_bytes(piece)
                     self.disk.write(length, self._hashed, piece, with_block_digests, self._life)
+                case ForgetBlocks(piece):
+                    self._wrong.pop(piece, None)
                 case Dial(endpoint):
                     self._network.dial(self, endpoint)
                 case DropPeer(number, reason):

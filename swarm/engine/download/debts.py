@@ -41,6 +41,12 @@ class Debts:
         del self.partials[piece]
         self.open.pop(piece, None)
 
+    def give_up(self, piece: int) -> None:
+        """Nothing more is expected of it; blocks on their way are forgiven."""
+        for number in list(self.partials[piece].asked):
+            self.settle_piece(self._peers[number], piece)
+        self.end(piece)
+
     # -- what may be asked of whom --------------------------------------------------------------
 
     def may_ask(self, peer: Peer, partial: PartialPiece) -> bool:
@@ -51,6 +57,12 @@ class Debts:
             and (not peer.peer_choking or piece in peer.allowed_fast_in)
             and piece not in peer.refused
             and (not partial.is_solo or self._may_send_alone(peer, partial))
+        )
+
+    def is_stuck(self, partial: PartialPiece) -> bool:
+        """Nobody who answers owes us anything of that piece, or may be asked for it."""
+        return not partial.pending and not any(
+            self.may_ask(peer, partial) and not peer.is_stalled for peer in self._peers.values()
         )
 
     def _may_send_alone(self, peer: Peer, partial: PartialPiece) -> bool:

@@ -20,6 +20,8 @@ from swarm.wire.peer.messages import Cancel, Message, Piece, Request
 EARLIER_RUN = -1
 #: How a host is told; the coordinator passes its own.
 Send = Callable[[Peer, list[Message]], None]
+#: What was stored of a piece is void.
+Forget = Callable[[int], None]
 
 
 class Requests:
@@ -33,6 +35,7 @@ class Requests:
         "_debts",
         "_end_game",
         "_filled_epoch",
+        "_forget",
         "_geometry",
         "_in_flight_bytes",
         "_is_held",
@@ -55,6 +58,7 @@ class Requests:
         peers: dict[int, Peer],
         settings: EngineSettings,
         send: Send,
+        forget: Forget,
         alarms: Alarms,
     ) -> None:
         self._geometry = geometry
@@ -62,6 +66,7 @@ class Requests:
         self._peers = peers
         self._settings = settings
         self._send = send
+        self._forget = forget
         self._debts = Debts(peers)
         self.partials = self._debts.partials
         #: Complete, being hashed; still in memory.
@@ -422,6 +427,43 @@ class Requests:
             return False
         self.is_short_of_memory = False
         return True
+
+    def make_room(self) -> None:
+        """At each look at the clock: give pieces up that are stuck, where they leave no room for any other.
+
+        Who has them has gone, or chokes us. What others have waits for memory, and nothing is being hashed:
+        without this it would wait until those come back. Of which least has come goes first.
+        """
+        if not self.is_short_of_memory or self.hashing or self._is_held or not self._has_idle():
+            return
+        stuck = [partial for partial in self.partials.values() if self._debts.is_stuck(partial)]
+        stuck.sort(key=lambda partial: partial.arrived.bit_count())
+        free = self.in_flight_max - self._in_flight_bytes
+        enough = max(self._settings.refill_share * self.in_flight_max, self._geometry.piece_length)
+        for partial in stuck:
+            if free >= enough:
+                break
+            free += self._geometry.piece_bytes(partial.piece)
+            self._give_up(partial)
+        self.is_short_of_memory = not stuck
+
+    def _has_idle(self) -> bool:
+        """Does anybody who owes us nothing have a piece to start with?"""
+        return any(
+            peer.interesting
+            and not (peer.peer_choking or peer.is_stalled or peer.asked_blocks)
+            and self._picker.pick(peer) is not None
+            for peer in self._peers.values()
+        )
+
+    def _give_up(self, partial: PartialPiece) -> None:
+        piece = partial.piece
+        self._debts.give_up(piece)
+        self._in_flight_bytes -= self._geometry.piece_bytes(piece)
+        if partial.arrived:
+            self.wasted_bytes += self._geometry.mask_bytes(piece, partial.arrived)
+            self._forget(piece)
+        self._picker.returned(piece)
 
     def restart_solo(self, piece: int) -> None:
         """Ask for `piece` again at once, of one peer alone (see PartialPiece)."""

@@ -30,6 +30,7 @@ from swarm.engine.commands import (
     Command,
     Dial,
     DropPeer,
+    ForgetBlocks,
     HashPiece,
     NodeFound,
     SeekPeers,
@@ -458,6 +459,8 @@ class World:
             case HashPiece(piece, with_digests):
                 assert len(self.memory[piece]) == self.geometry.block_count(piece), "blocks are missing"
                 self.to_hash.append((piece, with_digests))
+            case ForgetBlocks(piece):
+                del self.memory[piece]
             case DropPeer(number, reason):
                 self.peers.pop(number).drop_reason = reason
             case Dial(endpoint):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from swarm.base.blocks import BLOCK_BYTES
 from swarm.engine.events import PieceNotWritten, PieceUnreadable
 from swarm.engine.settings import EngineSettings
@@ -64,6 +66,41 @@ def test_pieces_that_were_not_written_make_room_for_others() -> None:
     world.has_quick_disk = True
     seed.sends()
     assert world.have == "********"
+
+
+def memory_full_of_stuck_pieces(blocks_come: int) -> tuple[World, FakePeer]:
+    """Four pieces fit; who has them has sent some blocks of each and is gone. The peer has others."""
+    chosen = EngineSettings(in_flight_bytes_max=4 * 3 * BLOCK_BYTES, request_depth_start=12)
+    world = World(pieces=12, blocks=3, settings=chosen)
+    gone = world.connect("******      ", is_unchoking=True)
+    started = world.asked_pieces(gone)
+    assert len(started) == 4
+    if blocks_come:
+        gone.sends_blocks([(piece, block) for piece in started for block in range(blocks_come)])
+    gone.leaves()
+    return world, world.connect("      ******", is_unchoking=True)
+
+
+@pytest.mark.parametrize("blocks_come", [0, 2])
+def test_pieces_that_nobody_sends_the_rest_of_do_not_fill_the_memory_for_ever(blocks_come: int) -> None:
+    world, peer = memory_full_of_stuck_pieces(blocks_come)
+    assert not peer.asked
+    world.pass_time(world.settings.choke_round_s)
+    peer.sends()
+    assert world.have == "      ******"
+    assert world.engine.stats(world.now).wasted_bytes == blocks_come * BLOCK_BYTES
+    world.seed().sends()
+    assert world.have == "************"
+
+
+def test_pieces_that_somebody_may_yet_send_stay_in_memory() -> None:
+    world, peer = memory_full_of_stuck_pieces(2)
+    silent = world.seed()
+    assert len(silent.asked) == 4
+    world.pass_time(world.settings.choke_round_s)
+    assert not peer.asked and world.engine.stats(world.now).wasted_bytes == 0
+    silent.sends()
+    assert world.have.count("*") >= 4 and world.engine.stats(world.now).wasted_bytes == 0
 
 
 def test_piece_that_we_have_lost_is_asked_for_at_once() -> None:
