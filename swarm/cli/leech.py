@@ -155,12 +155,14 @@ async def _leech(
             report.opened(session)
             try:
                 with Keyboard({"e": report.explain}):
-                    return await end.unless(_Downloads(session, transfer, wish, report).run(found))
+                    status = await end.unless(_Downloads(session, transfer, wish, report).run(found))
             finally:
                 report.close()
     except Interrupted:
-        output.interrupted("the same command goes on where it stopped")
+        output.interrupted("the same command goes on where it stopped", is_saved=report.last_words())
         return EXIT_INTERRUPTED
+    report.last_words()
+    return status
 
 
 class _Downloads:

@@ -70,9 +70,9 @@ class Output:
         if self.verbosity:
             self._say(printable(text))
 
-    def interrupted(self, how_to_go_on: str) -> None:
-        """Say that Ctrl-C has ended a transfer, that its state is saved, and `how_to_go_on`."""
-        message = f"interrupted: the state is saved, {how_to_go_on}"
+    def interrupted(self, how_to_go_on: str, *, is_saved: bool = True) -> None:
+        """Say that Ctrl-C has ended a transfer, whether its state is saved, and `how_to_go_on`."""
+        message = f"interrupted: {'the state is saved, ' if is_saved else ''}{how_to_go_on}"
         self.event("interrupted", message=message)
         self.info(message)
 

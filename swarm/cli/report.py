@@ -48,6 +48,7 @@ class Report:
         self._torrents: list[Torrent] = []
         self._fetches: list[MetadataFetch] = []
         self._said: dict[Torrent | MetadataFetch, str] = {}
+        self._warning_count = 0
         self._bars = TransferBars() if are_bars_shown(output) else None
         self._sources = SourceReport(output, self._hide_bars)
 
@@ -160,6 +161,14 @@ class Report:
         if self._bars is not None:
             self._bars.close()
             self._bars = None
+
+    def last_words(self) -> bool:
+        """Print what was said while the session closed; returns whether all was saved, without a warning."""
+        count = self._warning_count
+        self._say_session_notices()
+        for torrent in self._torrents:
+            self._say_all(torrent, torrent.notices())
+        return self._warning_count == count
 
     def _tick(self, *, is_line_due: bool) -> None:
         rows = []
@@ -282,6 +291,7 @@ class Report:
             if is_shown:
                 self._hide_bars()
             if notice.level == "warning":
+                self._warning_count += 1
                 self._output.warning(text)
             elif notice.level == "info":
                 self._output.info(text)

@@ -171,12 +171,14 @@ async def _seed(
         async with session:
             report.opened(session)
             try:
-                return await end.unless(_transfer(session, offer, skip_verify, transfer, report))
+                status = await end.unless(_transfer(session, offer, skip_verify, transfer, report))
             finally:
                 report.close()
     except Interrupted:
-        output.interrupted("the same command goes on seeding")
+        output.interrupted("the same command goes on seeding", is_saved=report.last_words())
         return EXIT_INTERRUPTED
+    report.last_words()
+    return status
 
 
 async def _offer_of_torrent(session: Session, source: str, path: Path | None) -> _Offer:

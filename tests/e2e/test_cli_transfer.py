@@ -6,6 +6,7 @@ import filecmp
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -264,6 +265,23 @@ def test_the_same_command_goes_on_where_it_stopped(
     assert done.returncode == 0
     assert last_progress(done.stdout)["downloaded_bytes"] <= SIZE - had
     assert (commands.folder / "here" / "data.bin").read_bytes() == content.read_bytes()
+
+
+def test_a_state_that_could_not_be_saved_at_the_end_is_not_said_to_be(
+    commands: Commands, content: Path
+) -> None:
+    _, port = commands.seed(make_torrent(content))
+    # Where the folder belongs there is none any more, from the first look at it on.
+    commands.environment["SWARM_STATE_DIR"] = str(commands.folder / "elsewhere")
+    with gate(port, SIZE // 2) as narrow:
+        leecher = commands.start("leech", f"{content}.torrent", "-o", "here", "--no-dht", *to(narrow))
+        leecher.wait("progress", lambda event: event["done_bytes"] > SIZE // 4)
+        shutil.rmtree(commands.folder / "elsewhere")
+        (commands.folder / "elsewhere").write_text("in the way")
+        assert leecher.end(signal.SIGINT) == (130, "")
+    *_, warning, interrupted = leecher.events
+    assert "the state of the download cannot be saved" in warning["message"]
+    assert interrupted["message"] == "interrupted: the same command goes on where it stopped"
 
 
 def test_an_interrupted_leech_says_so_on_one_line(commands: Commands, content: Path) -> None:

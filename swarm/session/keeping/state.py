@@ -153,7 +153,8 @@ class ResumeKeeper:
             await resume.save(self.path, record)
         except StorageError as error:
             self._is_dirty = True
-            self._warn(error)
+            # Of the last record it is said even if it was said before: who leaves should know how it ended.
+            self._warn(error, is_last=is_clean)
 
     def _sign(self, record: resume.ResumeRecord) -> None:
         """Note how the files look, and nothing of those that are not as we left them; in a thread.
@@ -167,8 +168,8 @@ class ResumeKeeper:
                     record.verified.discard(piece)
                     record.synced.discard(piece)
 
-    def _warn(self, error: StorageError) -> None:
-        if not self._has_warned:
+    def _warn(self, error: StorageError, *, is_last: bool = False) -> None:
+        if is_last or not self._has_warned:
             self._has_warned = True
             self._on_notice("warning", f"the state of the download cannot be saved: {error}")
 
