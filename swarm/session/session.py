@@ -327,13 +327,17 @@ class Session:
     def _refuse_shared(self, metainfo: Metainfo, place: Path, selection: Selection) -> None:
         """Two torrents that wrote to the same file would each spoil what the other has verified."""
         for torrent in self._torrents.values():
-            if torrent.content != place or torrent.is_seeding_only:
+            there = torrent.content
+            is_nested = there in place.parents or place in there.parents
+            if torrent.is_seeding_only or not (there == place or is_nested):
                 continue
-            shared = torrent.wanted_paths.intersection(selection.paths(metainfo))
+            shared = {(*place.parts, *path) for path in selection.paths(metainfo)}.intersection(
+                (*there.parts, *path) for path in torrent.wanted_paths
+            )
             if shared:
                 raise SwarmError(
-                    f"{place.joinpath(*min(shared))}: another torrent, {torrent.info_hash}, is downloaded to "
-                    "that file; give this one another folder"
+                    f"{Path(*min(shared))}: another torrent, {torrent.info_hash}, is downloaded to that "
+                    "file; give this one another folder"
                 )
 
     def fetch_metadata(

@@ -334,6 +334,22 @@ async def test_other_sessions_are_kept_off_a_download(tmp_path: Path) -> None:
     assert list((tmp_path / "state").rglob("*.lock")) == []
 
 
+@pytest.mark.parametrize("is_outer_first", [True, False])
+async def test_a_session_downloads_to_a_file_once_whatever_the_folders_are(
+    tmp_path: Path, is_outer_first: bool
+) -> None:
+    one = offer_folder(tmp_path / "one", {"a": 100, "folder/b": 100}, 16384)
+    other = offer_folder(tmp_path / "other", {"b": 100, "c": 100}, 16384, seed=2)
+    adds = [(one, tmp_path / "here"), (other, tmp_path / "here/folder")]
+    (first, its_place), (second, place) = adds if is_outer_first else adds[::-1]
+    async with open_session(settings_of(tmp_path / "state")) as session:
+        mine = await session.add(first.raw, save_to=its_place)
+        with pytest.raises(SwarmError, match=f"here/folder/folder/b: another torrent, {mine.info_hash}, is"):
+            await session.add(second.raw, save_to=place)
+        await session.remove(mine)
+        await session.add(second.raw, save_to=place)
+
+
 async def test_other_sessions_are_kept_off_the_files_of_another_torrents_download(
     tmp_path: Path,
 ) -> None:

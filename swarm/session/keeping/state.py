@@ -22,7 +22,7 @@ def resume_path(state_dir: Path, info_hash: InfoHash, content: Path) -> Path:
     return state_dir / f"{info_hash}-{place_name(content)}.resume"
 
 
-def place_name(content: Path) -> str:
+def place_name(content: Path | str) -> str:
     """What stands for a place in the names of our own files."""
     return hashlib.sha1(os.fsencode(content)).hexdigest()[:8]
 

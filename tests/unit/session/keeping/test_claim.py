@@ -18,7 +18,8 @@ from swarm.session.keeping.claim import Claim
 @contextmanager
 def staked(state: Path, number: int, content: Path, *paths: str) -> Iterator[Claim]:
     """The claim of torrent `number` on these files below `content`."""
-    split = [tuple(path.split("/")) for path in paths]
+    # That of a single file has no parts.
+    split = [tuple(path.split("/")) if path else () for path in paths]
     claim = Claim(state, InfoHash(bytes([number]) * 20), content, lambda: split)
     try:
         claim.stake()
@@ -60,6 +61,25 @@ def test_place_to_which_a_link_leads_is_the_same_place(tmp_path: Path) -> None:
         with staked(tmp_path, 2, tmp_path / "link/there", "b"):
             pass
     assert not [*(tmp_path / "locks").iterdir()]
+
+
+@pytest.mark.parametrize("is_outer_first", [True, False])
+@pytest.mark.parametrize(("inner", "paths"), [("set/sub", ("x", "deep/b")), ("set/sub/deep/b", ("",))])
+def test_download_in_the_folder_of_another_sees_its_files(
+    tmp_path: Path, inner: str, paths: tuple[str, ...], is_outer_first: bool
+) -> None:
+    claims = [("there", ("a", "set/sub/deep/b")), (f"there/{inner}", paths)]
+    (first, its_paths), (second, more_paths) = claims if is_outer_first else claims[::-1]
+    with staked(tmp_path, 1, tmp_path / first, *its_paths):
+        shared = tmp_path / "there/set/sub/deep/b"
+        with pytest.raises(SwarmError, match=f"{shared}: another torrent, 0101"):  # noqa: SIM117
+            with staked(tmp_path, 2, tmp_path / second, *more_paths):
+                pass
+        # Nested, but with no file in common.
+        with staked(tmp_path, 2, tmp_path / second, "other"):
+            pass
+    with staked(tmp_path, 2, tmp_path / second, *more_paths):
+        pass
 
 
 def test_downloads_to_other_places_are_not_gone_through(tmp_path: Path) -> None:
