@@ -98,6 +98,27 @@ def test_named_peer_that_is_not_reached_is_a_warning_once(
     assert error == "error: no progress for 1 s: no peers: 0 being tried now, 1 address to be tried later"
 
 
+@pytest.mark.parametrize("kind", ["torrent", "magnet"])
+def test_named_peer_that_may_demand_encryption_is_told_as_one(
+    commands: Commands, torrent: Path, kind: str
+) -> None:
+    source = str(torrent) if kind == "torrent" else Metainfo.parse(torrent.read_bytes()).magnet()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        leecher = commands.start(
+            "leech", source, "-o", "here", "--port", "0", "--bind", "127.0.0.1", "--no-trackers", "--no-dht",
+            "--no-lsd", "--peer", address,
+        )  # fmt: skip
+        link, _ = server.accept()
+        with link:
+            link.recv(68)
+        warning = leecher.wait("warning")
+    assert warning["message"] == (
+        f"peer {address} not reached: it closed the connection instead of answering our handshake, as those"
+        " do that demand encryption; it is tried again"
+    )
+
+
 def test_those_that_come_and_go_are_told_with_v_alone(commands: Commands, torrent: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         nobody = f"127.0.0.1:{deaf.getsockname()[1]}"

@@ -202,6 +202,9 @@ class PeerLink(asyncio.BufferedProtocol):
         outbox, self._outbox = self._outbox, None
         if self._owner is not None:
             reason = self._reason or (f"connection lost ({error})" if error else "it closed the connection")
+            if not self._reason and self._peer_handshake is None:
+                # Who demands an encrypted handshake says nothing to one in the clear.
+                reason += " instead of answering our handshake, as those do that demand encryption"
             self._source.down_throttle.leave(self._receive_turn)
             # First that it is gone: else the room in its window would be filled again.
             self._owner.link_lost(self, reason)
