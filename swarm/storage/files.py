@@ -293,7 +293,10 @@ class ContentFiles:
             if file.length == 0 and not file.is_pad and index not in self._unwanted:
                 path = self.path_of(index)
                 try:
-                    with self._descriptors.opened(index, is_writable=True):
+                    # One that is there already may lie on a disk that is only read.
+                    with contextlib.suppress(FileNotFoundError), self._opened(index, is_writable=False):
+                        continue
+                    with self._opened(index, is_writable=True):
                         pass
                 except OSError as error:
                     raise storage_error(error, path) from None

@@ -61,6 +61,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+def make_read_only(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+
+
 @pytest.fixture
 def read_only_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "read-only"
@@ -305,6 +309,17 @@ async def test_read_only_disk_is_an_error_that_names_the_path(tmp_path: Path, re
         assert error.path.startswith(str(read_only_disk / "folder"))
         assert "read-only" in str(error)
         assert torrent.snapshot().done_bytes == 0
+
+
+async def test_download_that_is_complete_on_a_read_only_disk_is_seeded(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    offer = offer_folder(small_disk, {"empty": 0, "a": 100_000, "b/empty": 0}, 16 * KIB)
+    make_read_only(small_disk)
+    async with open_session(settings_of(tmp_path / "state")) as session:
+        torrent = await session.add(offer.raw, save_to=small_disk)
+        await within(torrent.completed())
+        assert torrent.state == "seeding"
 
 
 async def test_file_in_place_of_the_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
