@@ -403,10 +403,12 @@ class ChunkReader:
 
     def forget(self, piece: int) -> None:
         """`piece` has changed on disk or may not be served any more."""
-        for key in [key for key in self._cache if key[0] == piece]:
-            chunk = self._cache.pop(key)
-            chunk.is_cached = False
-            self._reuse(chunk)
+        # Of small pieces a thousand are kept, and a file that was touched may have a hundred thousand.
+        for number in range(self.chunk_of(self._geometry.piece_length - 1) + 1):
+            chunk = self._cache.pop((piece, number), None)
+            if chunk is not None:
+                chunk.is_cached = False
+                self._reuse(chunk)
 
     def run_of(self, chunk: Chunk, begin: int, length: int) -> memoryview:
         """The wire bytes of the blocks from `begin` on, `length` bytes of content, all within `chunk`."""

@@ -7,8 +7,10 @@ import errno
 import os
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -375,3 +377,23 @@ async def test_unreadable_piece_is_an_error_for_all_who_wait(
     await disk.drained()
     assert reader.got == [None] * 3
     assert all("shorter than the torrent says" in str(error) for error in reader.errors)
+
+
+class NotToBeGoneThrough(OrderedDict[Any, Any]):
+    def __iter__(self) -> Iterator[Any]:
+        pytest.fail("all that is kept was looked at")
+
+
+async def test_chunks_of_a_piece_are_forgotten_without_a_look_at_all_others(
+    reader: Reader, disk: Disk
+) -> None:
+    for piece in range(2):
+        reader.chunks.get(piece, 0, reader.done)
+    await disk.drained()
+    for chunk in reader.got:
+        assert chunk is not None
+        reader.chunks.unpin(chunk)
+    # Of a file that was touched a hundred thousand pieces are forgotten at once, while a thousand are kept.
+    reader.chunks._cache = NotToBeGoneThrough(reader.chunks._cache.items())
+    reader.chunks.forget(1)
+    assert len(reader.chunks._cache) == 1 and (0, 0) in reader.chunks._cache
