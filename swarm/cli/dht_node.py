@@ -19,6 +19,7 @@ from swarm.cli.ending import Ending, Interrupted
 from swarm.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NO_PROGRESS, ExitWith
 from swarm.cli.options import HostPort, Number, Whole, bind_option, option, options_as
 from swarm.cli.output import Output
+from swarm.cli.waiting import waiting_for
 
 if TYPE_CHECKING:
     from swarm.dht.commands import LookupOutcome
@@ -110,7 +111,9 @@ def run(node: NodeOptions, work: Callable[[], Coroutine[Any, Any, int]], *, has_
 
     async def main(end: Ending) -> int:
         try:
-            async with asyncio.timeout(node.timeout_s if has_timeout else None):
+            if not has_timeout:
+                return await end.unless(work())
+            async with asyncio.timeout(node.timeout_s), waiting_for("the DHT", node.output()):
                 return await end.unless(work())
         except Interrupted:
             return EXIT_INTERRUPTED

@@ -13,6 +13,7 @@ from swarm.cli.exits import EXIT_FAILED, ExitWith
 from swarm.cli.options import FileName, bind_option, option
 from swarm.cli.output import Output
 from swarm.cli.torrent_file import read_torrent
+from swarm.cli.waiting import waiting_for
 from swarm.metainfo import magnet
 from swarm.wire.tracker.announce import ScrapeEntry
 
@@ -30,8 +31,8 @@ def command(source: str, bind: str | None, is_json: bool) -> None:
     output = Output(is_json=is_json)
     info_hash, urls = _read(source)
     if not urls:
-        raise SwarmError("it names no trackers that could be asked")
-    answers = asyncio.run(_ask(info_hash, urls, bind))
+        raise SwarmError(f"{source}: names no trackers that could be asked")
+    answers = asyncio.run(_ask(info_hash, urls, bind, output))
     for url, answer in zip(urls, answers, strict=True):
         _say(output, info_hash, url, answer)
     if not any(isinstance(answer, ScrapeEntry) for answer in answers):
@@ -47,7 +48,9 @@ def _read(source: str) -> tuple[InfoHash, list[str]]:
     return metainfo.info_hash, list(dict.fromkeys(url for tier in metainfo.trackers for url in tier))
 
 
-async def _ask(info_hash: InfoHash, urls: list[str], bind: str | None) -> list[ScrapeEntry | TrackerError]:
+async def _ask(
+    info_hash: InfoHash, urls: list[str], bind: str | None, output: Output
+) -> list[ScrapeEntry | TrackerError]:
     from swarm.net.outlet import Outlet
     from swarm.net.trackers import TrackerClient
 
@@ -55,7 +58,8 @@ async def _ask(info_hash: InfoHash, urls: list[str], bind: str | None) -> list[S
 
     async def one(url: str) -> ScrapeEntry | TrackerError:
         try:
-            found = await client.scrape(url, [info_hash])
+            async with waiting_for(url, output):
+                found = await client.scrape(url, [info_hash])
         except TrackerError as error:
             return error
         return found.get(info_hash) or TrackerError("it does not know this torrent")

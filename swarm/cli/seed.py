@@ -20,6 +20,7 @@ from swarm.cli.report import Report
 from swarm.cli.sources import magnet_of, read_source
 from swarm.cli.torrent_file import check_writable, output_path, read_torrent, write_torrent
 from swarm.cli.transfer import TransferOptions, status_of, transfer_options
+from swarm.cli.waiting import waiting_for
 from swarm.metainfo import magnet
 from swarm.metainfo.builder import TorrentOptions
 from swarm.metainfo.paths import decode_name, safe_part
@@ -167,7 +168,8 @@ async def _seed(
     report = Report(output)
     try:
         if offer is None:
-            offer = await end.unless(_offer_of_torrent(session, source, path))
+            async with waiting_for(source, output):
+                offer = await end.unless(_offer_of_torrent(session, source, path))
         async with session:
             report.opened(session)
             try:

@@ -10,6 +10,7 @@ from swarm.base.dataclass import dataclass
 from swarm.base.errors import MetainfoError, SettingsError, StorageError, SwarmError
 from swarm.base.ids import InfoHash
 from swarm.cli.output import Output
+from swarm.cli.waiting import waiting_for
 from swarm.metainfo import magnet
 from swarm.metainfo.magnet import Magnet
 from swarm.metainfo.torrent import Metainfo
@@ -92,7 +93,8 @@ async def read_all(session: Session, sources: Sequence[str], output: Output) -> 
         if link is not None:
             source = Source(link.info_hash, link=link)
         else:
-            raw, torrent = await read_source(session, name)
+            async with waiting_for(name, output):
+                raw, torrent = await read_source(session, name)
             source = Source(torrent.info_hash, raw, torrent)
         if source.info_hash in found:
             output.warning(f"{name}: the same torrent as another one here")
