@@ -10,6 +10,7 @@ Sources: redis.io/commands: XADD, XREAD, SET.
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import threading
 import time
@@ -145,7 +146,7 @@ class RedisJournal:
                 self._away.discard(name)
             except redis.RedisError as error:
                 # Gone, too slow, still loading, out of memory: it is all one.
-                self.why_away = str(error).partition("\n")[0].rstrip(".")
+                self.why_away = _in_words(error)
                 self._away.add(name)
                 self._look_at = 0.0
                 self.has_caught_up.set()
@@ -219,6 +220,15 @@ class RedisJournal:
                 if len(info_hash) == 20 and count is not None and count.isdigit():
                     found[info_hash] = int(count)
         return found
+
+
+def _in_words(error: redis.RedisError) -> str:
+    """What is wrong with Redis, for people: the library's own words are those of its sockets."""
+    text = str(error).partition("\n")[0].rstrip(".")
+    if isinstance(error, redis.TimeoutError):
+        return "Redis does not answer"
+    unreached = re.fullmatch(r"Error (?:-?[0-9]+ )?(?:while )?connecting to (\S+)\. (.+)", text)
+    return f"Redis at {unreached[1]}: {unreached[2].lower()}" if unreached else f"Redis: {text}"
 
 
 def _in_parts(keys: Iterable[bytes], size: int) -> Iterable[list[bytes]]:

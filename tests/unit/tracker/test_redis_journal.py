@@ -15,7 +15,7 @@ import redis
 
 from swarm.base.errors import SettingsError
 from swarm.tracker import redis_journal
-from swarm.tracker.redis_journal import ENTRY_CHANGES, RedisJournal
+from swarm.tracker.redis_journal import ENTRY_CHANGES, RedisJournal, _in_words
 from tools.bench.clients.process import free_port
 
 pytestmark = pytest.mark.skipif(
@@ -60,6 +60,26 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            redis.ConnectionError("Error 111 connecting to 127.0.0.1:1. Connection refused."),
+            "Redis at 127.0.0.1:1: connection refused",
+        ),
+        (
+            redis.ConnectionError("Error -2 connecting to none:6379. Name or service not known."),
+            "Redis at none:6379: name or service not known",
+        ),
+        (redis.TimeoutError("Timeout reading from socket"), "Redis does not answer"),
+        (redis.AuthenticationError("Authentication required."), "Redis: Authentication required"),
+        (redis.RedisError("two\nlines"), "Redis: two"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_for_people(error: redis.RedisError, words: str) -> None:
+    assert _in_words(error) == words
 
 
 @pytest.fixture
