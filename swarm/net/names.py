@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from swarm.base.endpoint import Endpoint, numeric_host
+from swarm.net.ask_once import AskOnce
 
 #: An address as users write it: a host, by name or number, and a port.
 Address = tuple[str, int]
@@ -131,9 +132,6 @@ async def endpoints_by_and_by(
 class NameCache:
     """Caches the addresses of hosts that are looked up again and again, such as trackers.
 
-    All who ask for a name while it is being looked up wait for the same answer, so that a thousand torrents
-    of one tracker cost one thread. Failures are not cached.
-
     Args:
         life_s: how long an answer is used. The system's resolver tells no time to live; a minute is short
             enough for hosts that move.
@@ -142,10 +140,7 @@ class NameCache:
 
     def __init__(self, *, life_s: float = 60.0, names_max: int = 1000) -> None:
         self._life_s = life_s
-        self._names_max = names_max
-        #: name -> (addresses, until when); the oldest first.
-        self._known: dict[str, tuple[list[str], float]] = {}
-        self._asking: dict[str, asyncio.Task[list[str]]] = {}
+        self._answers = AskOnce(self._ask, "look up", names_max)
 
     async def addresses(self, name: str) -> list[str]:
         """As `look_up`; a numeric address is its own answer.
@@ -155,34 +150,15 @@ class NameCache:
         """
         if (host := numeric_host(name)) is not None:
             return [host]
-        known = self._known.get(name)
-        if known is not None and known[1] > asyncio.get_running_loop().time():
-            return known[0]
-        task = self._asking.get(name)
-        if task is None:
-            task = self._asking[name] = asyncio.create_task(look_up(name), name=f"look up {name[:40]}")
-            task.add_done_callback(lambda task: self._answered(name, task))
-        await asyncio.wait([task])
-        if task.cancelled():
-            raise socket.gaierror(socket.EAI_AGAIN, "closed")
-        return task.result()
+        return await self._answers.about(name)
 
     def forget(self) -> None:
         """Forget all answers: we are in another network, where names may have other addresses."""
-        self._known.clear()
+        self._answers.forget()
 
     async def close(self) -> None:
         """End all look-ups; whoever waits for one gets an OSError."""
-        tasks = list(self._asking.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._answers.close()
 
-    def _answered(self, name: str, task: asyncio.Task[list[str]]) -> None:
-        del self._asking[name]
-        if task.cancelled() or task.exception() is not None:
-            return
-        self._known.pop(name, None)
-        while len(self._known) >= self._names_max:
-            del self._known[next(iter(self._known))]
-        self._known[name] = task.result(), task.get_loop().time() + self._life_s
+    async def _ask(self, name: str) -> tuple[list[str], float]:
+        return await look_up(name), self._life_s

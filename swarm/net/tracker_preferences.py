@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Awaitable, Callable, Mapping
 
 from swarm.base.endpoint import numeric_host
+from swarm.net.ask_once import AskOnce
 from swarm.net.outlet import Outlet
 from swarm.wire.tracker.preferences import Service, decode_preferences
 
@@ -50,51 +51,35 @@ class TrackerPreferences:
         self._outlet = outlet or Outlet()
         self._text_records = text_records or self._ask_dns
         self._timeout_s = timeout_s
-        #: host -> (its trackers, the loop's time until which that is used); the oldest first.
-        self._known: dict[str, tuple[tuple[Service, ...] | None, float]] = {}
-        self._asking: dict[str, asyncio.Task[tuple[Service, ...] | None]] = {}
+        self._answers = AskOnce(self._ask, "BEP 34 of", _HOSTS_MAX)
 
     async def services(self, host: str) -> tuple[Service, ...] | None:
         """The trackers that `host` runs, in its order; () for none, None where it does not say."""
         host = host.rstrip(".").lower()
         if not _is_public_name(host):
             return None
-        known = self._known.get(host)
-        if known is not None and known[1] > asyncio.get_running_loop().time():
-            return known[0]
-        task = self._asking.get(host)
-        if task is None:
-            task = self._asking[host] = asyncio.create_task(self._fetch(host), name=f"BEP 34 of {host[:40]}")
-            task.add_done_callback(lambda _: self._asking.pop(host, None))
-        # `wait` does not cancel the task: others may be waiting for the same answer.
-        await asyncio.wait([task])
-        return None if task.cancelled() else task.result()
+        try:
+            return await self._answers.about(host)
+        except OSError:
+            # Closed meanwhile.
+            return None
 
     async def close(self) -> None:
         """Ask nothing any more; whoever waits gets None."""
-        tasks = list(self._asking.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._answers.close()
 
     async def _ask_dns(self, name: str, timeout_s: float) -> list[str]:
         # The addresses as they are now: those of a bound interface may have changed.
         return await _text_records(name, timeout_s, self._outlet.addresses)
 
-    async def _fetch(self, host: str) -> tuple[Service, ...] | None:
-        services, life_s = None, _SILENCE_LIFE_S
+    async def _ask(self, host: str) -> tuple[tuple[Service, ...] | None, float]:
         try:
             async with asyncio.timeout(self._timeout_s):
-                services = decode_preferences(await self._text_records(host, self._timeout_s))
-            life_s = _LIFE_S
+                records = await self._text_records(host, self._timeout_s)
         except OSError:
             # Also a TimeoutError. Without an answer we ask the tracker as if there were no BEP 34.
-            pass
-        self._known.pop(host, None)
-        while len(self._known) >= _HOSTS_MAX:
-            del self._known[next(iter(self._known))]
-        self._known[host] = services, asyncio.get_running_loop().time() + life_s
-        return services
+            return None, _SILENCE_LIFE_S
+        return decode_preferences(records), _LIFE_S
 
 
 def _is_public_name(host: str) -> bool:
