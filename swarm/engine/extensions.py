@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from swarm.base.endpoint import Endpoint
 from swarm.engine.conduct import Conduct
@@ -10,7 +10,7 @@ from swarm.engine.download.holdings import Holdings
 from swarm.engine.download.requests import Requests
 from swarm.engine.finding.addresses import Addresses
 from swarm.engine.metadata.uploads import MetadataUploads
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, Send
 from swarm.wire.peer.extended import (
     HANDSHAKE_ID,
     LOCAL_IDS,
@@ -18,9 +18,7 @@ from swarm.wire.peer.extended import (
     decode_extended_handshake,
     decode_upload_only,
 )
-from swarm.wire.peer.messages import Extended, Message
-
-Send = Callable[[Peer, Sequence[Message]], None]
+from swarm.wire.peer.messages import Extended
 
 
 class Extensions:

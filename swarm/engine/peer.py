@@ -6,6 +6,7 @@ the peer goes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
 from swarm.base.bitfield import Bitfield
@@ -194,3 +195,7 @@ class Peer:
 
     def __repr__(self) -> str:
         return f"<Peer {self.number} {self.endpoint} has {self.have.count}>"
+
+
+#: How a desk speaks to a peer; the coordinator passes its own.
+Send = Callable[[Peer, Sequence[Message]], None]

@@ -244,7 +244,7 @@ class TorrentEngine:
             self._uploads,
             self._super_seeding,
             send=self._send,
-            ban=self._company.convict,
+            convict=self._company.convict,
             completed=self._completed,
             reopened=self._reopened,
         )

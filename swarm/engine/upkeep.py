@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from swarm.engine.alarms import Alarms
 from swarm.engine.download.requests import Requests
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, Send
 from swarm.engine.rates import Traffic
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.slots import Slots
 from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.engine.upload.uploads import Uploads
 from swarm.engine.worth import Drop, Worth
-from swarm.wire.peer.messages import KeepAlive, Message
+from swarm.wire.peer.messages import KeepAlive
 
 
 class Upkeep:
@@ -48,7 +46,7 @@ class Upkeep:
         worth: Worth,
         traffic: Traffic,
         settings: EngineSettings,
-        send: Callable[[Peer, list[Message]], None],
+        send: Send,
         drop: Drop,
         alarms: Alarms,
         now: float,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from swarm.engine.download.picker import Picker
 from swarm.engine.greeting import Greeting
-from swarm.engine.peer import Peer
-from swarm.wire.peer.messages import Message
+from swarm.engine.peer import Peer, Send
 
 
 class UploadOnly:
@@ -24,7 +23,7 @@ class UploadOnly:
         peers: Mapping[int, Peer],
         picker: Picker,
         greeting: Greeting,
-        send: Callable[[Peer, list[Message]], None],
+        send: Send,
     ) -> None:
         self._peers = peers
         self._picker = picker

@@ -11,11 +11,11 @@ from swarm.engine.download.picker import Picker
 from swarm.engine.download.requests import Requests
 from swarm.engine.download.verifier import Verifier
 from swarm.engine.events import HashResult
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, Send
 from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.engine.upload.uploads import Uploads
 from swarm.wire.peer.extended import encode_dont_have
-from swarm.wire.peer.messages import Extended, Message
+from swarm.wire.peer.messages import Extended
 
 
 class Collection:
@@ -24,14 +24,14 @@ class Collection:
     Args:
         have: the verified pieces.
         peers: all that are connected, by number; the coordinator's own dictionary.
-        ban: peer number, reason, now.
+        convict: peer number, reason, now: it sent what is wrong. It may have left.
         completed: everything wanted is verified, and was not before.
         reopened: something that is wanted is missing, and was not before.
     """
 
     __slots__ = (
-        "_ban",
         "_completed",
+        "_convict",
         "_have",
         "_haves",
         "_holdings",
@@ -58,8 +58,8 @@ class Collection:
         uploads: Uploads,
         super_seeding: SuperSeeding,
         *,
-        send: Callable[[Peer, list[Message]], None],
-        ban: Callable[[int, str, float], None],
+        send: Send,
+        convict: Callable[[int, str, float], None],
         completed: Callable[[float], None],
         reopened: Callable[[], None],
     ) -> None:
@@ -73,7 +73,7 @@ class Collection:
         self._uploads = uploads
         self._super_seeding = super_seeding
         self._send = send
-        self._ban = ban
+        self._convict = convict
         self._completed = completed
         self._reopened = reopened
         self._was_complete = picker.is_complete
@@ -97,7 +97,7 @@ class Collection:
                 if verdict.is_retry_solo and self._picker.wants(result.piece):
                     self._requests.restart_solo(result.piece)
             for number in verdict.liars:
-                self._ban(number, f"piece {result.piece} had wrong data from it", now)
+                self._convict(number, f"piece {result.piece} had wrong data from it", now)
         if done:
             self._haves.tell(done, now)
             self._holdings.we_gained(self._peers.values(), done)

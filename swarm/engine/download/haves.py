@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from swarm.engine.alarms import Alarms
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, Send
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.messages import Have, Message
 
@@ -28,7 +28,7 @@ class Haves:
         self,
         peers: dict[int, Peer],
         settings: EngineSettings,
-        send: Callable[[Peer, Sequence[Message]], None],
+        send: Send,
         alarms: Alarms,
     ) -> None:
         self._peers = peers

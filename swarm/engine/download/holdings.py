@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from swarm.base.bitfield import Bitfield
 from swarm.base.errors import PeerError
 from swarm.engine.download.availability import Availability
 from swarm.engine.download.picker import UNWANTED, Picker
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, Send
 from swarm.engine.upload.spreading import Spreading
 from swarm.engine.upload.superseeding import SuperSeeding
-from swarm.wire.peer.messages import Interested, Message, NotInterested
-
-Send = Callable[[Peer, list[Message]], None]
+from swarm.wire.peer.messages import Interested, NotInterested
 
 
 class Holdings:

@@ -12,14 +12,12 @@ from swarm.engine.download.end_game import EndGame
 from swarm.engine.download.moves import Moves
 from swarm.engine.download.partial_piece import PartialPiece
 from swarm.engine.download.picker import Picker
-from swarm.engine.peer import NO_PIECES, Peer, with_piece
+from swarm.engine.peer import NO_PIECES, Peer, Send, with_piece
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.messages import Cancel, Message, Piece, Request
 
 #: In place of a peer's number: blocks stored by an earlier run of the program; no peer answers for them.
 EARLIER_RUN = -1
-#: How a host is told; the coordinator passes its own.
-Send = Callable[[Peer, list[Message]], None]
 #: What was stored of a piece is void.
 Forget = Callable[[int], None]
 

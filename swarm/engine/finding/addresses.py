@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 from swarm.base.endpoint import Endpoint, unpacked_host
 from swarm.engine.alarms import Alarms
@@ -13,12 +13,9 @@ from swarm.engine.finding.places import Places
 from swarm.engine.finding.priority import OwnAddress
 from swarm.engine.finding.rendezvous import Rendezvous
 from swarm.engine.finding.yielding import Yielding
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, Send
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.extended import ExtendedHandshake
-from swarm.wire.peer.messages import Message
-
-Send = Callable[[Peer, Sequence[Message]], None]
 
 
 class Addresses:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import field
 
 from swarm.base.dataclass import dataclass
@@ -10,9 +9,9 @@ from swarm.base.endpoint import Endpoint
 from swarm.engine.alarms import Alarms
 from swarm.engine.finding.hearsay import Hearsay, is_in_sight
 from swarm.engine.finding.peer_book import PeerBook
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, Send
 from swarm.engine.settings import EngineSettings
-from swarm.wire.peer.messages import Extended, Message
+from swarm.wire.peer.messages import Extended
 from swarm.wire.peer.pex import (
     Contact,
     ContactFlags,
@@ -22,8 +21,6 @@ from swarm.wire.peer.pex import (
 
 #: Addresses to which one peer can relay us; the oldest give way.
 RELAYED_MAX = 200
-
-Send = Callable[[Peer, Sequence[Message]], None]
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ until uTP is built, TCP's simultaneous open, which few NATs let through.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import Endpoint
@@ -16,7 +16,7 @@ from swarm.engine.finding.exchange import Exchange
 from swarm.engine.finding.hearsay import is_in_sight
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.finding.priority import OwnAddress
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, Send
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.holepunch import (
     Holepunch,
@@ -25,12 +25,10 @@ from swarm.wire.peer.holepunch import (
     decode_holepunch,
     encode_holepunch,
 )
-from swarm.wire.peer.messages import Extended, Message
+from swarm.wire.peer.messages import Extended
 
 #: Addresses of which we remember that we asked a relay for them.
 ASKED_MAX = 200
-
-Send = Callable[[Peer, Sequence[Message]], None]
 
 
 @dataclass(slots=True)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
 from swarm.base.bitfield import Bitfield
 from swarm.engine.alarms import Alarms
 from swarm.engine.download.picker import Picker
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, Send
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.choker import Choker
 from swarm.engine.upload.suggestions import Suggestions
 from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.engine.upload.uploads import Uploads
-from swarm.wire.peer.messages import Choke, Message, Unchoke
-
-Send = Callable[[Peer, list[Message]], None]
+from swarm.wire.peer.messages import Choke, Unchoke
 
 
 class Slots:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from swarm.base.bitfield import Bitfield
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, Send
 from swarm.engine.settings import EngineSettings
-from swarm.wire.peer.messages import Message, Suggest
-
-Send = Callable[[Peer, list[Message]], None]
+from swarm.wire.peer.messages import Suggest
 
 
 class Suggestions:

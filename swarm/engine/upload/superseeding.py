@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterable
 
 from swarm.base.bitfield import Bitfield
 from swarm.engine.download.availability import Availability
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, Send
 from swarm.engine.settings import EngineSettings
 from swarm.wire.peer.messages import Have, Message
-
-Send = Callable[[Peer, list[Message]], None]
 
 
 class _Guest:

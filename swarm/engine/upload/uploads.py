@@ -7,14 +7,13 @@ from collections.abc import Callable, Collection
 from swarm.base.bitfield import Bitfield
 from swarm.base.errors import FloodError
 from swarm.engine.download.availability import Availability
-from swarm.engine.peer import Peer
+from swarm.engine.peer import Peer, Send
 from swarm.engine.settings import EngineSettings
 from swarm.engine.upload.spreading import Spreading
 from swarm.engine.upload.superseeding import SuperSeeding
 from swarm.engine.upload.turns import Turns
 from swarm.wire.peer.messages import Message, Reject, Request
 
-Send = Callable[[Peer, list[Message]], None]
 #: peer, piece, begin, length, block_bytes
 Serve = Callable[[Peer, Request], None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from swarm.engine.download.availability import Availability
 from swarm.engine.download.picker import Picker
@@ -23,7 +24,7 @@ def test_those_who_speak_of_extensions_hear_what_holds_now() -> None:
     )
     heard: list[tuple[int, bool | None]] = []
 
-    def send(peer: Peer, messages: list[Message]) -> None:
+    def send(peer: Peer, messages: Sequence[Message]) -> None:
         (message,) = messages
         assert isinstance(message, Extended) and message.extended_id == 0
         heard.append((peer.number, decode_extended_handshake(message.payload).is_upload_only))
