@@ -500,7 +500,7 @@ class TestFindingPeers:
     def test_peer_that_broke_the_protocol_is_not_dialled_again(self) -> None:
         world = World()
         world.tell(CandidatesFound([ADDRESS], "tracker"))
-        world.connect("****", is_outgoing=True, endpoint=ADDRESS).says(HaveAll())
+        world.connect("****", is_outgoing=True, endpoint=ADDRESS).says(HaveNone())
         world.pass_time(200)
         assert world.dialled == [ADDRESS]
 
@@ -657,7 +657,7 @@ class TestFindingPeers:
     def test_nothing_is_done_with_what_follows_an_offence(self) -> None:
         world = World()
         peer = world.connect("****")
-        commands = peer.says(HaveAll(), Unchoke())
+        commands = peer.says(HaveNone(), Unchoke())
         assert [type(command) for command in commands[:1]] == [DropPeer]
         assert not peer.asked
 
