@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from swarm.base.units import format_size
 from swarm.cli.outlet import has_room
 from swarm.cli.output import Output
 
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar
 
+#: Where there are no bars, between two plain lines; at a terminal somebody waits for the first of them.
+LINE_S = 10.0
+FIRST_LINE_S = 1.0
 #: Longer names are cut, so that the bar has room.
 LABEL_CHARS = 28
 
 
 def are_bars_shown(output: Output) -> bool:
     """Are bars shown? Only at a terminal, and not with --json, --quiet or NO_COLOR."""
-    return not output.is_json and not output.is_quiet and "NO_COLOR" not in os.environ and sys.stderr.isatty()
+    # An empty variable is none (no-color.org).
+    is_wanted = not output.is_json and not output.is_quiet and not os.environ.get("NO_COLOR")
+    return is_wanted and sys.stderr.isatty()
+
+
+def first_line_s() -> float:
+    """How long the first plain line may be in coming, in seconds."""
+    return FIRST_LINE_S if sys.stderr.isatty() else LINE_S
 
 
 @cache
@@ -40,9 +52,12 @@ def _tqdm() -> type[Bar[Any]]:
 
 @contextmanager
 def hashing_bar(total_bytes: int, label: str, output: Output) -> Iterator[Callable[[int], None]]:
-    """A bar while `total_bytes` are hashed; yields a function to call with each number of bytes done."""
+    """A bar while `total_bytes` are hashed; yields a function to call with each number of bytes done.
+
+    Where there are no bars, a plain line now and then.
+    """
     if not are_bars_shown(output):
-        yield lambda _count: None
+        yield _hashing_lines(total_bytes, label, output)
         return
     with _tqdm()(
         total=total_bytes,
@@ -58,6 +73,21 @@ def hashing_bar(total_bytes: int, label: str, output: Output) -> Iterator[Callab
             bar.update(count)
 
         yield update
+
+
+def _hashing_lines(total_bytes: int, label: str, output: Output) -> Callable[[int], None]:
+    done_bytes = 0
+    due_at = time.monotonic() + first_line_s()
+
+    def update(count: int) -> None:
+        nonlocal done_bytes, due_at
+        done_bytes += count
+        now = time.monotonic()
+        if now >= due_at and done_bytes < total_bytes:
+            due_at = now + LINE_S
+            output.info(f"{label}: {100 * done_bytes // total_bytes}% of {format_size(total_bytes)}")
+
+    return update
 
 
 @contextmanager

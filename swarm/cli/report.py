@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from swarm.base.units import format_size, format_span
 from swarm.cli.output import Output
-from swarm.cli.progress import TransferBars, are_bars_shown
+from swarm.cli.progress import LINE_S, TransferBars, are_bars_shown, first_line_s
 from swarm.cli.source_report import SourceReport
 from swarm.cli.standing import describe, describe_fetch, fetch_row, row, total_row
 from swarm.metainfo.torrent import Metainfo
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 #: The same with bars, which people watch.
 BAR_TICK_S = 0.5
-#: Without a terminal, ticks between two plain lines.
-TICKS_A_LINE = 10
 #: Between two explanations, where they were asked for with --explain.
 EXPLAIN_S = 5.0
 
@@ -89,10 +87,13 @@ class Report:
 
     async def run(self) -> NoReturn:
         """Report until cancelled."""
-        ticks = 0
+        due_at = time.monotonic() + first_line_s()
         while True:
-            self._tick(is_line_due=ticks % TICKS_A_LINE == TICKS_A_LINE - 1)
-            ticks += 1
+            now = time.monotonic()
+            is_line_due = now >= due_at
+            if is_line_due:
+                due_at = now + LINE_S
+            self._tick(is_line_due=is_line_due)
             await asyncio.sleep(BAR_TICK_S if self._bars is not None else TICK_S)
 
     def result(self, text: str) -> None:
