@@ -112,7 +112,7 @@ async def _get_peers(info_hash: InfoHash, is_scrape: bool, node: NodeOptions) ->
     return EXIT_DONE
 
 
-@command.command("announce")
+@command.command("announce", short_help="Say that there is a peer of a torrent at our address.")
 @click.argument("source", type=FileName(), metavar="SOURCE")
 @option("--peer-port", type=Whole(1, 65_535), metavar="N", help="Where the peer listens.")
 @option("--implied-port", "is_port_implied", is_flag=True, help="On the port that our datagrams come from.")
@@ -147,7 +147,7 @@ async def _announce(info_hash: InfoHash, peer_port: int | None, is_seed: bool, n
 # -- sample -----------------------------------------------------------------------------------------
 
 
-@command.command("sample")
+@command.command("sample", short_help="Print info-hashes that nodes hold.")
 @click.argument("where", required=False, metavar="[HOST:PORT|TARGET]")
 @node_options
 def sample(where: str | None, node: NodeOptions) -> None:
@@ -187,7 +187,7 @@ async def _sample(address: tuple[str, int] | None, target: bytes, node: NodeOpti
 # -- bootstrap-node ---------------------------------------------------------------------------------
 
 
-@command.command("bootstrap-node")
+@command.command("bootstrap-node", short_help="Run a node: a way in for others.")
 @node_options
 def bootstrap_node(node: NodeOptions) -> None:
     """Run a node until interrupted: others name it to find their way in. -v prints what it does.

@@ -37,7 +37,7 @@ _KEY_FILE_BYTES_MAX = 200
 # -- get --------------------------------------------------------------------------------------------
 
 
-@click.command("get")
+@click.command("get", short_help="Fetch an item, by its target or its owner's key.")
 @click.argument("target", required=False, metavar="[TARGET]")
 @option("--key", type=Text(), metavar="HEX|FILE",
         help="A mutable item, by its public key or the file of the secret one.")  # fmt: skip
@@ -146,7 +146,7 @@ def _write(path: str, payload: bytes) -> None:
 # -- put --------------------------------------------------------------------------------------------
 
 
-@click.command("put")
+@click.command("put", short_help="Store a text or a small file for two hours or so.")
 @click.argument("text", required=False, metavar="[TEXT]")
 @option("--file", "path", type=FileName(Path), metavar="FILE", help="Store what is in FILE.")
 @option("--key", "key_path", type=FileName(Path), metavar="FILE",

@@ -7,8 +7,8 @@ import os
 import click
 
 from swarm.base.errors import SettingsError
-from swarm.cli.mktorrent import split_urls
-from swarm.cli.options import FileName, Whole, option
+from swarm.cli.mktorrent import split_urls, warn_of_no_urls
+from swarm.cli.options import FileName, Text, Whole, option
 from swarm.cli.output import Output
 from swarm.cli.torrent_file import check_writable, output_path, read_torrent, write_torrent
 from swarm.metainfo.edit import Changes, edit
@@ -20,22 +20,30 @@ from swarm.metainfo.torrent import Metainfo
 @option(
     "-a",
     "--announce",
+    type=Text(),
     multiple=True,
     metavar="URL[,URL]...",
     help="These trackers instead of all: comma: same tier.",
 )
-@option("--add-tracker", multiple=True, metavar="URL[,URL]...", help="Another tier of trackers.")
-@option("--remove-tracker", multiple=True, metavar="URL", help="Without this tracker.")
+@option("--add-tracker", type=Text(), multiple=True, metavar="URL[,URL]...", help="Another tier of trackers.")
+@option("--remove-tracker", type=Text(), multiple=True, metavar="URL", help="Without this tracker.")
 @option("--no-trackers", is_flag=True, help="Without any tracker.")
-@option("-w", "--web-seed", multiple=True, metavar="URL[,URL]...", help="These web seeds instead of all.")
+@option(
+    "-w",
+    "--web-seed",
+    type=Text(),
+    multiple=True,
+    metavar="URL[,URL]...",
+    help="These web seeds instead of all.",
+)
 @option("--no-web-seeds", is_flag=True, help="Without any web seed.")
 @option("-c", "--comment", metavar="TEXT", help='Another comment; "" for none.')
 @option("--created-by", metavar="TEXT", help='Another "created by"; "" for none.')
 @option("--creation-date", type=Whole(min=0), metavar="SECONDS", help="Since 1970.")
 @option("-d", "--no-date", is_flag=True, help="Without creation date.")
-@option("--private/--public", "private", default=None, help="Needs --new-info-hash.")
-@option("-s", "--source", metavar="TEXT", help="Needs --new-info-hash.")
-@option("-n", "--name", metavar="NAME", help="Needs --new-info-hash.")
+@option("--private/--public", "private", default=None, help="BEP 27; needs --new-info-hash.")
+@option("-s", "--source", metavar="TEXT", help='Another "source"; needs --new-info-hash.')
+@option("-n", "--name", metavar="NAME", help="Another name; needs --new-info-hash.")
 @option("--new-info-hash", is_flag=True, help="Yes, make another torrent of it.")
 @option("-o", "--output", type=FileName(), metavar="FILE|DIR", help="Write there instead of FILE itself.")
 @option("-f", "--force", is_flag=True, help="Overwrite the output file.")
@@ -93,8 +101,9 @@ def command(
         raise SettingsError(f"{file}: came through a pipe, so -o has to say where to write")
     may_replace = force or output is None
     check_writable(path, may_replace=may_replace)
-    write_torrent(path, edited, may_replace=may_replace)
     out = Output(is_json=is_json)
+    warn_of_no_urls([*split_urls(announce), *split_urls(add_tracker)], out)
+    write_torrent(path, edited, may_replace=may_replace)
     if is_json:
         out.json(
             {

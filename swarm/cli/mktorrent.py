@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -61,6 +62,13 @@ def _refuse_v2(_ctx: click.Context, param: click.Parameter, value: bool) -> bool
 
 #: Of trackers; ws:// and wss:// are those of browsers.
 _SCHEMES = ("http://", "https://", "udp://", "ws://", "wss://")
+
+
+def warn_of_no_urls(tiers: Iterable[tuple[str, ...]], output: Output) -> None:
+    """Warn of trackers that nobody will find; as the C program we take them as they are."""
+    for url in (url for tier in tiers for url in tier):
+        if not url.lower().startswith(_SCHEMES):
+            output.warning(f"{url}: trackers are at http://, https:// or udp:// URLs")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -134,10 +142,7 @@ def command(
         creation_date=None if no_date else int(time.time()),
         cross_seed=f"swarm-{os.urandom(16).hex()}".encode() if cross_seed else b"",
     )
-    for url in (url for tier in options.trackers for url in tier):
-        # As the C program it takes them as they are; but nobody will find that tracker.
-        if not url.lower().startswith(_SCHEMES):
-            out.warning(f"--announce {url}: trackers are at http://, https:// or udp:// URLs")
+    warn_of_no_urls(options.trackers, out)
     with creation_bar(out) as progress:
         made = create(
             target,

@@ -77,6 +77,20 @@ def test_texts_date_and_web_seeds_change(file: Path, monkeypatch: pytest.MonkeyP
     assert (torrent.comment, torrent.web_seeds, torrent.creation_date) == ("", (), 9)
 
 
+def test_tracker_that_is_no_url_is_taken_with_a_warning_and_an_empty_one_is_not(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, str(file), "--add-tracker", "host:6969") == 0
+    assert capsys.readouterr().err == (
+        "warning: host:6969: trackers are at http://, https:// or udp:// URLs\n"
+    )
+    before = file.read_bytes()
+    for option in ("--announce", "--add-tracker", "--remove-tracker", "--web-seed"):
+        assert run(monkeypatch, str(file), option, "") == 2
+        assert "it is empty" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
 def test_what_changes_the_info_hash_must_be_asked_for(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -142,7 +142,7 @@ def test_tracker_without_a_scheme_is_a_warning(
 ) -> None:
     assert run(monkeypatch, "-a", "host:6969/announce,UDP://host:6969", "data") == 0
     assert capsys.readouterr().err == (
-        "warning: --announce host:6969/announce: trackers are at http://, https:// or udp:// URLs\n"
+        "warning: host:6969/announce: trackers are at http://, https:// or udp:// URLs\n"
     )
     assert read(here / "data.torrent").trackers == (("host:6969/announce", "UDP://host:6969"),)
 
