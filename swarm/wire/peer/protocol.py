@@ -126,15 +126,10 @@ class Decoder:
                 at += 4
                 idle_count += 1
                 continue
-            if end - at < 5:
-                if length > MESSAGE_BYTES_MAX:
-                    raise PeerError(f"it announced a message of {length} bytes")
-                break
-            kind = view[at + 4]
-            _check_length(length, kind, self._bitfield_length, self._has_fast)
-            stop = at + 4 + length
+            stop = _frame_end(view, at, end, length, self._bitfield_length, self._has_fast)
             if stop > end:
                 break
+            kind = view[at + 4]
             if kind == _PIECE:
                 at = self._decode_blocks(view, at, end, messages)
             elif kind in _RUNS:
@@ -272,20 +267,14 @@ class EarlyDecoder:
         at = 0
         while end - at >= 4:
             (length,) = _LENGTH.unpack_from(view, at)
-            if end - at < 5 or length == 0:
-                if length > MESSAGE_BYTES_MAX:
-                    raise PeerError(f"it announced a message of {length} bytes")
-                if length:
-                    break
+            if length == 0:
                 at += 4
                 idle_count += 1
                 continue
-            kind = view[at + 4]
-            _check_length(length, kind, None, self._has_fast)
-            stop = at + 4 + length
+            stop = _frame_end(view, at, end, length, None, self._has_fast)
             if stop > end:
                 break
-            if not self._read(kind, view[at:stop], messages):
+            if not self._read(view[at + 4], view[at:stop], messages):
                 idle_count += 1
             at = stop
         if idle_count:
@@ -309,8 +298,24 @@ class EarlyDecoder:
         return is_kept or kind in (_EXTENDED, _PORT)
 
 
-def _check_length(length: int, kind: int, bitfield_length: int | None, has_fast: bool) -> None:
-    """PeerError for a length that this type cannot have; `bitfield_length` is None where it is not known."""
+def _frame_end(
+    view: memoryview, at: int, end: int, length: int, bitfield_length: int | None, has_fast: bool
+) -> int:
+    """Where the frame that begins at `at` ends, which may be beyond `end`, up to which bytes have come.
+
+    Args:
+        length: as the frame gives it, > 0.
+        bitfield_length: what it must be for a bitfield; None while that is not known.
+
+    Raises:
+        PeerError: its type, if that has come, cannot have that length, or is of BEP 6 without `has_fast`.
+    """
+    stop = at + 4 + length
+    if end - at < 5:
+        if length > MESSAGE_BYTES_MAX:
+            raise PeerError(f"it announced a message of {length} bytes")
+        return stop
+    kind = view[at + 4]
     fixed = _FIXED_LENGTH.get(kind)
     if fixed is not None:
         is_right = length == fixed
@@ -326,6 +331,7 @@ def _check_length(length: int, kind: int, bitfield_length: int | None, has_fast:
         raise PeerError(f"it sent a message of type {kind} with a length of {length} bytes")
     if kind in _FAST_ONLY and not has_fast:
         raise PeerError(f"it sent a message of type {kind} without the fast extension")
+    return stop
 
 
 def encode(messages: Iterable[Message]) -> bytes:
