@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -227,16 +228,26 @@ async def _put(
 def _secret_key(path: Path, output: Output) -> bytes:
     """The seed in a key file (64 hex digits); a missing file is made, readable by its owner alone."""
     from swarm.storage.faults import storage_error
+    from swarm.storage.sealed import sync_folder
 
+    seed = os.urandom(_SEED_BYTES)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with open(descriptor, "w") as file:
+                file.write(seed.hex() + "\n")
+                file.flush()
+                # Before anything is signed with it: an item whose key is lost can never be replaced again.
+                os.fsync(file.fileno())
+            sync_folder(path.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
     except FileExistsError:
         return _seed_in(path)
     except OSError as error:
         raise storage_error(error, path) from None
-    seed = os.urandom(_SEED_BYTES)
-    with open(descriptor, "w") as file:
-        file.write(seed.hex() + "\n")
     output.info(f"{path}: made a new key; whoever has this file can replace the item")
     return seed
 
