@@ -248,9 +248,10 @@ def test_a_broken_table_is_set_aside_with_a_line(commands: Commands, tmp_path: P
 def test_questions_nobody_answers_end_with_a_line(commands: Commands) -> None:
     with_nobody = ("--bind", "127.0.0.1", "--bootstrap", "127.0.0.1:1")
     lost = commands.run("dht", "get-peers", INFO_HASH, *with_nobody)
-    assert (lost.returncode, lost.stderr) == (
+    # Who waits for longer than a second is told for what.
+    assert (lost.returncode, lost.stderr.splitlines()[-1]) == (
         1,
-        "error: no router answers, and no other nodes are known\n",
+        "error: no router answers, and no other nodes are known",
     )
     silent = commands.run("dht", "ping", "127.0.0.1:1")
     assert (silent.returncode, silent.stderr) == (1, "error: 127.0.0.1:1 does not answer\n")
