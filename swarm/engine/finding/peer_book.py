@@ -77,7 +77,7 @@ class PeerBook:
 
     def found(self, endpoints: Iterable[Endpoint], source: str, now: float, *, is_seed: bool = False) -> int:
         """Note addresses; returns how many were new. What does not fit is left out."""
-        if self._is_private and not _is_private_source(source):
+        if self._is_private and not may_name_private_peers(source):
             return 0
         fresh = 0
         for endpoint in endpoints:
@@ -97,7 +97,7 @@ class PeerBook:
         """BEP 27: from now on peers come from the trackers and the user alone; others are forgotten."""
         self._is_private = True
         for endpoint, candidate in list(self._candidates.items()):
-            if not _is_private_source(candidate.source):
+            if not may_name_private_peers(candidate.source):
                 self._remove(endpoint)
 
     def rank_by(self, priority: Callable[[Endpoint], int | None]) -> None:
@@ -264,7 +264,7 @@ class PeerBook:
             return "it is ourselves"
         if self._bans.has(endpoint, peer_id):
             return "it is banned"
-        if self._is_private and is_outgoing and not _is_private_source(self._source_of(endpoint)):
+        if self._is_private and is_outgoing and not may_name_private_peers(self._source_of(endpoint)):
             return "the torrent is private, and no tracker named it"
         if peer_id in connected_ids:
             return "it is connected already"
@@ -343,6 +343,6 @@ class PeerBook:
         return len(self._dialling)
 
 
-def _is_private_source(source: str) -> bool:
+def may_name_private_peers(source: str) -> bool:
     """BEP 27: a private torrent's peers come from its trackers; whom the user names is the user's choice."""
     return source == "user" or source.startswith("tracker")

@@ -11,6 +11,7 @@ from functools import partial
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash, PeerId
+from swarm.engine.finding.peer_book import may_name_private_peers
 from swarm.engine.finding.rounds import Rounds
 from swarm.engine.finding.tracker_ways import TrackerState
 from swarm.session.bugs import watch
@@ -133,7 +134,7 @@ class Discovery:
         for endpoint, source in kept.items():
             by_source.setdefault(source, []).append(endpoint)
         for source, endpoints in by_source.items():
-            if not is_private or source.startswith("tracker "):
+            if not is_private or may_name_private_peers(source):
                 on_peers(endpoints, source)
         if totals().is_complete:
             self.completed()
