@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from swarm.base.units import format_count, format_span
 from swarm.cli.output import Output
+from swarm.engine.finding.pace import SourceState
 from swarm.session.finding.sources import SourceStatus
 from swarm.wire.tracker.announce import tracker_name
 
 #: Instants that differ by less are the same plan: they are computed anew at every tick.
 _GRAIN_S = 2.0
 #: States that soon pass: they are in JSON events, but not in lines for people.
-_PASSING = ("not asked yet", "asking")
+_PASSING = (SourceState.WAITING, SourceState.ASKING)
 
 
 class _Said(NamedTuple):

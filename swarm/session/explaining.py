@@ -19,6 +19,7 @@ from swarm.engine.explain import (
     SlowPeers,
     UnwrittenPieces,
 )
+from swarm.engine.finding.pace import SourceState
 from swarm.session.finding.sources import SourceStatus
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 #: What sources that fail explain while a few peers are there: less than those peers do.
 _SOURCES_WEIGHT = 0.25
 #: Sources that say that they work, or are about to.
-_HOPEFUL = ("working", "asking", "not asked yet")
+_HOPEFUL = (SourceState.WORKING, SourceState.ASKING, SourceState.WAITING)
 
 
 @dataclass(slots=True, frozen=True)

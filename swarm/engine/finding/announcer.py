@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import TrackerError
-from swarm.engine.finding.pace import Pace
-from swarm.engine.finding.tracker_ways import Tracker, TrackerState, TrackerStatus, Way
+from swarm.engine.finding.pace import Pace, SourceState
+from swarm.engine.finding.tracker_ways import Tracker, TrackerStatus, Way
 from swarm.wire.tracker.announce import NUM_WANT, AnnounceResponse, Event
 
 
@@ -34,9 +34,9 @@ class AnnounceSettings(Pace):
 
 
 #: Those to whom there is nothing to be said now.
-_SILENT = (TrackerState.OFF, TrackerState.ASKING)
+_SILENT = (SourceState.OFF, SourceState.ASKING)
 #: Those after whom the next tracker is not asked. BEP 12: later ones only while all before them fail.
-_ENOUGH = (TrackerState.WORKING, TrackerState.WAITING)
+_ENOUGH = (SourceState.WORKING, SourceState.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Announcer:
         for way, event, at in self._plan():
             if at <= now:
                 self._asking.append(way)
-                way.state = TrackerState.ASKING
+                way.state = SourceState.ASKING
                 way.event_asked = event
                 way.asked_at = now
                 return [self._due(way, event)]
@@ -155,7 +155,7 @@ class Announcer:
             return
         way.failed(error)
         tracker = way.tracker
-        if not any(other.state in (TrackerState.WORKING, TrackerState.ASKING) for other in tracker.ways):
+        if not any(other.state in (SourceState.WORKING, SourceState.ASKING) for other in tracker.ways):
             tracker.give_up_if_told()
         if error.retry_in_s is not None:
             # BEP 31. Its own word, within our bounds.
@@ -193,7 +193,7 @@ class Announcer:
     def need_peers(self, now: float) -> None:
         """We have too few: the next announce comes as early as the tracker's min interval allows."""
         for tracker in self._ordered():
-            if tracker.state is TrackerState.WORKING:
+            if tracker.state is SourceState.WORKING:
                 self._hurry(tracker.ways, now)
                 return
 
@@ -207,11 +207,11 @@ class Announcer:
             tracker.reach_over(families)
         self._hurry(self._ways(), now)
         for way in self._ways():
-            if way.state is TrackerState.FAILED:
+            if way.state is SourceState.FAILED:
                 # A network that comes and goes all the time has us ask no more often than a failure does.
                 soonest_at = way.asked_at + self._settings.after_failure_s(1, self._rng)
                 way.next_at = min(way.next_at, max(now, way.not_before, soonest_at))
-            if way.state is not TrackerState.WORKING:
+            if way.state is not SourceState.WORKING:
                 # Also of an announce on its way, which may have left by the old one.
                 way.failure_count = 0
 
@@ -228,7 +228,7 @@ class Announcer:
     def _hurry(ways: Iterable[Way], now: float) -> None:
         """Those of `ways` that work are announced to as early as the min interval allows."""
         for way in ways:
-            if way.state is TrackerState.WORKING:
+            if way.state is SourceState.WORKING:
                 way.next_at = min(way.next_at, max(now, way.not_before))
 
     def _ordered(self) -> Iterator[Tracker]:
@@ -250,19 +250,19 @@ class Announcer:
                 continue
             is_owed = way.owes_completed and self._is_complete
             if is_owed and way.is_known and way.state not in _SILENT:
-                has_failed = way.state is TrackerState.FAILED
+                has_failed = way.state is SourceState.FAILED
                 yield way, "completed", way.next_at if has_failed else 0.0
         not_before = 0.0
         for tracker in self._ordered():
             asked_before = not_before
             for way in tracker.ways:
-                if way.state is TrackerState.ASKING:
+                if way.state is SourceState.ASKING:
                     not_before = max(not_before, way.asked_at + self._settings.patience_s)
-                elif way.state is not TrackerState.OFF and (tracker in asked or not is_full):
+                elif way.state is not SourceState.OFF and (tracker in asked or not is_full):
                     yield way, None if way.is_known else "started", max(way.next_at, asked_before)
             if tracker.state in _ENOUGH or any(
                 # It lists us already: there is time to wait for it.
-                way.is_known and way.state is TrackerState.ASKING
+                way.is_known and way.state is SourceState.ASKING
                 for way in tracker.ways
             ):
                 return
@@ -291,7 +291,7 @@ class Announcer:
         for other in way.tracker.ways:
             # Families keep in step, so that a user sees one plan: the earlier one waits for the later.
             is_near = abs(other.next_at - way.next_at) <= wait_s * self._settings.interval_jitter
-            if is_near and other.state is TrackerState.WORKING:
+            if is_near and other.state is SourceState.WORKING:
                 way.next_at = other.next_at = max(way.next_at, other.next_at)
 
 

@@ -1,10 +1,22 @@
-"""How often a source of peers is asked: one rule for trackers, the DHT and the local network. Pure."""
+"""How a source of peers stands, and how often it is asked: trackers, the DHT, the local network. Pure."""
 
 from __future__ import annotations
 
 import random
+from enum import StrEnum
 
 from swarm.base.dataclass import dataclass
+
+
+class SourceState(StrEnum):
+    """How it stands between us and a source of peers."""
+
+    WAITING = "not asked yet"
+    ASKING = "asking"
+    WORKING = "working"
+    FAILED = "failed"
+    #: A tracker: it asked never to be tried again, or we do not speak its protocol.
+    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from swarm.engine.finding.pace import Pace
+from swarm.engine.finding.pace import Pace, SourceState
 
 
 class Rounds:
@@ -39,6 +39,15 @@ class Rounds:
     def next_at(self) -> float | None:
         """When the next round is due; None while one is under way."""
         return None if self.is_under_way else self._next_at
+
+    @property
+    def state(self) -> SourceState:
+        """How it stands, for displays."""
+        if self.is_under_way:
+            return SourceState.ASKING
+        if self.error:
+            return SourceState.FAILED
+        return SourceState.WAITING if self.peer_count is None else SourceState.WORKING
 
     def begin(self, now: float) -> None:
         """A round begins now."""

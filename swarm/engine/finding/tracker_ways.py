@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from urllib.parse import urlsplit
 
 from swarm.base.dataclass import dataclass
 from swarm.base.endpoint import numeric_host
 from swarm.base.errors import TrackerError
+from swarm.engine.finding.pace import SourceState
 from swarm.wire.tracker.announce import AnnounceResponse, Event
-
-
-class TrackerState(StrEnum):
-    """How it stands between us and a tracker."""
-
-    WAITING = "not asked yet"
-    ASKING = "asking"
-    WORKING = "working"
-    FAILED = "failed"
-    #: It asked never to be tried again, or we do not speak its protocol.
-    OFF = "off"
-
 
 #: Of a tracker's families the first of these states is shown: one that works is enough.
 _SHOWN = (
-    TrackerState.WORKING,
-    TrackerState.ASKING,
-    TrackerState.WAITING,
-    TrackerState.FAILED,
-    TrackerState.OFF,
+    SourceState.WORKING,
+    SourceState.ASKING,
+    SourceState.WAITING,
+    SourceState.FAILED,
+    SourceState.OFF,
 )
 #: Where all families fail: of these the last says most. A tracker that has no address of a family, or to
 #: whose address no way leads from here, is mostly just not reached over it by anybody here.
@@ -51,7 +39,7 @@ class TrackerStatus:
 
     url: str
     tier: int
-    state: TrackerState
+    state: SourceState
     error: str
     warning: str
     next_at: float | None
@@ -84,7 +72,7 @@ class Way:
     def __init__(self, tracker: Tracker, *, is_v6: bool) -> None:
         self.tracker = tracker
         self.is_v6 = is_v6
-        self.state = TrackerState.WAITING
+        self.state = SourceState.WAITING
         self.error = ""
         #: What was missing when it failed last, as in `TrackerError`.
         self.lacks = ""
@@ -108,7 +96,7 @@ class Way:
 
     def answered(self, response: AnnounceResponse) -> None:
         """It works, and lists us."""
-        self.state = TrackerState.WORKING
+        self.state = SourceState.WORKING
         self.error = self.lacks = ""
         self.warning = response.warning or ""
         self.failure_count = 0
@@ -121,7 +109,7 @@ class Way:
         """No usable answer came."""
         self.error, self.lacks = error.reason, error.lacks
         self.failure_count += 1
-        self.state = TrackerState.OFF if error.is_final else TrackerState.FAILED
+        self.state = SourceState.OFF if error.is_final else SourceState.FAILED
 
 
 class Tracker:
@@ -144,16 +132,16 @@ class Tracker:
     def reach_over(self, families: Sequence[bool]) -> None:
         """Peers reach us over these families by now; over those that are new it is asked as well."""
         known = {way.is_v6 for way in self.ways}
-        is_off = bool(self.ways) and self.state is TrackerState.OFF
+        is_off = bool(self.ways) and self.state is SourceState.OFF
         for is_v6 in _families_of(self.url, families):
             if is_v6 not in known:
                 way = Way(self, is_v6=is_v6)
                 if is_off:
-                    way.state = TrackerState.OFF
+                    way.state = SourceState.OFF
                 self.ways.append(way)
 
     @property
-    def state(self) -> TrackerState:
+    def state(self) -> SourceState:
         """How it stands over the family over which it stands best."""
         states = {way.state for way in self.ways}
         return next(state for state in _SHOWN if state in states)
@@ -161,7 +149,7 @@ class Tracker:
     @property
     def error(self) -> str:
         """Why it fails; "" while it works over any family."""
-        if self.state is TrackerState.WORKING:
+        if self.state is SourceState.WORKING:
             return ""
         return max(self.ways, key=lambda way: _TELLING.index(way.lacks) if way.error else -1).error
 
@@ -172,10 +160,10 @@ class Tracker:
 
     def give_up_if_told(self) -> None:
         """It said so over one family: it is asked again over none but those over which it has worked."""
-        if any(way.state is TrackerState.OFF for way in self.ways):
+        if any(way.state is SourceState.OFF for way in self.ways):
             for way in self.ways:
                 if not way.is_known:
-                    way.state = TrackerState.OFF
+                    way.state = SourceState.OFF
 
     def status(self, next_at: float | None) -> TrackerStatus:
         """As it is shown."""

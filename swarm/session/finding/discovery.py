@@ -13,7 +13,6 @@ from swarm.base.errors import SwarmError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.finding.peer_book import may_name_private_peers
 from swarm.engine.finding.rounds import Rounds
-from swarm.engine.finding.tracker_ways import TrackerState
 from swarm.session.bugs import watch
 from swarm.session.finding.sources import Membership, OnNotice, OnPeers, PeerSource, SourceStatus, Totals
 from swarm.session.finding.tracker_announces import AnnounceClient, TrackerAnnounces, wait_for_news
@@ -252,16 +251,10 @@ class _Sourced:
 
     def status(self) -> SourceStatus:
         rounds = self._rounds
-        if rounds.is_under_way:
-            state = TrackerState.ASKING
-        elif rounds.error:
-            state = TrackerState.FAILED
-        else:
-            state = TrackerState.WAITING if rounds.peer_count is None else TrackerState.WORKING
         next_at = rounds.next_at
         kind = self._source.kind
         next_s = None if next_at is None else max(0.0, next_at - self._clock())
-        return SourceStatus(kind, kind, state, rounds.error, next_s, rounds.peer_count)
+        return SourceStatus(kind, kind, rounds.state, rounds.error, next_s, rounds.peer_count)
 
     async def _run(self) -> None:
         while True:

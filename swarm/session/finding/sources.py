@@ -91,7 +91,7 @@ class SourceStatus:
 
     Args:
         kind: "tracker", "dht", "lsd". name: a tracker's URL; else the same as kind.
-        state: of `engine.finding.announcer.TrackerState`'s words.
+        state: of the words of `SourceState`.
         error: why it failed last, fit for a user; "" while it works.
         next_s: seconds until it is asked again; None where nothing is planned.
         peers: how many its last answer named; None before the first.

@@ -13,7 +13,8 @@ from swarm.base.errors import TrackerError
 from swarm.base.ids import InfoHash, PeerId
 from swarm.base.units import format_span
 from swarm.engine.finding.announcer import Announcer, Due
-from swarm.engine.finding.tracker_ways import TrackerState, TrackerStatus
+from swarm.engine.finding.pace import SourceState
+from swarm.engine.finding.tracker_ways import TrackerStatus
 from swarm.net.names import endpoints_of
 from swarm.session.bugs import watch
 from swarm.session.finding.sources import OnNotice, OnPeers, SourceStatus, Totals
@@ -213,7 +214,7 @@ class TrackerAnnounces:
         self._announcer.failed(due.url, error, self._clock(), is_v6=due.is_v6)
         shown = next(one for one in self._announcer.status() if one.url == due.url)
         # One family that fails while another one works, or may yet, is nothing to tell.
-        if shown.state in (TrackerState.FAILED, TrackerState.OFF):
+        if shown.state in (SourceState.FAILED, SourceState.OFF):
             next_at = shown.next_at
             more = (
                 "" if next_at is None else f"; next try in {format_span(max(0.0, next_at - self._clock()))}"

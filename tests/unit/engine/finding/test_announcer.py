@@ -10,7 +10,7 @@ import pytest
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import TrackerError
 from swarm.engine.finding.announcer import Announcer, AnnounceSettings, Due
-from swarm.engine.finding.tracker_ways import TrackerState
+from swarm.engine.finding.pace import SourceState
 from swarm.wire.tracker.announce import AnnounceResponse
 
 PEERS = (Endpoint("10.0.0.1", 1),)
@@ -381,11 +381,11 @@ class TestFamilies:
         desk = dual(["t"], ["later"])
         asked(desk, 0)
         desk.failed("t", TrackerError("connection refused"), 0)
-        assert desk.status()[0].state is TrackerState.ASKING
+        assert desk.status()[0].state is SourceState.ASKING
         desk.answered("t", response(), 1, is_v6=True)
         shown = desk.status()[0]
         # Nor when it is tried again.
-        assert (shown.state, shown.error, shown.next_at) == (TrackerState.WORKING, "", 1801)
+        assert (shown.state, shown.error, shown.next_at) == (SourceState.WORKING, "", 1801)
         assert desk.next_wakeup() == 10
         assert asked(desk, 1000) == [("t", False, "started")]
 
@@ -396,7 +396,7 @@ class TestFamilies:
         assert asked(desk, 0) == []
         desk.failed("t", TrackerError("no route to the server", lacks="route"), 1, is_v6=True)
         shown = desk.status()[0]
-        assert (shown.state, shown.error, shown.next_at) == (TrackerState.FAILED, "connection refused", 10)
+        assert (shown.state, shown.error, shown.next_at) == (SourceState.FAILED, "connection refused", 10)
         assert asked(desk, 1) == [("later", False, "started"), ("later", True, "started")]
 
     @pytest.mark.parametrize("lacking_is_v6", [False, True])
@@ -424,7 +424,7 @@ class TestFamilies:
         asked(desk, 0)
         desk.failed("t", TrackerError("go away", is_final=True), 0)
         desk.failed("t", TrackerError("no address", lacks="address"), 0, is_v6=True)
-        assert (desk.status()[0].state, desk.status()[0].error) == (TrackerState.OFF, "go away")
+        assert (desk.status()[0].state, desk.status()[0].error) == (SourceState.OFF, "go away")
         assert desk.next_wakeup() is None
 
     def test_what_it_forbids_over_one_does_not_end_the_other_at_its_first_failure(self) -> None:
@@ -434,7 +434,7 @@ class TestFamilies:
         desk.failed("t", TrackerError("no IPv6, please", is_final=True), 0, is_v6=True)
         assert asked(desk, 1800) == [("t", False, None)]
         desk.failed("t", TrackerError("no answer"), 1800)
-        assert (desk.status()[0].state, desk.status()[0].error) == (TrackerState.FAILED, "no answer")
+        assert (desk.status()[0].state, desk.status()[0].error) == (SourceState.FAILED, "no answer")
         assert asked(desk, 1900) == [("t", False, None)]
 
     def test_they_keep_in_step(self) -> None:
@@ -588,13 +588,13 @@ class TestFailures:
         assert only(desk.due(0)) == ("b", "started")
         desk.answered("b", response(), 0)
         assert only(desk.due(1e9)) == ("b", None)
-        assert desk.status()[0].state is TrackerState.OFF
+        assert desk.status()[0].state is SourceState.OFF
 
     def test_an_answer_that_nobody_waits_for_changes_nothing(self) -> None:
         desk = announcer(["a"])
         desk.answered("a", response(), 0)
         desk.failed("b", TrackerError("down"), 0)
-        assert desk.status()[0].state is TrackerState.WAITING
+        assert desk.status()[0].state is SourceState.WAITING
 
 
 def test_status_shows_what_a_user_wants_to_know() -> None:
@@ -604,10 +604,10 @@ def test_status_shows_what_a_user_wants_to_know() -> None:
     desk.due(0)
     desk.answered("b", response(seeds=3, leechers=4, warning="soon down"), 0)
     first, second, third = desk.status()
-    assert (first.state, first.error, first.next_at) == (TrackerState.FAILED, "connection refused", 10)
-    assert (second.state, second.seeds, second.leechers) == (TrackerState.WORKING, 3, 4)
+    assert (first.state, first.error, first.next_at) == (SourceState.FAILED, "connection refused", 10)
+    assert (second.state, second.seeds, second.leechers) == (SourceState.WORKING, 3, 4)
     assert (second.warning, second.next_at, second.tier) == ("soon down", 1800, 1)
-    assert (third.state, third.next_at) == (TrackerState.WAITING, None)
+    assert (third.state, third.next_at) == (SourceState.WAITING, None)
 
 
 def test_one_seed_gives_one_schedule() -> None:

@@ -11,7 +11,7 @@ import pytest
 from swarm.base.endpoint import Endpoint
 from swarm.base.errors import SwarmError, TrackerError
 from swarm.base.ids import InfoHash, PeerId
-from swarm.engine.finding.tracker_ways import TrackerState
+from swarm.engine.finding.pace import SourceState
 from swarm.net import names
 from swarm.net.trackers import TrackerClient
 from swarm.session.finding import tracker_announces
@@ -413,7 +413,7 @@ async def test_two_of_us_find_each_other_through_our_tracker_and_leave_it() -> N
     async with TrackerServer("127.0.0.1", 0) as server:
         seeder = World(client, [server.urls], left_bytes=0, port=7001)
         seeder.discovery.start()
-        while seeder.discovery.status()[0].state is not TrackerState.WORKING:  # noqa: ASYNC110
+        while seeder.discovery.status()[0].state is not SourceState.WORKING:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         leecher = World(client, [server.urls])
         leecher.discovery.start()
