@@ -57,7 +57,7 @@ class Conduct:
         """
         if request.block_bytes >= BLOCK_BYTES:
             return
-        count = -(-request.length // request.block_bytes)
+        count = request.block_count
         if request.begin + request.length == self._geometry.piece_bytes(request.piece):
             count -= -(-request.length // BLOCK_BYTES)
         if count:

@@ -84,7 +84,7 @@ class Uploads:
         Raises:
             FloodError: more requests than an honest peer sends.
         """
-        count = _block_count(request)
+        count = request.block_count
         if not self._have.flags[request.piece]:
             self._refuse(peer, request, count)
             return
@@ -170,7 +170,7 @@ class Uploads:
                     Request(request.piece, request.begin + head, request.length - head, request.block_bytes),
                 )
                 request = Request(request.piece, request.begin, head, request.block_bytes)
-        peer.queued_blocks -= _block_count(request)
+        peer.queued_blocks -= request.block_count
         if not peer.sending_bytes:
             peer.last_served_at = now
         peer.sending_bytes += request.length
@@ -248,10 +248,6 @@ class Uploads:
         assert self._in_host_bytes == sum(peer.sending_bytes for peer in peers), "in_host_bytes is wrong"
 
 
-def _block_count(request: Request) -> int:
-    return -(-request.length // request.block_bytes)
-
-
 def _reject(request: Request) -> Reject:
     return Reject(request.piece, request.begin, request.length, request.block_bytes)
 
@@ -259,4 +255,4 @@ def _reject(request: Request) -> Reject:
 def _requeue(peer: Peer, kept: list[Request]) -> None:
     """Let `peer` wait for `kept` and nothing else."""
     peer.queue = kept
-    peer.queued_blocks = sum(map(_block_count, kept))
+    peer.queued_blocks = sum(request.block_count for request in kept)

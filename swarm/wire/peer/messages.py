@@ -64,6 +64,11 @@ class Request:
     length: int
     block_bytes: int = BLOCK_BYTES
 
+    @property
+    def block_count(self) -> int:
+        """How many requests it stands for; the last may be for less."""
+        return -(-self.length // self.block_bytes)
+
 
 @dataclass(slots=True)
 class Cancel:
