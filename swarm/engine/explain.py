@@ -18,7 +18,6 @@ from swarm.engine.download.picker import Picker
 from swarm.engine.download.requests import Requests
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.peer import Peer
-from swarm.engine.settings import EngineSettings
 
 #: With so many peers there is choice enough; with fewer each one that gives little is felt.
 ENOUGH_PEERS = 8
@@ -158,7 +157,6 @@ def explain(
     availability: Availability,
     book: PeerBook,
     geometry: Geometry,
-    settings: EngineSettings,
     now: float,
 ) -> list[Ranked]:
     """Why it does not go faster, what matters most first; empty where everybody gives what we ask for."""

@@ -501,7 +501,6 @@ class TorrentEngine:
             self._availability,
             self._book,
             self._geometry,
-            self._settings,
             now,
         )
 
