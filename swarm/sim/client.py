@@ -62,7 +62,7 @@ class Surroundings:
     Args:
         verified: told of each piece that an honest client has verified for the first time.
         banned: told of each client that was banned.
-        is_spare: may this client lose this piece? (Told only when it then does.)
+        take_away: have a client lose this piece, unless it would be lost for all; says whether it has.
     """
 
     world: World
@@ -74,7 +74,7 @@ class Surroundings:
     quantum_blocks: int
     verified: Callable[[Client, int], None]
     banned: Callable[[Client, Endpoint], None]
-    is_spare: Callable[[Client, int], bool]
+    take_away: Callable[[int], bool]
 
 
 class Client:
@@ -392,7 +392,7 @@ class Client:
 
     # -- blocks out -----------------------------------------------------------------------------
 
-    def is_spoiling(self, end: End, piece: int) -> bool:
+    def is_spoiling(self) -> bool:
         return self.behavior.is_spoiling(self.rng)
 
     def _send_blocks(self, command: SendBlocks) -> None:
@@ -414,7 +414,7 @@ class Client:
             # It was lost to an earlier read.
             self.tell(BlocksSent(end.number, command.length))
             return
-        is_lost = not self.is_seed_from_start and self.disk.has_fault() and self._around.is_spare(self, piece)
+        is_lost = not self.is_seed_from_start and self.disk.has_fault() and self._around.take_away(piece)
         if is_lost:
             self.tell(BlocksSent(end.number, command.length))
             self.verified[piece] = 0

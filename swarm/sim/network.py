@@ -49,7 +49,7 @@ class Host(Protocol):
     def link_sent(self, end: End, length: int) -> None: ...
     def link_lost(self, end: End, reason: str) -> None: ...
     def dial_failed(self, endpoint: Endpoint) -> None: ...
-    def is_spoiling(self, end: End, piece: int) -> bool: ...
+    def is_spoiling(self) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -156,7 +156,7 @@ class Uplink:
             through_at = max(receiver.down_free_at, arrives_at) + length / receiver.line.down_bytes_per_s
             receiver.down_free_at = through_at
             end.under_way_bytes += length
-            parts = [WRONG_DATA] if end.host.is_spoiling(end, piece) else []
+            parts = [WRONG_DATA] if end.host.is_spoiling() else []
             world.at(through_at, self._arrived, end, Piece(piece, begin, length, parts))
             if end.queue and not end.is_listed:
                 end.is_listed = True

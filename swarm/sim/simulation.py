@@ -79,7 +79,7 @@ class Simulation:
             quantum_blocks=scenario.quantum_blocks,
             verified=self._verified,
             banned=self._banned,
-            is_spare=self._is_spare,
+            take_away=self._take_away,
         )
         count = scenario.geometry.piece_count
         #: How many honest ones who are online have each piece.
@@ -248,8 +248,8 @@ class Simulation:
                     # Not within the event of somebody else's engine.
                     self.world.after(0.0, self._leave, leaving)
 
-    def _is_spare(self, client: Client, piece: int) -> bool:
-        """May `client` lose it, without its being lost for all?"""
+    def _take_away(self, piece: int) -> bool:
+        """One who is online loses it, unless it would be lost for all; returns whether it does."""
         # Those who will leave do not count.
         staying = self._holders[piece] - sum(leaving.is_online for leaving in self._leaving)
         if staying < 2:

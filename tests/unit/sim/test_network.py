@@ -51,7 +51,7 @@ class Note:
     def dial_failed(self, endpoint: Endpoint) -> None:
         self.failed.append(endpoint)
 
-    def is_spoiling(self, end: End, piece: int) -> bool:
+    def is_spoiling(self) -> bool:
         return False
 
 
