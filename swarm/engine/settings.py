@@ -36,6 +36,9 @@ class EngineSettings:
     redial_max_s: float = 3600.0
     #: ... and forgotten after so many failures in a row.
     dial_failures_max: int = 6
+    #: One that the user named is tried again sooner at first, for it may just be starting; never later than
+    #: after four times `redial_s`, and never forgotten.
+    user_redial_s: float = 2.0
 
     #: Peers on loopback addresses are many on one machine: they are not counted or banned by address.
     is_loopback_shared: bool = True

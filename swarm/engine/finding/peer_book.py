@@ -238,10 +238,12 @@ class PeerBook:
             return
         # The exponent is bounded so that a night of failures does not overflow.
         growth = BACKOFF ** min(max(0, candidate.failures - 1), 20)
-        span_s = min(self._settings.redial_s * growth, self._settings.redial_max_s)
-        candidate.next_at = now + span_s * self._rng.uniform(0.8, 1.2)
+        redial_s = self._settings.redial_s
         if candidate.source == "user" and candidate.failures:
-            candidate.next_at = now + min(span_s, 4 * self._settings.redial_s) * self._rng.uniform(0.8, 1.2)
+            span_s = min(min(self._settings.user_redial_s, redial_s) * growth, 4 * redial_s)
+        else:
+            span_s = min(redial_s * growth, self._settings.redial_max_s)
+        candidate.next_at = now + span_s * self._rng.uniform(0.8, 1.2)
         self._add(candidate)
 
     def is_preferred(self, peer_id: PeerId, *, is_outgoing: bool) -> bool:

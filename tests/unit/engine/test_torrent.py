@@ -514,7 +514,7 @@ class TestFindingPeers:
                 world.pass_time(1)
             dialled_at.append(world.now)
         pauses = [later - earlier for earlier, later in pairwise(dialled_at)]
-        assert pauses[0] >= 0.8 * world.settings.redial_s
+        assert pauses[0] >= 0.8 * world.settings.user_redial_s
         assert pauses[-1] >= 3 * world.settings.redial_s
         # Whom no user has named is given up.
         world = World()

@@ -267,7 +267,7 @@ class TestPeers:
             while len(world.dialled) < count:
                 world.pass_time(1)
             dialled_at.append(world.now)
-        assert dialled_at[1] - dialled_at[0] >= 0.8 * world.settings.redial_s
+        assert dialled_at[1] - dialled_at[0] >= 0.8 * world.settings.user_redial_s
         assert dialled_at[-1] - dialled_at[-2] >= 3 * world.settings.redial_s
 
     def test_third_breach_of_the_protocol_bans_an_address(self) -> None:
