@@ -109,6 +109,7 @@ class Client:
         "endpoint",
         "engine",
         "finished_at",
+        "has_fast",
         "is_online",
         "is_seed_from_start",
         "line",
@@ -130,9 +131,12 @@ class Client:
         behavior: Behavior,
         have: Bitfield,
         role: str,
+        *,
+        has_fast: bool = True,
     ) -> None:
         self.number = number
         self.role = role
+        self.has_fast = has_fast
         self.line = line
         self.behavior = behavior
         #: It says what its engine says; of a thousand nearly all do.
@@ -355,9 +359,15 @@ class Client:
         end.number = self._next_number
         self._next_number += 1
         self._ends[end.number] = end
+        far = end.far.host
         self.tell(
             PeerConnected(
-                end.number, end.endpoint, end.far.host.peer_id, is_outgoing, has_fast=True, has_extended=True
+                end.number,
+                end.endpoint,
+                far.peer_id,
+                is_outgoing,
+                has_fast=self.has_fast and far.has_fast,
+                has_extended=True,
             )
         )
 

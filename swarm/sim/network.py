@@ -40,6 +40,7 @@ class Host(Protocol):
     line: Line
     endpoint: Endpoint
     peer_id: PeerId
+    has_fast: bool
     is_online: bool
     down_free_at: float
     uplink: Uplink

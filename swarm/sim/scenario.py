@@ -32,6 +32,7 @@ class Group:
         leaves_when_copied: gone for good as soon as the others hold every piece together.
         leaves_when_done: gone for good as soon as it has everything itself.
         churn_share: so many of them go away once, in the middle, and come back.
+        has_fast: they know BEP 6.
     """
 
     role: str
@@ -44,6 +45,7 @@ class Group:
     leaves_when_copied: bool = False
     leaves_when_done: bool = False
     churn_share: float = 0.0
+    has_fast: bool = True
 
     @property
     def is_seed(self) -> bool:

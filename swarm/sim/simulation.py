@@ -112,7 +112,9 @@ class Simulation:
                 self._uncopied -= 1
         disk = Disk(world, group.disk, world.rng(f"disk {number}"))
         behavior = BEHAVIORS[group.behavior]()
-        client = Client(number, self._around, group.line, disk, behavior, have, group.role)
+        client = Client(
+            number, self._around, group.line, disk, behavior, have, group.role, has_fast=group.has_fast
+        )
         self.clients.append(client)
         if group.is_leech:
             self.leeches.append(client)

@@ -25,6 +25,7 @@ class Note:
         self.line = line
         self.endpoint = Endpoint(f"10.0.0.{number}", 6881)
         self.peer_id = PeerId(number.to_bytes(20, "big"))
+        self.has_fast = True
         self.is_online = True
         self.down_free_at = 0.0
         self.uplink = Uplink(world, line.up_bytes_per_s, 1)
