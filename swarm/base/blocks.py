@@ -15,6 +15,8 @@ from swarm.base.dataclass import dataclass
 
 #: The length of a request of every client (BEP 3: "all current implementations use 2^14").
 BLOCK_BYTES = 16384
+#: The length of a piece's SHA-1.
+HASH_BYTES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +126,8 @@ def lowest_blocks(mask: int, count: int) -> int:
         taken |= run_mask(first, length)
         count -= length
     return taken
+
+
+def piece_hash(piece_hashes: bytes, piece: int) -> bytes:
+    """The SHA-1 that `piece` must have, out of those of all pieces, one after the other."""
+    return piece_hashes[piece * HASH_BYTES : (piece + 1) * HASH_BYTES]

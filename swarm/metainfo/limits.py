@@ -1,6 +1,5 @@
 """How much a .torrent may ask for, and why; apart, so that making one need not load the reader."""
 
-HASH_BYTES = 20
 #: Largest .torrent file: a million small files, or three million pieces.
 MAX_METAINFO_BYTES = 64 * 1024 * 1024
 #: Most pieces (libtorrent's limit too): 40 MB of hashes, and bitfields of 256 KiB for each peer.

@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from swarm.base.bencode import Value, decode_with_spans
-from swarm.base.blocks import Geometry
+from swarm.base.blocks import HASH_BYTES, Geometry, piece_hash
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import BencodeError, MetainfoError
 from swarm.base.ids import InfoHash
 from swarm.metainfo import magnet as magnets
 from swarm.metainfo.files import FileEntry
 from swarm.metainfo.limits import (
-    HASH_BYTES,
     MAX_FILES,
     MAX_PIECE_BYTES,
     MAX_PIECES,
@@ -132,7 +131,7 @@ class Metainfo:
 
     def piece_hash(self, piece: int) -> bytes:
         """The SHA-1 that `piece` must have."""
-        return self.piece_hashes[piece * HASH_BYTES : (piece + 1) * HASH_BYTES]
+        return piece_hash(self.piece_hashes, piece)
 
     def magnet(self) -> str:
         """The magnet link of this torrent, with its trackers and web seeds."""

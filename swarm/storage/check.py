@@ -8,7 +8,7 @@ from functools import partial
 from hashlib import sha1
 
 from swarm.base.bitfield import Bitfield
-from swarm.base.blocks import Geometry
+from swarm.base.blocks import Geometry, piece_hash
 from swarm.base.errors import StorageError
 from swarm.storage.disk import Disk
 from swarm.storage.faults import ContentChangedError, is_shortage
@@ -108,7 +108,7 @@ def _matches(
                 raise
             return False
         else:
-            return digest == piece_hashes[piece * 20 : piece * 20 + 20]
+            return digest == piece_hash(piece_hashes, piece)
     return False
 
 

@@ -10,8 +10,8 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
+from swarm.base.blocks import HASH_BYTES
 from swarm.base.errors import StorageError
-from swarm.metainfo.limits import HASH_BYTES
 from swarm.storage.faults import storage_error
 from swarm.storage.source_files import SourceFile
 

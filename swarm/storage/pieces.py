@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import field, replace
 from hashlib import sha1
 
-from swarm.base.blocks import BLOCK_BYTES, Geometry
+from swarm.base.blocks import BLOCK_BYTES, Geometry, piece_hash
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import StorageError
 from swarm.storage.buffers import BufferPool
@@ -48,7 +48,7 @@ class PieceStore:
     """Gathers the blocks of incoming pieces in memory; a complete piece is hashed and written in one go.
 
     Args:
-        piece_hashes: 20 bytes a piece.
+        piece_hashes: `HASH_BYTES` a piece.
         on_hashed: called on the loop with all pieces of one batch.
         on_short: called when the disk had no room for a good piece. The piece stays in memory, and is
             reported when `write_kept` has written it. None: it is reported at once, with its error.
@@ -182,7 +182,7 @@ class PieceStore:
     def _hash_one(self, piece: int, is_digested: bool, buffer: memoryview) -> PieceHashed:
         begun_at = time.perf_counter()
         view = buffer[: self._geometry.piece_bytes(piece)]
-        is_good = sha1(view).digest() == self._piece_hashes[piece * 20 : piece * 20 + 20]
+        is_good = sha1(view).digest() == piece_hash(self._piece_hashes, piece)
         digests: tuple[bytes, ...] = ()
         if is_digested or not is_good:
             digests = tuple(
