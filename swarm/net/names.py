@@ -72,7 +72,7 @@ async def look_up(name: str) -> list[str]:
 
 
 async def endpoints_of(
-    addresses: Sequence[tuple[str, int]],
+    addresses: Sequence[Address],
     timeout_s: float,
     on_failure: Callable[[str, str], None] | None = None,
 ) -> list[Endpoint]:
@@ -117,7 +117,7 @@ async def endpoints_of(
 
 
 async def endpoints_by_and_by(
-    addresses: Sequence[tuple[str, int]],
+    addresses: Sequence[Address],
     timeout_s: float,
     on_failure: Callable[[str, str], None] | None = None,
 ) -> AsyncGenerator[list[Endpoint], None]:

@@ -19,15 +19,13 @@ from swarm.dht.commands import Command, DhtStats, ItemFound, PeersFound, Samples
 from swarm.dht.items import Item
 from swarm.dht.node import DhtNode
 from swarm.dht.settings import DhtSettings
-from swarm.net.names import endpoints_of
+from swarm.net.names import Address, endpoints_of
 from swarm.net.udp import UdpSocket
 from swarm.session.bugs import watch
 from swarm.session.finding import dht_memory
 from swarm.session.finding.dht_home import Begin, DhtHome, Inquiry
 from swarm.session.finding.dht_memory import DhtMemory, HomeMemory, MemoryFile
 from swarm.session.finding.sources import OnNotice
-
-Address = tuple[str, int]
 
 #: With so many answering nodes a table is no beginner's any more: routers are left in peace.
 ENOUGH_NODES = 8
