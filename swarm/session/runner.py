@@ -38,9 +38,10 @@ from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.notices import PeerNews
 from swarm.session.serving import Serving
+from swarm.storage.chunks import Chunk, ChunkReader
 from swarm.storage.disk import Disk
 from swarm.storage.files import ContentFiles
-from swarm.storage.pieces import Chunk, ChunkReader, PieceHashed, PieceStore
+from swarm.storage.pieces import PieceHashed, PieceStore
 from swarm.wire.peer.handshake import Handshake
 from swarm.wire.peer.protocol import BLOCK_HEAD_BYTES, encode_block_head
 

@@ -11,8 +11,8 @@ from swarm.base.errors import StorageError
 from swarm.engine.commands import SendBlocks
 from swarm.engine.events import PieceUnreadable
 from swarm.session.connections.peer_link import PeerLink
+from swarm.storage.chunks import Chunk, ChunkReader
 from swarm.storage.faults import ContentChangedError, is_shortage
-from swarm.storage.pieces import Chunk, ChunkReader
 
 
 class Host(Protocol):

@@ -38,7 +38,7 @@ from swarm.wire.peer.messages import Message
 from swarm.wire.peer.protocol import encode
 
 if TYPE_CHECKING:
-    from swarm.storage.pieces import Chunk
+    from swarm.storage.chunks import Chunk
 
 OnPeer = Callable[[PeerNews], None]
 

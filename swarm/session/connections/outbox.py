@@ -13,7 +13,7 @@ from swarm.session.connections.throttle import Throttle
 from swarm.wire.peer.protocol import BLOCK_HEAD_BYTES
 
 if TYPE_CHECKING:
-    from swarm.storage.pieces import Chunk
+    from swarm.storage.chunks import Chunk
 
 #: A block and its head, as they lie in a chunk.
 WIRE_BLOCK_BYTES = BLOCK_BYTES + BLOCK_HEAD_BYTES

@@ -21,7 +21,7 @@ from swarm.wire.peer.messages import Message
 from swarm.wire.peer.protocol import Decoder, EarlyDecoder
 
 if TYPE_CHECKING:
-    from swarm.storage.pieces import Chunk
+    from swarm.storage.chunks import Chunk
 
 #: Extension messages of what a peer has and wants: they wait where it is not known how many pieces there are.
 _OF_PIECES = frozenset((LOCAL_IDS["lt_donthave"], LOCAL_IDS["upload_only"]))

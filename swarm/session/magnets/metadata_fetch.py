@@ -29,7 +29,7 @@ from swarm.wire.peer.handshake import Handshake
 if TYPE_CHECKING:
     from swarm.session.explaining import Reason
     from swarm.session.finding.discovery import Discovery
-    from swarm.storage.pieces import Chunk
+    from swarm.storage.chunks import Chunk
 
 FetchState: TypeAlias = Literal["searching", "fetching", "complete", "failed", "stopped"]
 

@@ -35,6 +35,7 @@ OF_CONTENT = (
     "swarm.session.keeping",
     "swarm.session.runner",
     "swarm.session.torrent",
+    "swarm.storage.chunks",
     "swarm.storage.files",
     "swarm.storage.pieces",
     "swarm.storage.resume",

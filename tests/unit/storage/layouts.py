@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hashlib import sha1
 from pathlib import Path
 
-from swarm.base.blocks import Geometry
+from swarm.base.blocks import BLOCK_BYTES, Geometry
 from swarm.metainfo.files import FileEntry, Layout
 from swarm.storage.descriptors import OpenFiles
 from swarm.storage.files import ContentFiles
@@ -75,3 +75,10 @@ def hashes_of(content: bytes, geometry: Geometry) -> bytes:
     """20 bytes a piece."""
     starts = range(0, len(content), geometry.piece_length)
     return b"".join(sha1(content[start : start + geometry.piece_length]).digest() for start in starts)
+
+
+#: Of what most tests read and write: two files, of which the second ends within a piece.
+PIECE = 4 * BLOCK_BYTES
+LAYOUT = layout_of(("a", 3 * PIECE), ("b", PIECE + 100))
+CONTENT = content_of(LAYOUT)
+GEOMETRY = Geometry(len(CONTENT), PIECE)

@@ -21,7 +21,7 @@ from swarm.session.connections.links import Links
 from swarm.session.connections.listener import BACKLOG
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.notices import PeerNews
-from swarm.storage.pieces import Chunk
+from swarm.storage.chunks import Chunk
 from swarm.wire.peer.handshake import Handshake
 from swarm.wire.peer.messages import Message
 from tests.e2e.transfers import settings_of, until

@@ -16,7 +16,7 @@ from swarm.session.connections.outbox import WIRE_BLOCK_BYTES
 from swarm.session.connections.peer_link import PeerLink
 from swarm.session.connections.throttle import Throttle
 from swarm.session.settings import SessionSettings
-from swarm.storage.pieces import Chunk, ChunkBuffer
+from swarm.storage.chunks import Chunk, ChunkBuffer
 from swarm.wire.peer.protocol import BLOCK_HEAD_BYTES
 
 
