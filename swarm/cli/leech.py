@@ -20,6 +20,7 @@ from swarm.cli.report import Report
 from swarm.cli.sources import Source, chosen_files, read_all
 from swarm.cli.transfer import (
     LONELY,
+    LONELY_PRIVATE,
     TransferOptions,
     begin_fetch,
     first_failure,
@@ -219,10 +220,14 @@ class _Downloads:
         self._running.append(torrent)
         self._report.add(torrent)
         works = [] if pipe is None else [pipe.pump(torrent)]
-        has_trackers = not transfer.no_trackers and bool(transfer.trackers or metainfo.trackers)
-        has_dht = self._session.has_dht and not metainfo.is_private
-        if not (transfer.peers or has_trackers or has_dht) and source.link is None:
-            works.append(_warn_lonely(torrent))
+        named = (*metainfo.trackers, *(() if source.link is None else source.link.trackers))
+        has_trackers = not transfer.no_trackers and bool(transfer.trackers or named)
+        if metainfo.is_private:
+            # Whoever gave the metadata of a link is left, unless a tracker or the user has named him.
+            if not (transfer.peers or has_trackers):
+                works.append(_warn_lonely(torrent, LONELY_PRIVATE))
+        elif not (transfer.peers or has_trackers or self._session.has_dht) and source.link is None:
+            works.append(_warn_lonely(torrent, LONELY))
         return torrent, works
 
     async def _fetched(self, source: Source) -> Metainfo:
@@ -249,11 +254,11 @@ def _pipe(metainfo: Metainfo, chosen: list[int] | None) -> ContentPipe:
     return ContentPipe((wanted[0].offset, wanted[0].length))
 
 
-async def _warn_lonely(torrent: Torrent) -> None:
+async def _warn_lonely(torrent: Torrent, warning: str) -> None:
     """Warn that peers must find us themselves, unless everything is here already."""
     async for now in torrent.progress():
         if now.state == "downloading":
-            torrent.notice("warning", LONELY)
+            torrent.notice("warning", warning)
         if now.state != "checking":
             break
 

@@ -122,6 +122,10 @@ transfer_options = options_as("transfer", TransferOptions, _OPTIONS)
 
 #: The warning where no source of peers is left.
 LONELY = "no trackers, no DHT and no --peer: waiting for peers that find us themselves"
+#: The same of a private torrent, for which neither the DHT nor a link's peers are asked (BEP 27).
+LONELY_PRIVATE = (
+    "the torrent is private, and no tracker is known: name it with --tracker, or a peer with --peer"
+)
 
 
 def begin_fetch(session: Session, link: Magnet, transfer: TransferOptions) -> MetadataFetch:

@@ -92,6 +92,21 @@ def test_the_torrent_is_written_with_the_links_trackers(commands: Commands, fold
     assert written.web_seeds == ("http://127.0.0.1:9/",)
 
 
+@pytest.mark.parametrize("is_link", [True, False])
+def test_private_torrent_without_a_tracker_says_what_is_missing(
+    commands: Commands, folder: Path, is_link: bool
+) -> None:
+    torrent = folder.with_name("set.torrent")
+    torrent.write_bytes(create_torrent(folder, TorrentOptions(piece_length=16384, is_private=True)))
+    _, port = commands.seed(torrent, folder)
+    source = f"{metainfo_of(folder).magnet()}&x.pe=127.0.0.1:{port}" if is_link else str(torrent)
+    leecher = commands.start("leech", source, "-o", "here", *near())
+    said = leecher.wait("warning", lambda event: "private" in event["message"])
+    assert said["message"] == (
+        "the torrent is private, and no tracker is known: name it with --tracker, or a peer with --peer"
+    )
+
+
 def test_without_peers_it_gives_up_in_time_or_ends_when_asked(commands: Commands) -> None:
     link = "magnet:?xt=urn:btih:" + "a" * 40
     for option in ("--list", "--metadata-only", "--quiet"):
