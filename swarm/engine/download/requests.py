@@ -129,13 +129,18 @@ class Requests:
             mask = lowest_blocks(partial.missing, self._rounded(peer, partial, room, now))
             room -= self._ask(peer, partial, mask, messages, now)
         is_idle = room > 0 and not (peer.asked_blocks or peer.is_stalled or peer.peer_choking)
-        if is_idle and not self._picker.has_startable:
+        if is_idle and self._is_end:
             for partial, mask in self._end_game.owed_by_slower(peer, room, now):
                 self._ask(peer, partial, mask, messages, now)
             if not messages:
                 self._moves.begin(peer, now)
         if messages:
             self._send(peer, messages)
+
+    @property
+    def _is_end(self) -> bool:
+        """Nothing new can be begun: all has been, or memory is full and waits for peers, not for hashing."""
+        return (self.is_short_of_memory and not self.hashing) or not self._picker.has_startable
 
     def _rounded(self, peer: Peer, partial: PartialPiece, room: int, now: float) -> int:
         """How many blocks to ask for where there is room for `room`: rather all that a piece still needs.

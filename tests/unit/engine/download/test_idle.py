@@ -7,7 +7,7 @@ import pytest
 from swarm.base.blocks import BLOCK_BYTES
 from swarm.engine.events import PieceNotWritten, PieceUnreadable
 from swarm.engine.settings import EngineSettings
-from swarm.wire.peer.messages import Choke, Extended, Reject, Request
+from swarm.wire.peer.messages import Choke, Extended, Have, Reject, Request
 from tests.unit.engine.world import FakePeer, World
 
 #: Nothing is asked of two, or moved before somebody has waited for long.
@@ -66,6 +66,19 @@ def test_pieces_that_were_not_written_make_room_for_others() -> None:
     world.has_quick_disk = True
     seed.sends()
     assert world.have == "********"
+
+
+def test_who_has_fallen_silent_does_not_fill_the_memory_until_the_timeout() -> None:
+    chosen = EngineSettings(in_flight_bytes_max=4 * 2 * BLOCK_BYTES)
+    world = World(pieces=20, blocks=2, settings=chosen)
+    idle = world.connect("*" + " " * 19, is_unchoking=True)
+    idle.sends()
+    silent = world.seed()
+    assert len(silent.asked) == 8
+    idle.says(*map(Have, range(1, 20)))
+    assert not idle.asked
+    world.pass_time(10)
+    assert idle.asked and world.settings.request_timeout_s > 10
 
 
 def memory_full_of_stuck_pieces(blocks_come: int) -> tuple[World, FakePeer]:
