@@ -214,13 +214,13 @@ def _kind_of(peer: Peer, now: float) -> type[PeerCause]:
 
 
 def _by_memory(requests: Requests, geometry: Geometry) -> list[Ranked]:
-    limit = requests.in_flight_max
+    limit = requests.memory.max_bytes
     waiting = sum(map(geometry.piece_bytes, requests.hashing))
     # A single large piece is no queue.
     if waiting >= _UNWRITTEN_SHARE * limit and len(requests.hashing) > 1:
         return [Ranked(min(1.0, waiting / limit), UnwrittenPieces(waiting, limit))]
-    if requests.is_short_of_memory:
-        return [Ranked(0.5, PieceMemory(requests.in_flight_bytes, limit))]
+    if requests.memory.is_short:
+        return [Ranked(0.5, PieceMemory(requests.memory.used_bytes, limit))]
     return []
 
 

@@ -486,7 +486,7 @@ class TorrentEngine:
             peers=len(self._peers),
             seeds=self._availability.seed_count,
             candidates=self._book.candidate_count,
-            in_flight_bytes=self._requests.in_flight_bytes,
+            in_flight_bytes=self._requests.memory.used_bytes,
             is_complete=self.is_complete,
         )
 

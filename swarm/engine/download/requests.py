@@ -9,6 +9,7 @@ from swarm.base.errors import PeerError
 from swarm.engine.alarms import Alarms
 from swarm.engine.download.debts import Debts
 from swarm.engine.download.end_game import EndGame
+from swarm.engine.download.memory import Memory
 from swarm.engine.download.moves import Moves
 from swarm.engine.download.partial_piece import PartialPiece
 from swarm.engine.download.picker import Picker
@@ -35,7 +36,6 @@ class Requests:
         "_filled_epoch",
         "_forget",
         "_geometry",
-        "_in_flight_bytes",
         "_is_held",
         "_moves",
         "_peers",
@@ -43,8 +43,7 @@ class Requests:
         "_send",
         "_settings",
         "hashing",
-        "in_flight_max",
-        "is_short_of_memory",
+        "memory",
         "partials",
         "wasted_bytes",
     )
@@ -65,21 +64,16 @@ class Requests:
         self._settings = settings
         self._send = send
         self._forget = forget
+        self.memory = Memory(geometry, settings)
         self._debts = Debts(peers)
         self.partials = self._debts.partials
         #: Complete, being hashed; still in memory.
         self.hashing: dict[int, PartialPiece] = {}
         self._moves = Moves(self._debts, peers, settings, self._send_cancel)
         self._end_game = EndGame(self._debts, peers, settings, alarms)
-        self._in_flight_bytes = 0
-        self.in_flight_max = max(
-            settings.in_flight_bytes_max, settings.in_flight_pieces_min * geometry.piece_length
-        )
         self._is_held = False
         #: What was on offer (`Picker.epoch`) when all were filled last.
         self._filled_epoch = picker.epoch
-        #: A piece could not be started because of `in_flight_max`; none is until there is room for many.
-        self.is_short_of_memory = False
         #: Bytes that came although nobody needed them any more.
         self.wasted_bytes = 0
 
@@ -140,7 +134,7 @@ class Requests:
     @property
     def _is_end(self) -> bool:
         """Nothing new can be begun: all has been, or memory is full and waits for peers, not for hashing."""
-        return (self.is_short_of_memory and not self.hashing) or not self._picker.has_startable
+        return (self.memory.is_short and not self.hashing) or not self._picker.has_startable
 
     def _rounded(self, peer: Peer, partial: PartialPiece, room: int, now: float) -> int:
         """How many blocks to ask for where there is room for `room`: rather all that a piece still needs.
@@ -192,14 +186,10 @@ class Requests:
         return known and rate * self._settings.whole_piece_s < self._geometry.piece_length
 
     def _start(self, peer: Peer) -> PartialPiece | None:
-        if self.is_short_of_memory:
+        if self.memory.is_short:
             return None
         piece = self._picker.pick_allowed_fast(peer) if peer.peer_choking else self._picker.pick(peer)
-        if piece is None:
-            return None
-        size = self._geometry.piece_bytes(piece)
-        if self._in_flight_bytes + size > self.in_flight_max:
-            self.is_short_of_memory = True
+        if piece is None or not self.memory.has_room_for(piece):
             return None
         return self._begin(PartialPiece(piece, self._geometry.full_mask(piece)))
 
@@ -207,7 +197,7 @@ class Requests:
         """Take up a piece: it is not on offer any more, and counts as in flight."""
         piece = partial.piece
         self._picker.started(piece)
-        self._in_flight_bytes += self._geometry.piece_bytes(piece)
+        self.memory.take(piece)
         self._debts.begin(partial)
         return partial
 
@@ -415,20 +405,17 @@ class Requests:
         """The piece has left memory, good or bad."""
         partial = self.hashing.pop(piece, None)
         if partial is not None:
-            self._in_flight_bytes -= self._geometry.piece_bytes(piece)
+            self.memory.give_back(piece)
         return partial
 
     def has_room_again(self) -> bool:
-        """Whether a shortage of memory has just ended: requests then leave in runs, not piece by piece.
+        """Whether a shortage of memory has just ended.
 
         Some pieces may wait for slow peers for long: what is hashed is all that can be waited for.
         """
-        if not self.is_short_of_memory:
+        if not self.memory.is_short or (self.hashing and not self.memory.is_little_used):
             return False
-        free = self.in_flight_max - self._in_flight_bytes
-        if self.hashing and free < self._settings.refill_share * self.in_flight_max:
-            return False
-        self.is_short_of_memory = False
+        self.memory.is_short = False
         return True
 
     def make_room(self) -> None:
@@ -437,18 +424,16 @@ class Requests:
         Who has them has gone, or chokes us. What others have waits for memory, and nothing is being hashed:
         without this it would wait until those come back. Of which least has come goes first.
         """
-        if not self.is_short_of_memory or self.hashing or self._is_held or not self._has_idle():
+        memory = self.memory
+        if not memory.is_short or self.hashing or self._is_held or not self._has_idle():
             return
         stuck = [partial for partial in self.partials.values() if self._debts.is_stuck(partial)]
         stuck.sort(key=lambda partial: partial.arrived.bit_count())
-        free = self.in_flight_max - self._in_flight_bytes
-        enough = max(self._settings.refill_share * self.in_flight_max, self._geometry.piece_length)
         for partial in stuck:
-            if free >= enough:
+            if memory.is_little_used and memory.has_room_for(partial.piece):
                 break
-            free += self._geometry.piece_bytes(partial.piece)
             self._give_up(partial)
-        self.is_short_of_memory = not stuck
+        memory.is_short = not stuck
 
     def _has_idle(self) -> bool:
         """Does anybody who owes us nothing have a piece to start with?"""
@@ -462,7 +447,7 @@ class Requests:
     def _give_up(self, partial: PartialPiece) -> None:
         piece = partial.piece
         self._debts.give_up(piece)
-        self._in_flight_bytes -= self._geometry.piece_bytes(piece)
+        self.memory.give_back(piece)
         if partial.arrived:
             self.wasted_bytes += self._geometry.mask_bytes(piece, partial.arrived)
             self._forget(piece)
@@ -483,10 +468,6 @@ class Requests:
         """piece -> mask of the blocks that are here, of pieces that are not complete."""
         return {piece: partial.arrived for piece, partial in self.partials.items() if partial.arrived}
 
-    @property
-    def in_flight_bytes(self) -> int:
-        return self._in_flight_bytes
-
     def check(self) -> None:
         """Raise AssertionError where the desk contradicts itself (for tests)."""
         self._debts.check()
@@ -498,7 +479,7 @@ class Requests:
                 sent |= mask
             assert sent == partial.arrived, "senders and arrived differ"
         held = sum(self._geometry.piece_bytes(piece) for piece in (*self.partials, *self.hashing))
-        assert held == self._in_flight_bytes, "in_flight_bytes is wrong"
+        assert held == self.memory.used_bytes, "memory is counted wrong"
         if not self._is_held:
             for peer in self._peers.values():
                 self._check_busy(peer)
@@ -517,7 +498,7 @@ class Requests:
             return
         for partial in self._debts.open.values():
             assert not self._debts.may_ask(peer, partial), "blocks are asked of nobody, and a peer is idle"
-        if not self.is_short_of_memory:
+        if not self.memory.is_short:
             startable = set(self._picker.startable_of(peer))
             if peer.peer_choking:
                 startable &= peer.allowed_fast_in

@@ -499,7 +499,7 @@ class World:
         budget = max(self.settings.in_flight_bytes_max, few)
         # A bad piece is asked for again at once, whatever else is on its way.
         retried = sum(partial.is_solo for partial in desk.partials.values()) * self.geometry.piece_length
-        assert desk.in_flight_bytes <= budget + retried, "more in memory than allowed"
+        assert desk.memory.used_bytes <= budget + retried, "more in memory than allowed"
         for piece, partial in desk.partials.items():
             # Every block is in exactly one of missing, asked, arrived.
             assert partial.missing | partial.pending | partial.arrived == partial.full
