@@ -45,7 +45,10 @@ class StoreBlocks:
 
 @dataclass(slots=True)
 class HashPiece:
-    """All blocks of `piece` were stored: hash it, write it if good, answer with `PiecesHashed`."""
+    """All blocks of `piece` were stored: hash it, write it if good, answer with `PiecesHashed`.
+
+    All but those that the host said it knows, which count as zeros whatever is in their place in memory.
+    """
 
     piece: int
     with_block_digests: bool

@@ -30,7 +30,7 @@ from swarm.engine.download.collection import Collection
 from swarm.engine.download.haves import Haves
 from swarm.engine.download.holdings import Holdings
 from swarm.engine.download.picker import Picker
-from swarm.engine.download.requests import Requests
+from swarm.engine.download.requests import KnownBlocks, Requests
 from swarm.engine.download.verifier import Verifier
 from swarm.engine.events import (
     BlocksSent,
@@ -84,6 +84,8 @@ class TorrentEngine:
         now: monotonic seconds, the same clock as in every later call.
         partials: piece -> mask of blocks that the host has stored already; those of no use are passed over,
             see `partial_blocks`.
+        known_blocks: the mask of a piece's blocks that the host knows to be zeros, but never all of a piece:
+            they are not asked for, and the host hashes zeros in their place. None: it knows of none.
         info: the info dictionary as found, for peers that have only a magnet link; empty: they get none.
         book: the addresses known from fetching the metadata.
     """
@@ -138,6 +140,7 @@ class TorrentEngine:
         dht_port: int | None = None,
         is_sequential: bool = False,
         partials: Mapping[int, int] | None = None,
+        known_blocks: KnownBlocks | None = None,
         info: bytes = b"",
         book: PeerBook | None = None,
     ) -> None:
@@ -157,7 +160,14 @@ class TorrentEngine:
             random_first_pieces=settings.random_first_pieces,
         )
         self._requests = Requests(
-            geometry, self._picker, self._peers, settings, self._send, self._forget_blocks, self._alarms
+            geometry,
+            self._picker,
+            self._peers,
+            settings,
+            self._send,
+            self._forget_blocks,
+            self._alarms,
+            known_blocks,
         )
         self._requests.adopt(partials or {})
         self._verifier = Verifier()

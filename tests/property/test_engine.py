@@ -73,8 +73,11 @@ class Swarm(RuleBasedStateMachine):
         priorities=st.just("") | st.text("012", min_size=PIECES, max_size=PIECES),
         seed=st.integers(0, 9),
         is_sequential=st.booleans(),
+        known=st.none() | st.dictionaries(st.integers(0, PIECES - 2), st.integers(0, 2**BLOCKS - 2)),
     )
-    def begin(self, have: set[int], priorities: str, seed: int, is_sequential: bool) -> None:
+    def begin(
+        self, have: set[int], priorities: str, seed: int, is_sequential: bool, known: dict[int, int] | None
+    ) -> None:
         drawing = "".join("*" if piece in have else " " for piece in range(PIECES))
         self.world = World(
             PIECES,
@@ -86,6 +89,7 @@ class Swarm(RuleBasedStateMachine):
             has_quick_disk=False,
             is_sequential=is_sequential,
             total_bytes=TOTAL_BYTES,
+            known=known,
         )
 
     def peer(self, data: st.DataObject) -> FakePeer:
@@ -182,11 +186,12 @@ class Swarm(RuleBasedStateMachine):
             peer.sends_blocks(list(peer.taken_back)[:2], filler=self.filler(peer, is_wrong))
 
     @precondition(has_peers)
-    @rule(data=st.data(), piece=pieces, is_wrong=st.booleans())
-    def send_unasked(self, data: st.DataObject, piece: int, is_wrong: bool) -> None:
+    @rule(data=st.data(), piece=pieces, block=st.integers(0, BLOCKS - 1), is_wrong=st.booleans())
+    def send_unasked(self, data: st.DataObject, piece: int, block: int, is_wrong: bool) -> None:
         peer = self.peer(data)
         if peer.have[piece]:
-            peer.sends_blocks([(piece, 0)], filler=self.filler(peer, is_wrong))
+            block = min(block, self.world.geometry.block_count(piece) - 1)
+            peer.sends_blocks([(piece, block)], filler=self.filler(peer, is_wrong))
 
     @precondition(has_peers)
     @rule(data=st.data(), share=st.integers(1, 4))

@@ -26,7 +26,7 @@ class PartialPiece:
     """A piece on its way: each block is missing, asked of somebody, or arrived.
 
     Args:
-        full: mask of all its blocks.
+        full: mask of all its blocks that are to come; those that are known beforehand are not in it.
         arrived: mask of those that are stored.
         asked: peer number -> mask of the blocks it was asked for and has not sent yet.
         senders: peer number -> mask of the blocks it sent.

@@ -19,6 +19,8 @@ from swarm.wire.peer.messages import Cancel, Message, Piece, Request
 
 #: In place of a peer's number: blocks stored by an earlier run of the program; no peer answers for them.
 EARLIER_RUN = -1
+#: The mask of those blocks of a piece that the host knows to be zeros, which nobody sends; never all of them.
+KnownBlocks = Callable[[int], int]
 #: What was stored of a piece is void.
 Forget = Callable[[int], None]
 
@@ -37,6 +39,7 @@ class Requests:
         "_forget",
         "_geometry",
         "_is_held",
+        "_known",
         "_moves",
         "_peers",
         "_picker",
@@ -57,8 +60,10 @@ class Requests:
         send: Send,
         forget: Forget,
         alarms: Alarms,
+        known: KnownBlocks | None = None,
     ) -> None:
         self._geometry = geometry
+        self._known = known
         self._picker = picker
         self._peers = peers
         self._settings = settings
@@ -191,7 +196,12 @@ class Requests:
         piece = self._picker.pick_allowed_fast(peer) if peer.peer_choking else self._picker.pick(peer)
         if piece is None or not self.memory.has_room_for(piece):
             return None
-        return self._begin(PartialPiece(piece, self._geometry.full_mask(piece)))
+        return self._begin(PartialPiece(piece, self._to_come(piece)))
+
+    def _to_come(self, piece: int) -> int:
+        """The mask of the blocks of `piece` that somebody must send."""
+        full = self._geometry.full_mask(piece)
+        return full if self._known is None else full & ~self._known(piece)
 
     def _begin(self, partial: PartialPiece) -> PartialPiece:
         """Take up a piece: it is not on offer any more, and counts as in flight."""
@@ -455,12 +465,13 @@ class Requests:
 
     def restart_solo(self, piece: int) -> None:
         """Ask for `piece` again at once, of one peer alone (see PartialPiece)."""
-        self._begin(PartialPiece(piece, self._geometry.full_mask(piece), is_solo=True))
+        self._begin(PartialPiece(piece, self._to_come(piece), is_solo=True))
 
     def adopt(self, stored: Mapping[int, int]) -> None:
         """Go on with pieces of which an earlier run has stored blocks (as `stored` gives them)."""
-        for piece, arrived in stored.items():
-            full = self._geometry.full_mask(piece)
+        for piece, mask in stored.items():
+            full = self._to_come(piece)
+            arrived = mask & full
             if self._picker.wants(piece) and 0 < arrived < full:
                 self._begin(PartialPiece(piece, full, arrived=arrived, senders={EARLIER_RUN: arrived}))
 
@@ -473,6 +484,8 @@ class Requests:
         self._debts.check()
         for partial in self.partials.values():
             assert not partial.is_complete, "a complete piece was not handed on"
+            assert partial.full == self._to_come(partial.piece), "it waits for other blocks than are to come"
+            assert not partial.arrived & ~partial.full, "a block has come that was not to come"
             sent = 0
             for mask in partial.senders.values():
                 assert not sent & mask, "a block has two senders"

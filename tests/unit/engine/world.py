@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import assert_never
 
 from swarm.base.bitfield import Bitfield
-from swarm.base.blocks import BLOCK_BYTES, Geometry, run_mask
+from swarm.base.blocks import BLOCK_BYTES, Geometry, mask_runs, run_mask
 from swarm.base.endpoint import Endpoint
 from swarm.base.ids import InfoHash, PeerId
 from swarm.engine.commands import (
@@ -254,6 +254,7 @@ class FakePeer:
                 assert not self.is_choking or piece in self.allowed_fast, f"{self.number} is choking us"
                 for block in self._blocks(piece, begin, length):
                     assert block not in self.asked, f"asked {self.number} twice for {block}"
+                    assert not self.world.is_known(block), f"asked {self.number} for {block}, which is known"
                     self.asked[block] = None
             case Cancel(piece, begin, length):
                 for block in self._blocks(piece, begin, length):
@@ -294,6 +295,8 @@ class World:
         have: our verified pieces, drawn; empty for none.
         priorities: a digit a piece; empty for all wanted.
         has_quick_disk: pieces are hashed before anything else happens; otherwise by `hash_next`.
+        known: piece -> mask of its blocks that need not come.
+        partials: piece -> mask of its blocks that an earlier run has stored.
     """
 
     def __init__(
@@ -312,7 +315,10 @@ class World:
         dht_port: int | None = None,
         info: bytes = b"",
         book: PeerBook | None = None,
+        known: Mapping[int, int] | None = None,
+        partials: Mapping[int, int] | None = None,
     ) -> None:
+        self.known = known or {}
         piece_length = blocks * BLOCK_BYTES
         self.geometry = Geometry(pieces * piece_length if total_bytes is None else total_bytes, piece_length)
         count = self.geometry.piece_count
@@ -336,11 +342,18 @@ class World:
             dht_port=dht_port,
             info=info,
             book=book,
+            known_blocks=None if known is None else lambda piece: self.known.get(piece, 0),
+            partials=partials,
         )
         self.has_quick_disk = has_quick_disk
         self.peers: dict[int, FakePeer] = {}
         #: What every block of the pieces in memory is filled with.
-        self.memory: dict[int, dict[int, int]] = {}
+        self.memory: dict[int, dict[int, int]] = {
+            piece: dict.fromkeys(
+                (block for first, count in mask_runs(mask) for block in range(first, first + count)), RIGHT
+            )
+            for piece, mask in self.engine.partial_blocks().items()
+        }
         #: Pieces to be hashed, oldest first, and whether digests of their blocks are wanted.
         self.to_hash: list[tuple[int, bool]] = []
         self.dialled: list[Endpoint] = []
@@ -422,7 +435,9 @@ class World:
     def _hash(self) -> PiecesHashed:
         piece, with_digests = self.to_hash.pop(0)
         fillers = self.memory.pop(piece)
-        digests = [bytes([fillers[block]]) * 20 for block in range(self.geometry.block_count(piece))]
+        digests = [
+            bytes([fillers.get(block, RIGHT)]) * 20 for block in range(self.geometry.block_count(piece))
+        ]
         is_good = not any(fillers.values())
         if is_good:
             self.verified.add(piece)
@@ -457,7 +472,10 @@ class World:
             case StoreBlocks(run, mask):
                 self._store(run, mask)
             case HashPiece(piece, with_digests):
-                assert len(self.memory[piece]) == self.geometry.block_count(piece), "blocks are missing"
+                to_come = self.geometry.full_mask(piece) & ~self.known.get(piece, 0)
+                assert sum(run_mask(block, 1) for block in self.memory[piece]) == to_come, (
+                    "blocks are missing"
+                )
                 self.to_hash.append((piece, with_digests))
             case ForgetBlocks(piece):
                 del self.memory[piece]
@@ -529,6 +547,10 @@ class World:
         )
 
     # What is seen.
+
+    def is_known(self, block: Block) -> bool:
+        """It need not come."""
+        return bool(self.known.get(block[0], 0) >> block[1] & 1)
 
     @property
     def have(self) -> str:
