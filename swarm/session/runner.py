@@ -33,6 +33,7 @@ from swarm.engine.events import (
 from swarm.engine.finding.peer_book import PeerBook
 from swarm.engine.settings import EngineSettings
 from swarm.engine.torrent import TorrentEngine
+from swarm.metainfo.pads import Pads
 from swarm.session.bugs import failure
 from swarm.session.connections.link_host import Dialler, LinkHost
 from swarm.session.connections.peer_link import PeerLink
@@ -128,6 +129,9 @@ class Runner(LinkHost):
         self._info = info
         self._book = book
         self._torrent = torrent
+        pads = Pads(files.layout.files, geometry)
+        #: Most torrents have no padding.
+        self._pad_blocks = pads.blocks if pads else None
         self.store = PieceStore(
             files,
             geometry,
@@ -136,6 +140,7 @@ class Runner(LinkHost):
             self._pieces_hashed,
             self._broke,
             torrent.short_of_room if is_waiting_for_room else None,
+            zero_blocks=self._pad_blocks,
         )
         chunks = ChunkReader(files, geometry, disk, BLOCK_HEAD_BYTES, encode_block_head)
         self.serving = Serving(chunks, self._links, self)
@@ -170,6 +175,7 @@ class Runner(LinkHost):
             dht_port=self._dht_port,
             is_sequential=is_sequential,
             partials=partials,
+            known_blocks=self._pad_blocks,
             info=self._info,
             book=self._book,
         )

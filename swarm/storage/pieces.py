@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import field, replace
 from hashlib import sha1
 
-from swarm.base.blocks import BLOCK_BYTES, Geometry, piece_hash
+from swarm.base.blocks import BLOCK_BYTES, Geometry, mask_runs, piece_hash
 from swarm.base.dataclass import dataclass
 from swarm.base.errors import StorageError
 from swarm.storage.disk import Disk
@@ -39,6 +39,7 @@ class PieceStore:
 
     Args:
         piece_hashes: `HASH_BYTES` a piece.
+        zero_blocks: the mask of a piece's blocks that never come: they are hashed as zeros. None: all come.
         on_hashed: called on the loop with all pieces of one batch.
         on_short: called when the disk had no room for a good piece. The piece stays in memory, and is
             reported when `write_kept` has written it. None: it is reported at once, with its error.
@@ -55,6 +56,8 @@ class PieceStore:
         on_hashed: Callable[[list[PieceHashed]], None],
         on_bug: Callable[[BaseException], None],
         on_short: Callable[[StorageError], None] | None = None,
+        *,
+        zero_blocks: Callable[[int], int] | None = None,
     ) -> None:
         self._files = files
         self._geometry = geometry
@@ -63,6 +66,7 @@ class PieceStore:
         self._on_hashed = on_hashed
         self._on_bug = on_bug
         self._on_short = on_short
+        self._zero_blocks = zero_blocks
         self._hash_s = self._write_s = 0.0
         #: Good pieces that the disk had no room for.
         self._kept: dict[int, tuple[memoryview, PieceHashed]] = {}
@@ -172,6 +176,8 @@ class PieceStore:
     def _hash_one(self, piece: int, is_digested: bool, buffer: memoryview) -> PieceHashed:
         begun_at = time.perf_counter()
         view = buffer[: self._geometry.piece_bytes(piece)]
+        if self._zero_blocks is not None:
+            self._clear(piece, self._zero_blocks(piece), view)
         is_good = sha1(view).digest() == piece_hash(self._piece_hashes, piece)
         digests: tuple[bytes, ...] = ()
         if is_digested or not is_good:
@@ -182,6 +188,12 @@ class PieceStore:
         error = self._write(piece, buffer) if is_good else None
         write_s = time.perf_counter() - hashed_at
         return PieceHashed(piece, is_good, digests, error, hashed_at - begun_at, write_s)
+
+    def _clear(self, piece: int, mask: int, view: memoryview) -> None:
+        """Put zeros where blocks do not come: another piece's may lie there, as the memory is used again."""
+        for first, count in mask_runs(mask):
+            begin, length = first * BLOCK_BYTES, self._geometry.run_bytes(piece, first, count)
+            view[begin : begin + length] = bytes(length)
 
     @property
     def hashing_share(self) -> float | None:

@@ -29,7 +29,9 @@ from tests.e2e.transfers import (
     notices_of,
     offer_file,
     offer_folder,
+    offer_padded,
     open_session,
+    padded_content,
     seed,
     settings_of,
     until,
@@ -436,6 +438,33 @@ async def test_download_killed_at_once_loses_no_piece_and_hashes_what_is_there(t
     now = await finish(offer, tmp_path)
     assert now.checking_bytes == 13 * PIECE
     assert now.downloaded_bytes == 19 * PIECE
+
+
+async def test_download_with_padding_killed_at_once_goes_on(tmp_path: Path) -> None:
+    # Of the pieces 0, 1 and 4 two blocks, one and two are none of the padding.
+    files = {"a": BLOCK + 1, "b": 100, "c/d": PIECE, "e": PIECE + 2 * BLOCK, "last": 7}
+    offer = offer_padded(tmp_path / "seed", files, PIECE)
+    content = padded_content(offer.path, files, PIECE)
+    (tmp_path / "t.torrent").write_bytes(offer.raw)
+
+    async def give_three_pieces(line: Line) -> None:
+        def answer(piece: int, begin: int, length: int) -> bytes | None:
+            at = piece * PIECE + begin
+            return content[at : at + length] if piece in (0, 1, 4) else None
+
+        await line.shake()
+        await line.serve(answer)
+
+    async with scripted_peer(offer.metainfo, give_three_pieces) as peer:
+        places = (tmp_path / "t.torrent", tmp_path / "leech", tmp_path / "state")
+        async with child_process(*places, peer.port, 1000.0) as child:
+            await has_pieces(child, 3)
+            child.kill()
+            await child.wait()
+    now = await finish(offer, tmp_path)
+    assert now.checking_bytes == 3 * PIECE
+    assert now.downloaded_bytes == 2 * PIECE + 7
+    assert now.failed_pieces == 0
 
 
 async def test_download_killed_later_hashes_only_what_no_record_tells(tmp_path: Path) -> None:

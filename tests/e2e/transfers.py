@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from hashlib import sha1
 from pathlib import Path
 from typing import NamedTuple
 
 from swarm import Session, SessionSettings, Torrent
+from swarm.base.bencode import Encodable, encode
 from swarm.engine.settings import EngineSettings
 from swarm.metainfo.builder import TorrentOptions
 from swarm.metainfo.torrent import Metainfo
@@ -54,6 +56,31 @@ def offer_folder(folder: Path, files: dict[str, int], piece_length: int, *, seed
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(rng.randbytes(length))
     return Offer(root, create_torrent(root, TorrentOptions(piece_length=piece_length)))
+
+
+def offer_padded(folder: Path, files: dict[str, int], piece_length: int, *, seed: int = 1) -> Offer:
+    """As `offer_folder`, each file but the last filled up to the end of its piece by a pad file (BEP 47)."""
+    offer = offer_folder(folder, files, piece_length, seed=seed)
+    listed: list[Encodable] = []
+    for number, (name, length) in enumerate(files.items(), 1):
+        listed.append({b"length": length, b"path": [part.encode() for part in name.split("/")]})
+        padding = -length % piece_length
+        if padding and number < len(files):
+            path: list[Encodable] = [b".pad", b"%d" % padding]
+            listed.append({b"attr": b"p", b"length": padding, b"path": path})
+    info: dict[bytes, Encodable] = {b"files": listed, b"name": b"folder", b"piece length": piece_length}
+    content = padded_content(offer.path, files, piece_length)
+    starts = range(0, len(content), piece_length)
+    info[b"pieces"] = b"".join(sha1(content[at : at + piece_length]).digest() for at in starts)
+    return Offer(offer.path, encode({b"info": info}))
+
+
+def padded_content(root: Path, files: Iterable[str], piece_length: int) -> bytes:
+    """The content of `offer_padded`, padding and all."""
+    content = b""
+    for name in files:
+        content += bytes(-len(content) % piece_length) + (root / name).read_bytes()
+    return content
 
 
 def settings_of(

@@ -36,7 +36,7 @@ OUR_HOLEPUNCH_ID = 7
 
 @contextmanager
 def libtorrent(offer: Offer, folder: Path, **settings: object) -> Iterator[tuple[Any, int]]:
-    """A leecher on loopback: (its torrent's handle, its port)."""
+    """On loopback, a leecher unless `folder` has the content: (its torrent's handle, its port)."""
     client_or_skip("libtorrent")
     import libtorrent as lt
 
@@ -55,7 +55,7 @@ def libtorrent(offer: Offer, folder: Path, **settings: object) -> Iterator[tuple
         **settings,
     }
     session = lt.session(pack)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     params = lt.add_torrent_params()
     params.ti = lt.torrent_info(offer.raw)
     params.save_path = str(folder)

@@ -6,12 +6,14 @@ import asyncio
 import errno
 import threading
 from collections.abc import Callable, Sequence
+from hashlib import sha1
 from pathlib import Path
 
 import pytest
 
-from swarm.base.blocks import BLOCK_BYTES
+from swarm.base.blocks import BLOCK_BYTES, Geometry
 from swarm.base.errors import StorageError
+from swarm.metainfo.pads import Pads
 from swarm.storage.disk import Disk
 from swarm.storage.files import ContentFiles
 from swarm.storage.pieces import PieceHashed, PieceStore
@@ -19,7 +21,10 @@ from tests.unit.storage.layouts import (
     CONTENT,
     GEOMETRY,
     PIECE,
+    content_of,
+    files_of,
     hashes_of,
+    layout_of,
 )
 
 
@@ -60,6 +65,43 @@ async def test_good_pieces_are_written_and_reported_together(files: ContentFiles
     await disk.drained()
     assert store.results == [PieceHashed(0, True), PieceHashed(4, True)]
     assert files.path_of(0).read_bytes() == CONTENT[:PIECE]
+    files.close()
+
+
+async def test_blocks_that_never_come_are_hashed_as_zeros_in_used_memory(tmp_path: Path, disk: Disk) -> None:
+    # The file ends within the second block; the last piece is short.
+    layout = layout_of(
+        ("a", BLOCK_BYTES + 5), (".pad/1", PIECE - BLOCK_BYTES - 5), ("b", 9), (".pad/2", PIECE - 100)
+    )
+    content = content_of(layout)
+    geometry = Geometry(len(content), PIECE)
+    files = files_of(tmp_path, layout)
+    results: list[PieceHashed] = []
+    bugs: list[BaseException] = []
+    store = PieceStore(
+        files,
+        geometry,
+        hashes_of(content, geometry),
+        disk,
+        results.extend,
+        bugs.append,
+        zero_blocks=Pads(layout.files, geometry).blocks,
+    )
+    # What is lent next is full of other things.
+    for _ in range(2):
+        disk.buffers.give_back(memoryview(bytearray(b"?" * PIECE)))
+    data = memoryview(content)
+    store.store(0, 0, [data[:BLOCK_BYTES], data[BLOCK_BYTES : 2 * BLOCK_BYTES]], 0b11)
+    store.store(1, 0, [data[PIECE : PIECE + BLOCK_BYTES]], 0b1)
+    store.hash_and_write([(0, True), (1, False)])
+    await disk.drained()
+    assert bugs == []
+    zeros = sha1(bytes(BLOCK_BYTES)).digest()
+    assert [(result.piece, result.is_good) for result in results] == [(0, True), (1, True)]
+    assert results[0].block_digests[2:] == (zeros, zeros)
+    assert files.path_of(0).read_bytes() == content[: BLOCK_BYTES + 5]
+    assert files.path_of(2).read_bytes() == content[PIECE : PIECE + 9]
+    assert sorted(path.name for path in (tmp_path / "content").rglob("*")) == ["a", "b"]
     files.close()
 
 
