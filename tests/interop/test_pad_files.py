@@ -33,9 +33,7 @@ def hybrid_offer(folder: Path) -> Offer:
     content.mkdir(parents=True)
     for number in range(FILES):
         (content / f"{number:03}").write_bytes(rng.randbytes(rng.randint(1, 5 * PIECE // 2)))
-    files = lt.file_storage()
-    lt.add_files(files, str(content))
-    made = lt.create_torrent(files, PIECE)
+    made = lt.create_torrent(lt.list_files(str(content)), PIECE)
     lt.set_piece_hashes(made, str(folder))
     return Offer(content, lt.bencode(made.generate()))
 
