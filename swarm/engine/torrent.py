@@ -412,7 +412,7 @@ class TorrentEngine:
         self._super_seeding.met(peer)
 
     def _forget(self, peer: Peer, now: float, *, is_welcome: bool, is_lost: bool) -> bool:
-        is_felt = self._requests.lost(peer)
+        self._requests.lost(peer)
         self._uploads.lost(peer, now)
         del self._peers[peer.number]
         self._holdings.gone(peer)
@@ -425,8 +425,6 @@ class TorrentEngine:
         )
         if not peer.am_choking:
             self._slots.freed(now)
-        if is_felt:
-            self._requests.fill_all(now)
         # Of one that never sent a block nothing can be proven.
         return peer.download.total_bytes > 0
 

@@ -103,14 +103,13 @@ class Collection:
             self._holdings.we_gained(self._peers.values(), done)
         self._look_if_complete(now)
         # A good piece opens nothing to ask for, unless it was in the way of others.
-        if self._requests.has_room_again() or len(done) < len(results):
-            self._requests.fill_all(now)
+        self._requests.look_for_room()
 
     def not_written(self, piece: int) -> None:
         """`piece` was right, but could not be written: fetch it again."""
         if self._requests.hashed(piece) is not None:
             self._picker.returned(piece)
-            self._requests.has_room_again()
+            self._requests.look_for_room()
 
     def lost(self, piece: int) -> None:
         """The disk no longer gives us `piece`: tell the peers, and fetch it again if it is wanted."""

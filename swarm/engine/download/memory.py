@@ -27,9 +27,8 @@ class Memory:
         self.is_short = False
 
     def has_room_for(self, piece: int) -> bool:
-        """May `piece` be started? If not, nothing is for a while."""
-        self.is_short = self.used_bytes + self._geometry.piece_bytes(piece) > self.max_bytes
-        return not self.is_short
+        """May `piece` be started?"""
+        return self.used_bytes + self._geometry.piece_bytes(piece) <= self.max_bytes
 
     def take(self, piece: int) -> None:
         self.used_bytes += self._geometry.piece_bytes(piece)

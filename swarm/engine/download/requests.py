@@ -194,7 +194,10 @@ class Requests:
         if self.memory.is_short:
             return None
         piece = self._picker.pick_allowed_fast(peer) if peer.peer_choking else self._picker.pick(peer)
-        if piece is None or not self.memory.has_room_for(piece):
+        if piece is None:
+            return None
+        if not self.memory.has_room_for(piece):
+            self.memory.is_short = True
             return None
         return self._begin(PartialPiece(piece, self._to_come(piece)))
 
@@ -314,12 +317,12 @@ class Requests:
 
     # -- giving up ------------------------------------------------------------------------------
 
-    def lost(self, peer: Peer) -> bool:
-        """`peer` is gone; returns whether others may have something to take over, see `fill_all`."""
-        # Not of one that neither gave nor owes us anything; they go in crowds.
-        is_felt = bool(peer.asked_blocks or peer.download.total_bytes)
+    def lost(self, peer: Peer) -> None:
+        """`peer` is gone; others may take over what it owed, or was alone to send."""
+        # Not where it neither gave nor owes us anything; they go in crowds.
+        if peer.asked_blocks or peer.download.total_bytes:
+            self._debts.is_reopened = True
         self._debts.settle_all(peer, is_forgiven=False)
-        return is_felt
 
     def choked(self, peer: Peer) -> None:
         """`peer` chokes us."""
@@ -418,15 +421,14 @@ class Requests:
             self.memory.give_back(piece)
         return partial
 
-    def has_room_again(self) -> bool:
-        """Whether a shortage of memory has just ended.
+    def look_for_room(self) -> None:
+        """Pieces have left memory: end the shortage, should there be one, as soon as there is room for many.
 
         Some pieces may wait for slow peers for long: what is hashed is all that can be waited for.
         """
-        if not self.memory.is_short or (self.hashing and not self.memory.is_little_used):
-            return False
-        self.memory.is_short = False
-        return True
+        if self.memory.is_short and (not self.hashing or self.memory.is_little_used):
+            self.memory.is_short = False
+            self._debts.is_reopened = True
 
     def make_room(self) -> None:
         """At each look at the clock: give pieces up that are stuck, where they leave no room for any other.
