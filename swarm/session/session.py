@@ -326,10 +326,11 @@ class Session:
 
     def _refuse_shared(self, metainfo: Metainfo, place: Path, selection: Selection) -> None:
         """Two torrents that wrote to the same file would each spoil what the other has verified."""
+        # Also of a folder around this one, or in it. There may be thousands, and most are neither.
+        around, inside = {place, *place.parents}, os.path.join(place, "")
         for torrent in self._torrents.values():
             there = torrent.content
-            is_nested = there in place.parents or place in there.parents
-            if torrent.is_seeding_only or not (there == place or is_nested):
+            if torrent.is_seeding_only or not (there in around or str(there).startswith(inside)):
                 continue
             shared = {(*place.parts, *path) for path in selection.paths(metainfo)}.intersection(
                 (*there.parts, *path) for path in torrent.wanted_paths
