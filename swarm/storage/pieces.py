@@ -144,26 +144,23 @@ class PieceStore:
 
     async def _write_kept(self) -> bool:
         async with self._writing_kept:
-            return await self._write_kept_alone()
+            kept, self._kept = self._kept, {}
+            if not kept:
+                return True
 
-    async def _write_kept_alone(self) -> bool:
-        kept, self._kept = self._kept, {}
-        if not kept:
-            return True
+            def job() -> list[PieceHashed]:
+                results: list[PieceHashed] = []
+                error: StorageError | None = None
+                for piece, (buffer, result) in kept.items():
+                    # Without room for one there is none for the next; each try costs a write.
+                    error = error or self._write(piece, buffer)
+                    results.append(replace(result, error=error))
+                return results
 
-        def job() -> list[PieceHashed]:
-            results: list[PieceHashed] = []
-            error: StorageError | None = None
-            for piece, (buffer, result) in kept.items():
-                # Without room for one there is none for the next; each try costs a write.
-                error = error or self._write(piece, buffer)
-                results.append(replace(result, error=error))
-            return results
-
-        results = await self._disk.run(job)
-        self._answer(results, [buffer for buffer, _ in kept.values()])
-        # Not only these: what was being written meanwhile may have found no room either.
-        return not self._kept
+            results = await self._disk.run(job)
+            self._answer(results, [buffer for buffer, _ in kept.values()])
+            # Not only these: what was being written meanwhile may have found no room either.
+            return not self._kept
 
     def _write(self, piece: int, buffer: memoryview) -> StorageError | None:
         try:
