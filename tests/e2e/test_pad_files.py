@@ -7,7 +7,7 @@ import struct
 from hashlib import sha1
 from pathlib import Path
 
-from swarm import Progress
+from tests.e2e.going_on import finish, stop_with
 from tests.e2e.scripted_peer import (
     BLOCK,
     INTERESTED,
@@ -20,7 +20,6 @@ from tests.e2e.scripted_peer import (
 from tests.e2e.scripted_peer import PIECE as PIECE_MESSAGE
 from tests.e2e.transfers import (
     Offer,
-    assert_same,
     notices_of,
     offer_padded,
     open_session,
@@ -28,7 +27,6 @@ from tests.e2e.transfers import (
     seed,
     settings_of,
     until,
-    within,
 )
 
 PIECE = 4 * BLOCK
@@ -40,20 +38,6 @@ FETCHED_BYTES = BLOCK + 2 * BLOCK + PIECE + PIECE + 2 * BLOCK + 7
 
 def content_of(offer: Offer) -> bytes:
     return padded_content(offer.path, FILES, PIECE)
-
-
-async def finish(offer: Offer, tmp_path: Path) -> Progress:
-    """Download the rest from an honest seed; returns what it says at the end."""
-    async with (
-        open_session(settings_of(tmp_path / "seeder-state")) as seeder,
-        open_session(settings_of(tmp_path / "state")) as leecher,
-    ):
-        await seed(seeder, offer)
-        torrent = await leecher.add(offer.raw, save_to=tmp_path / "here", peers=[("127.0.0.1", seeder.port)])
-        await within(torrent.completed())
-        now = torrent.snapshot()
-    assert_same(tmp_path / "here/folder", offer.path)
-    return now
 
 
 async def test_only_what_is_not_padding_is_downloaded(tmp_path: Path) -> None:
@@ -78,7 +62,7 @@ async def test_pieces_that_are_padding_alone_are_here_from_the_first_moment(tmp_
     offer = Offer(offer.path, raw)
     assert offer.metainfo.total_bytes == len(content_of(offer)) + zeros
     async with open_session(settings_of(tmp_path / "state")) as leecher:
-        torrent = await leecher.add(offer.raw, save_to=tmp_path / "here")
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech")
         await until(lambda: torrent.state == "downloading")
         assert torrent.snapshot().done_bytes == zeros
     assert (await finish(offer, tmp_path)).downloaded_bytes == FETCHED_BYTES
@@ -126,13 +110,7 @@ async def test_blocks_beside_padding_are_kept_by_an_orderly_stop(tmp_path: Path)
             )
         )
 
-    async with (
-        scripted_peer(offer.metainfo, give_some) as peer,
-        open_session(settings_of(tmp_path / "state")) as leecher,
-    ):
-        torrent = await leecher.add(offer.raw, save_to=tmp_path / "here", peers=[("127.0.0.1", peer.port)])
-        await until(lambda: torrent.snapshot().downloaded_bytes == 2 * BLOCK)
-        assert torrent.snapshot().done_bytes == 0
+    assert (await stop_with(offer, tmp_path, give_some, 2 * BLOCK)).done_bytes == 0
     now = await finish(offer, tmp_path)
     assert now.downloaded_bytes == FETCHED_BYTES - 2 * BLOCK
     assert now.failed_pieces == now.checking_bytes == 0
@@ -149,7 +127,7 @@ async def test_who_sends_wrong_blocks_beside_padding_is_banned(tmp_path: Path) -
         scripted_peer(offer.metainfo, lie) as liar,
         open_session(settings_of(tmp_path / "state")) as leecher,
     ):
-        torrent = await leecher.add(offer.raw, save_to=tmp_path / "here", peers=[("127.0.0.1", liar.port)])
+        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", liar.port)])
         await until(lambda: torrent.snapshot().failed_pieces == 1)
         assert f"127.0.0.1:{liar.port} banned" in notices_of(torrent)
     now = await finish(offer, tmp_path)

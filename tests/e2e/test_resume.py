@@ -22,6 +22,7 @@ from swarm import DataMismatchError, InfoHash, Progress, SessionSettings, Torren
 from swarm.base.bitfield import Bitfield
 from swarm.session.keeping.state import resume_path
 from swarm.storage import check, resume
+from tests.e2e.going_on import finish, stop_with
 from tests.e2e.scripted_peer import BLOCK, Line, ScriptedPeer, scripted_peer
 from tests.e2e.transfers import (
     Offer,
@@ -68,21 +69,6 @@ class Tap:
             yield peer
 
 
-async def finish(offer: Offer, tmp_path: Path) -> Progress:
-    """Go on in a new session with an honest seed; returns what it says at the end."""
-    settings = settings_of(tmp_path / "state")
-    async with open_session(settings_of(tmp_path / "seeder-state")) as seeder:
-        await seed(seeder, offer)
-        async with open_session(settings) as leecher:
-            torrent = await leecher.add(
-                offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", seeder.port)]
-            )
-            await within(torrent.completed())
-            now = torrent.snapshot()
-    assert_same(tmp_path / "leech" / offer.path.name, offer.path)
-    return now
-
-
 def bytes_of(offer: Offer, pieces: int) -> int:
     """The length of so many whole pieces."""
     return pieces * offer.metainfo.geometry.piece_length
@@ -119,13 +105,8 @@ async def test_blocks_of_incomplete_pieces_are_kept_by_an_orderly_stop(tmp_path:
             )
         )
 
-    async with (
-        scripted_peer(offer.metainfo, give_half) as peer,
-        open_session(settings_of(tmp_path / "state")) as leecher,
-    ):
-        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", peer.port)])
-        await until(lambda: torrent.snapshot().downloaded_bytes == 8 * BLOCK)
-    assert torrent.snapshot().done_bytes == 0
+    stopped = await stop_with(offer, tmp_path, give_half, 8 * BLOCK)
+    assert stopped.done_bytes == 0
     now = await finish(offer, tmp_path)
     assert now.downloaded_bytes == 8 * BLOCK + 100
     assert now.failed_pieces == now.checking_bytes == 0
@@ -139,12 +120,7 @@ async def test_kept_blocks_are_not_believed_once_the_file_has_changed(tmp_path: 
         await line.shake()
         await line.serve(lambda piece, begin, length: None if begin else content[:length])
 
-    async with (
-        scripted_peer(offer.metainfo, give_first_block) as peer,
-        open_session(settings_of(tmp_path / "state")) as leecher,
-    ):
-        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", peer.port)])
-        await until(lambda: torrent.snapshot().downloaded_bytes == BLOCK)
+    await stop_with(offer, tmp_path, give_first_block, BLOCK)
     (tmp_path / "leech/file.bin").write_bytes(bytes(BLOCK))
     now = await finish(offer, tmp_path)
     assert now.downloaded_bytes == 4 * PIECE
@@ -158,12 +134,7 @@ async def test_damaged_block_of_an_earlier_run_is_fetched_again_and_nobody_blame
         await line.shake()
         await line.serve(lambda piece, begin, length: None if begin else bytes(length))
 
-    async with (
-        scripted_peer(offer.metainfo, give_wrong_block) as peer,
-        open_session(settings_of(tmp_path / "state")) as leecher,
-    ):
-        torrent = await leecher.add(offer.raw, save_to=tmp_path / "leech", peers=[("127.0.0.1", peer.port)])
-        await until(lambda: torrent.snapshot().downloaded_bytes == BLOCK)
+    await stop_with(offer, tmp_path, give_wrong_block, BLOCK)
     now = await finish(offer, tmp_path)
     # The honest seed of the second run was not banned: else it would not have completed.
     assert now.failed_pieces == 1

@@ -52,6 +52,13 @@ class Reader:
         self.got.append(chunk)
         self.errors.append(error)
 
+    def check_got(self, piece: int) -> None:
+        """All that has come is this piece; it is given back."""
+        (chunk,) = self.got
+        assert chunk is not None
+        assert bytes(self.chunks.run_of(chunk, 0, PIECE)) == on_wire(piece, 0, PIECE)
+        self.chunks.unpin(chunk)
+
 
 @pytest.fixture
 def reader(files: ContentFiles, disk: Disk) -> Reader:
@@ -129,10 +136,7 @@ async def test_chunk_that_is_in_memory_is_there_at_once(
         os, "preadv", lambda descriptor, views, offset, flags: preadv(descriptor, views, offset)
     )
     reader.chunks.get(1, 0, reader.done)
-    (chunk,) = reader.got
-    assert chunk is not None
-    assert bytes(reader.chunks.run_of(chunk, 0, PIECE)) == on_wire(1, 0, PIECE)
-    reader.chunks.unpin(chunk)
+    reader.check_got(1)
 
 
 async def test_where_very_much_is_read_the_loop_leaves_it_to_the_threads(
@@ -163,10 +167,7 @@ async def test_chunk_that_the_disk_has_to_fetch_is_read_in_a_thread(
     reader.chunks.get(1, 0, reader.done)
     assert not reader.got
     await disk.drained()
-    (chunk,) = reader.got
-    assert chunk is not None
-    assert bytes(reader.chunks.run_of(chunk, 0, PIECE)) == on_wire(1, 0, PIECE)
-    reader.chunks.unpin(chunk)
+    reader.check_got(1)
 
 
 async def test_half_of_a_chunk_in_memory_is_not_taken_for_all_of_it(
@@ -181,10 +182,7 @@ async def test_half_of_a_chunk_in_memory_is_not_taken_for_all_of_it(
     reader.chunks.get(1, 0, reader.done)
     assert not reader.got
     await disk.drained()
-    (chunk,) = reader.got
-    assert chunk is not None
-    assert bytes(reader.chunks.run_of(chunk, 0, PIECE)) == on_wire(1, 0, PIECE)
-    reader.chunks.unpin(chunk)
+    reader.check_got(1)
 
 
 async def test_memory_of_a_chunk_being_sent_is_not_used_again(reader: Reader, disk: Disk) -> None:
