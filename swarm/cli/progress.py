@@ -31,9 +31,19 @@ def are_bars_shown(output: Output) -> bool:
     return is_wanted and sys.stderr.isatty()
 
 
-def first_line_s() -> float:
-    """How long the first plain line may be in coming, in seconds."""
-    return FIRST_LINE_S if sys.stderr.isatty() else LINE_S
+class LineClock:
+    """When a plain line is due, where there are no bars: the first sooner at a terminal."""
+
+    def __init__(self) -> None:
+        self._due_at = time.monotonic() + (FIRST_LINE_S if sys.stderr.isatty() else LINE_S)
+
+    def strike(self) -> bool:
+        """Is a line due? Then the next one is `LINE_S` later."""
+        now = time.monotonic()
+        if now < self._due_at:
+            return False
+        self._due_at = now + LINE_S
+        return True
 
 
 @cache
@@ -77,14 +87,12 @@ def hashing_bar(total_bytes: int, label: str, output: Output) -> Iterator[Callab
 
 def _hashing_lines(total_bytes: int, label: str, output: Output) -> Callable[[int], None]:
     done_bytes = 0
-    due_at = time.monotonic() + first_line_s()
+    clock = LineClock()
 
     def update(count: int) -> None:
-        nonlocal done_bytes, due_at
+        nonlocal done_bytes
         done_bytes += count
-        now = time.monotonic()
-        if now >= due_at and done_bytes < total_bytes:
-            due_at = now + LINE_S
+        if done_bytes < total_bytes and clock.strike():
             output.info(f"{label}: {100 * done_bytes // total_bytes}% of {format_size(total_bytes)}")
 
     return update

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from swarm.base.units import format_size, format_span
 from swarm.cli.output import Output
-from swarm.cli.progress import LINE_S, TransferBars, are_bars_shown, first_line_s
+from swarm.cli.progress import LineClock, TransferBars, are_bars_shown
 from swarm.cli.source_report import SourceReport
 from swarm.cli.standing import describe, describe_fetch, fetch_row, row, total_row
 from swarm.metainfo.torrent import Metainfo
@@ -87,13 +87,9 @@ class Report:
 
     async def run(self) -> NoReturn:
         """Report until cancelled."""
-        due_at = time.monotonic() + first_line_s()
+        clock = LineClock()
         while True:
-            now = time.monotonic()
-            is_line_due = now >= due_at
-            if is_line_due:
-                due_at = now + LINE_S
-            self._tick(is_line_due=is_line_due)
+            self._tick(is_line_due=clock.strike())
             await asyncio.sleep(BAR_TICK_S if self._bars is not None else TICK_S)
 
     def result(self, text: str) -> None:
