@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +13,6 @@ from swarm.storage.disk import Disk
 from tests.unit.storage.layouts import content_of, files_of, hashes_of, layout_of, write_pieces
 
 PIECE = 16384
-
-
-@pytest.fixture
-async def disk() -> AsyncIterator[Disk]:
-    disk = Disk(asyncio.get_running_loop(), thread_count=2)
-    yield disk
-    await disk.close()
 
 
 @pytest.mark.parametrize(

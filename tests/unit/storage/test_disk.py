@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 
 import pytest
 
 from swarm.base.errors import StorageError
 from swarm.storage.disk import Disk
-
-
-@pytest.fixture
-async def disk() -> AsyncIterator[Disk]:
-    disk = Disk(asyncio.get_running_loop(), thread_count=2)
-    yield disk
-    await disk.close()
 
 
 async def test_thousands_of_jobs_are_all_answered_on_the_loop(disk: Disk) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,13 +75,6 @@ def bitfield(*pieces: int, piece_count: int = PIECE_COUNT) -> Bitfield:
     for piece in pieces:
         made.add(piece)
     return made
-
-
-@pytest.fixture
-async def disk() -> AsyncIterator[Disk]:
-    disk = Disk(asyncio.get_running_loop(), thread_count=2)
-    yield disk
-    await disk.close()
 
 
 @pytest.fixture
